@@ -1,0 +1,28 @@
+//! Names of programs, maps and globals, as they stand in the BPF object and
+//! below the pin directory.
+
+/// The `sock_ops` program. Its link's pin is written last and removed first:
+/// where it is there, the attachment is complete.
+pub const KEEPALIVE: &str = "keepalive";
+/// The iterator over [`FLOWS`], and the pin of its link.
+pub const SCAN: &str = "scan";
+
+/// Socket-local storage: one [`crate::flow::FlowRecord`] per flow.
+pub const FLOWS: &str = "FLOWS";
+/// Array of one [`crate::keepalive::Policy`].
+pub const POLICY: &str = "POLICY";
+/// Per-CPU array of `u64`, laid out by [`crate::stats`].
+pub const COUNTERS: &str = "COUNTERS";
+/// Array of one [`crate::scan::ScanControl`].
+pub const SCAN_CONTROL: &str = "SCAN_CONTROL";
+/// Array of one [`crate::attachment::Attachment`].
+pub const ATTACHMENT: &str = "ATTACHMENT";
+
+/// Every map that is pinned.
+pub const PINNED_MAPS: [&str; 5] = [FLOWS, POLICY, COUNTERS, SCAN_CONTROL, ATTACHMENT];
+
+/// Read-only global: where the kernel's structures keep what we read, see
+/// [`crate::offsets`].
+pub const OFFSETS: &str = "OFFSETS";
+/// Read-only global: jiffies per second of the running kernel.
+pub const TICKS_PER_SECOND: &str = "TICKS_PER_SECOND";
