@@ -1,0 +1,108 @@
+//! The `keepalive` program: what happens to a socket when its connection is
+//! established.
+
+use aya_ebpf::{
+    bindings::{BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, bpf_sock},
+    helpers::bpf_ktime_get_ns,
+    programs::SockOpsContext,
+};
+use aya_log_ebpf::debug;
+use injector_common::{
+    flow::FlowRecord,
+    keepalive::{Choice, Keepalive, Own, Policy, Sysctl, choose},
+    stats,
+};
+
+use crate::{maps, sk_storage, sock_ops, tcp_sock::TcpSock};
+
+/// Treats the socket, and counts what became of it.
+#[inline(always)]
+pub fn established(ctx: &SockOpsContext) {
+    let direction = match ctx.op() {
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => stats::ACTIVE,
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => stats::PASSIVE,
+        _ => return,
+    };
+    let (Some(policy), Some(socket)) = (maps::policy(), sock_ops::socket(ctx)) else {
+        return;
+    };
+    let (outcome, applied) = treat(ctx, policy, socket);
+    let outcome = if outcome == stats::EXEMPT || remember(ctx, socket, direction, outcome, applied) {
+        outcome
+    } else {
+        stats::NO_STORAGE
+    };
+    maps::count(stats::outcome_index(direction, outcome));
+    debug!(ctx, "port {} direction {} outcome {}", ctx.local_port(), direction, outcome);
+}
+
+/// Sets what the policy and the application's own choice come to. Returns the
+/// outcome and the parameters set.
+#[inline(always)]
+fn treat(ctx: &SockOpsContext, policy: &Policy, socket: *mut bpf_sock) -> (u8, Keepalive) {
+    let (own, sysctl) = own_choice(socket);
+    let (outcome, keepalive) = match choose(policy, &own, &sysctl) {
+        Choice::Exempt => return (stats::EXEMPT, Keepalive::default()),
+        Choice::Respect => return (stats::RESPECTED, Keepalive::default()),
+        Choice::Inject(keepalive) => (stats::INJECTED, keepalive),
+        Choice::Tighten(keepalive) => (stats::TIGHTENED, keepalive),
+    };
+    if apply(ctx, &keepalive).is_ok() { (outcome, keepalive) } else { (stats::FAILED, keepalive) }
+}
+
+/// What the application chose. Where that can't be read it is taken to have
+/// chosen nothing, and counted.
+#[inline(always)]
+fn own_choice(socket: *mut bpf_sock) -> (Own, Sysctl) {
+    let read = || {
+        let tcp = TcpSock::of(socket.cast()).ok_or(0)?;
+        let own = tcp.own_keepalive()?;
+        // The sysctls only matter to a socket with keepalive on.
+        let sysctl = if own.enabled { tcp.sysctl()? } else { Sysctl::default() };
+        Ok::<_, i32>((own, sysctl))
+    };
+    read().unwrap_or_else(|_| {
+        maps::count(stats::UNREADABLE);
+        (Own::default(), Sysctl::default())
+    })
+}
+
+/// Sets all parameters, up to the first one that is refused: half of them
+/// serve nobody, and the verifier has one way to follow instead of all
+/// combinations. The switch comes after the times, so that the kernel arms its
+/// timer once, with the right one.
+#[inline(always)]
+fn apply(ctx: &SockOpsContext, keepalive: &Keepalive) -> Result<(), ()> {
+    set(ctx, stats::OPTION_IDLE, keepalive.idle_s)?;
+    set(ctx, stats::OPTION_INTERVAL, keepalive.interval_s)?;
+    set(ctx, stats::OPTION_PROBES, keepalive.probes)?;
+    set(ctx, stats::OPTION_KEEPALIVE, 1)?;
+    if keepalive.user_timeout_ms != 0 {
+        set(ctx, stats::OPTION_USER_TIMEOUT, keepalive.user_timeout_ms)?;
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn set(ctx: &SockOpsContext, option: u8, value: u32) -> Result<(), ()> {
+    sock_ops::set(ctx, option, value).map_err(|errno| maps::count(stats::failure_index(option, errno)))
+}
+
+/// Creates the flow record.
+#[inline(always)]
+fn remember(ctx: &SockOpsContext, socket: *mut bpf_sock, direction: u8, outcome: u8, applied: Keepalive) -> bool {
+    // SAFETY: has no preconditions.
+    let opened_ns = unsafe { bpf_ktime_get_ns() };
+    let mut record = FlowRecord {
+        cookie: sock_ops::cookie(ctx),
+        opened_ns,
+        seen: sock_ops::seen(ctx, opened_ns),
+        applied,
+        endpoints: sock_ops::endpoints(ctx),
+        direction,
+        outcome,
+        reported: 0,
+        padding: 0,
+    };
+    sk_storage::store(socket, &mut record)
+}

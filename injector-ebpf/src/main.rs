@@ -1,0 +1,43 @@
+//! injector's BPF programs: entry points only, one file a program.
+#![no_std]
+#![no_main]
+
+mod keepalive;
+mod maps;
+mod scan;
+mod sk_storage;
+mod sock_ops;
+mod tcp_sock;
+
+use aya_ebpf::{macros::sock_ops, programs::SockOpsContext};
+
+use crate::scan::IterContext;
+
+/// Sets keepalive on a socket at the moment its connection is established.
+///
+/// Runs for every `sock_ops` event of the cgroup; must return 1 and leave
+/// `reply` alone for those it does not own, or it would answer for others.
+#[sock_ops]
+fn keepalive(ctx: SockOpsContext) -> u32 {
+    keepalive::established(&ctx);
+    1
+}
+
+/// Visits the flow record of one socket. `bpf_iter__bpf_sk_storage_map`, 5.9+.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+fn scan(ctx: *mut IterContext) -> i32 {
+    scan::visit(ctx);
+    0
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier proves that nothing gets here.
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,209 @@
+//! The `scan` program: one visit per flow record, only when userspace reads
+//! the iterator.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::seq_file,
+    helpers::{
+        bpf_ktime_get_ns,
+        generated::{bpf_jiffies64, bpf_seq_write},
+    },
+};
+use injector_common::{
+    flow::{FlowRecord, FlowSample, state},
+    idle::{self, Idle, Now},
+    keepalive::{Keepalive, Own, longest_silence_ms},
+    scan::{self, ScanControl, ScanTotals, histogram_bucket},
+    status::{Facts, classify, is_finding, until_change_ms},
+};
+
+use crate::{
+    maps::{policy, scan_control, ticks_per_second},
+    tcp_sock::TcpSock,
+};
+
+/// `struct bpf_iter__bpf_sk_storage_map` in net/core/bpf_sk_storage.c:
+///
+/// ```c
+/// __bpf_md_ptr(struct bpf_iter_meta *, meta);
+/// __bpf_md_ptr(struct bpf_map *, map);
+/// __bpf_md_ptr(struct sock *, sk);
+/// __bpf_md_ptr(void *, value);
+/// ```
+#[repr(C)]
+pub struct IterContext {
+    meta: *const IterMeta,
+    map: *const c_void,
+    socket: *mut c_void,
+    record: *mut FlowRecord,
+}
+
+/// `struct bpf_iter_meta` in include/linux/bpf.h:
+///
+/// ```c
+/// __bpf_md_ptr(struct seq_file *, seq);
+/// u64 session_id;
+/// u64 seq_num;
+/// ```
+#[repr(C)]
+struct IterMeta {
+    seq: *mut seq_file,
+    session_id: u64,
+    seq_num: u64,
+}
+
+/// What one visit finds out before it decides whether to write anything.
+struct Flow {
+    tcp: TcpSock,
+    own: Own,
+    effective: Keepalive,
+    idle: Idle,
+    retransmits: u8,
+    unanswered_probes: u8,
+    state: u8,
+    status: u8,
+    limit_ms: u32,
+    warn_ms: u32,
+}
+
+/// Measures the flow, writes it out if it passes the filter, and adds it up.
+#[inline(always)]
+pub fn visit(ctx: *mut IterContext) {
+    // SAFETY: the context is the one above; the kernel passes null for the
+    // socket and record in the call that ends the iteration.
+    let (socket, record) = unsafe { ((*ctx).socket, (*ctx).record) };
+    if socket.is_null() || record.is_null() {
+        return;
+    }
+    let (Some(control), Some(tcp)) = (scan_control(), TcpSock::of(socket)) else {
+        return;
+    };
+    // SAFETY: both point to values of these maps, which the verifier checks.
+    // Scans of one attachment are serialised by userspace.
+    let (control, record) = unsafe { (&mut *control, &mut *record) };
+    match look(tcp, record) {
+        Ok(Some(flow)) => settle(ctx, control, record, &flow),
+        Ok(None) => control.totals.closing += 1,
+        // Freed under our eyes: no flow any more.
+        Err(_) => {}
+    }
+}
+
+/// Reads and judges the socket; `None` once the connection is closing.
+#[inline(always)]
+fn look(tcp: TcpSock, record: &FlowRecord) -> Result<Option<Flow>, i32> {
+    let state = tcp.state()?;
+    if !state::is_live(state) || tcp.is_orphan()? {
+        return Ok(None);
+    }
+    let Some(policy) = policy() else { return Ok(None) };
+    let own = tcp.own_keepalive()?;
+    let effective = tcp.effective(&own)?;
+    let activity = tcp.activity()?;
+    let retransmits = tcp.retransmits()?;
+    let idle = idle::measure(&activity, &record.seen, record.opened_ns, &now());
+    let status = classify(&Facts {
+        enabled: own.enabled,
+        longest_silence_ms: longest_silence_ms(effective.idle_s, effective.interval_s),
+        unanswered_probes: activity.unanswered_probes,
+        retransmits,
+        idle_ms: idle.wire_ms,
+        limit_ms: u64::from(policy.limit_ms),
+        warn_ms: u64::from(policy.warn_ms),
+    });
+    Ok(Some(Flow {
+        tcp,
+        own,
+        effective,
+        idle,
+        retransmits,
+        unanswered_probes: activity.unanswered_probes,
+        state,
+        status,
+        limit_ms: policy.limit_ms,
+        warn_ms: policy.warn_ms,
+    }))
+}
+
+/// The clocks; read after the socket's stamps, which then lie in the past.
+#[inline(always)]
+fn now() -> Now {
+    // SAFETY: neither helper has preconditions.
+    let (ns, ticks) = unsafe { (bpf_ktime_get_ns(), bpf_jiffies64()) };
+    #[expect(clippy::cast_possible_truncation, reason = "stamps are the lowest 32 bits")]
+    Now { ns, ticks: ticks as u32, ticks_per_second: ticks_per_second() }
+}
+
+/// Writes first: where the buffer is full, the kernel comes back for the same
+/// flow with an empty one, and nothing may have been counted by then.
+#[inline(always)]
+fn settle(ctx: *mut IterContext, control: &mut ScanControl, record: &mut FlowRecord, flow: &Flow) {
+    if is_wanted(control, record, flow) && !write(ctx, record, flow) {
+        return;
+    }
+    if control.mode == scan::WATCH {
+        record.reported = if is_finding(flow.status) { flow.status } else { 0 };
+    }
+    record.seen = flow.idle.seen;
+    add_up(&mut control.totals, flow);
+}
+
+#[inline(always)]
+fn is_wanted(control: &ScanControl, record: &FlowRecord, flow: &Flow) -> bool {
+    let passes = match control.mode {
+        scan::ALL => true,
+        scan::FINDINGS => is_finding(flow.status),
+        scan::WATCH => return is_finding(flow.status) || record.reported != 0,
+        _ => false,
+    };
+    passes && flow.idle.wire_ms >= control.min_idle_ms
+}
+
+#[inline(always)]
+fn add_up(totals: &mut ScanTotals, flow: &Flow) {
+    let idle_ms = flow.idle.wire_ms;
+    if let Some(count) = totals.by_status.get_mut(usize::from(flow.status)) {
+        *count += 1;
+    }
+    if let Some(count) = totals.idle_histogram.get_mut(histogram_bucket(idle_ms)) {
+        *count += 1;
+    }
+    if let Some(ms) = until_change_ms(idle_ms, u64::from(flow.warn_ms), u64::from(flow.limit_ms))
+        && ms < totals.next_change_ms
+    {
+        totals.next_change_ms = ms;
+    }
+}
+
+/// Tells whether there was room.
+#[inline(always)]
+fn write(ctx: *mut IterContext, record: &FlowRecord, flow: &Flow) -> bool {
+    let sample = FlowSample {
+        cookie: record.cookie,
+        age_ms: flow.idle.seen.scanned_ns.saturating_sub(record.opened_ns) / 1_000_000,
+        idle_ms: flow.idle.wire_ms,
+        app_idle_ms: flow.idle.application_ms,
+        cgroup_id: flow.tcp.cgroup_id().unwrap_or(0),
+        inode: flow.tcp.inode().unwrap_or(0),
+        netns: flow.tcp.netns().unwrap_or(0),
+        uid: flow.tcp.uid().unwrap_or(u32::MAX),
+        limit_ms: flow.limit_ms,
+        endpoints: record.endpoints,
+        effective: flow.effective,
+        applied: record.applied,
+        enabled: u8::from(flow.own.enabled),
+        unanswered_probes: flow.unanswered_probes,
+        retransmits: flow.retransmits,
+        state: flow.state,
+        direction: record.direction,
+        outcome: record.outcome,
+        status: flow.status,
+        padding: 0,
+    };
+    // SAFETY: `seq` is the iterator's own, and the sample is initialised in
+    // full: it has no implicit padding.
+    let result =
+        unsafe { bpf_seq_write((*(*ctx).meta).seq, (&raw const sample).cast(), size_of::<FlowSample>() as u32) };
+    result == 0
+}

@@ -1,0 +1,48 @@
+//! Socket-local storage from `sock_ops`. aya's own wrapper only takes the
+//! context of `cgroup/sock_addr` programs.
+
+use aya_ebpf::{
+    bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
+    helpers::generated::bpf_sk_storage_get,
+};
+use injector_common::flow::FlowRecord;
+
+use crate::maps::FLOWS;
+
+/// Gives `socket` the flow record, in place of one it may have from an earlier
+/// connection. Tells whether the kernel had the memory.
+#[inline(always)]
+pub fn store(socket: *mut bpf_sock, record: &mut FlowRecord) -> bool {
+    // SAFETY: `socket` comes non-null from the context, and the kernel copies
+    // as many bytes as the map's value has, which is the record's size.
+    let stored = unsafe {
+        bpf_sk_storage_get(
+            (&raw const FLOWS).cast_mut().cast(),
+            socket.cast(),
+            (&raw mut *record).cast(),
+            u64::from(BPF_SK_STORAGE_GET_F_CREATE),
+        )
+    }
+    .cast::<FlowRecord>();
+    if stored.is_null() {
+        return false;
+    }
+    // SAFETY: a non-null result points to this socket's record.
+    if unsafe { (*stored).opened_ns } != record.opened_ns {
+        overwrite(stored, record);
+    }
+    true
+}
+
+/// Copies word by word: a plain assignment becomes a call to a byte loop, which
+/// alone costs the verifier more than all the rest of the program.
+#[inline(always)]
+fn overwrite(stored: *mut FlowRecord, record: &FlowRecord) {
+    const WORDS: usize = size_of::<FlowRecord>() / size_of::<u64>();
+    const { assert!(WORDS * size_of::<u64>() == size_of::<FlowRecord>()) };
+    let from = (&raw const *record).cast::<u64>();
+    for word in 0..WORDS {
+        // SAFETY: both are records, made of this many words without padding.
+        unsafe { stored.cast::<u64>().add(word).write_volatile(from.add(word).read()) };
+    }
+}

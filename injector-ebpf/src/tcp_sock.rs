@@ -1,0 +1,171 @@
+//! The kernel's own view of a TCP socket, read member by member at offsets
+//! that userspace found in BTF.
+//!
+//! Reads go through `bpf_probe_read_kernel`, so a wrong offset yields a wrong
+//! value, never a fault.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_skc_to_tcp_sock};
+use injector_common::{
+    idle::Socket,
+    keepalive::{Keepalive, Own, Sysctl},
+    offsets,
+};
+
+use crate::maps::{offset, ticks_per_second};
+
+/// `SOCK_KEEPOPEN` of `enum sock_flags` in include/net/sock.h.
+const SOCK_KEEPOPEN: u64 = 1 << 3;
+/// Set on sockets that no process holds any more.
+const SOCK_DEAD: u64 = 1 << 0;
+
+/// A full TCP socket. All the structures nested in `struct tcp_sock` start
+/// where it starts, so one base serves the members of `sock`,
+/// `inet_connection_sock` and `tcp_sock`.
+#[derive(Clone, Copy)]
+pub struct TcpSock(*const u8);
+
+impl TcpSock {
+    /// Errors where `socket` is no full TCP socket.
+    #[inline(always)]
+    pub fn of(socket: *mut c_void) -> Option<Self> {
+        // SAFETY: the helper checks what it is given and returns null for
+        // anything else. Since 5.9.
+        let tcp = unsafe { bpf_skc_to_tcp_sock(socket) };
+        if tcp.is_null() { None } else { Some(Self(tcp.cast())) }
+    }
+
+    #[inline(always)]
+    fn read<T>(self, member: usize) -> Result<T, i32> {
+        read(self.0, member)
+    }
+
+    /// Keepalive as the application chose it.
+    #[inline(always)]
+    pub fn own_keepalive(self) -> Result<Own, i32> {
+        let ticks = ticks_per_second();
+        Ok(Own {
+            enabled: self.keepalive_enabled()?,
+            idle_s: seconds(self.read(offsets::KEEPALIVE_IDLE)?, ticks),
+            interval_s: seconds(self.read(offsets::KEEPALIVE_INTERVAL)?, ticks),
+            probes: u32::from(self.read::<u8>(offsets::KEEPALIVE_PROBES)?),
+            user_timeout_ms: self.read(offsets::USER_TIMEOUT)?,
+        })
+    }
+
+    /// What the socket's namespace has for sockets that chose nothing.
+    #[inline(always)]
+    pub fn sysctl(self) -> Result<Sysctl, i32> {
+        let net = self.read(offsets::NET)?;
+        let ticks = ticks_per_second();
+        Ok(Sysctl {
+            idle_s: seconds(read(net, offsets::SYSCTL_IDLE)?, ticks),
+            interval_s: seconds(read(net, offsets::SYSCTL_INTERVAL)?, ticks),
+        })
+    }
+
+    /// Keepalive as it is in force, sysctls filled in where nothing was set.
+    #[inline(always)]
+    pub fn effective(self, own: &Own) -> Result<Keepalive, i32> {
+        let net = self.read(offsets::NET)?;
+        let ticks = ticks_per_second();
+        let or_sysctl = |own: u32, sysctl: usize| -> Result<u32, i32> {
+            if own == 0 { Ok(seconds(read(net, sysctl)?, ticks)) } else { Ok(own) }
+        };
+        Ok(Keepalive {
+            idle_s: or_sysctl(own.idle_s, offsets::SYSCTL_IDLE)?,
+            interval_s: or_sysctl(own.interval_s, offsets::SYSCTL_INTERVAL)?,
+            // An int before 5.13, a byte since; at most 127, and we only serve
+            // little-endian machines.
+            probes: if own.probes == 0 { u32::from(read::<u8>(net, offsets::SYSCTL_PROBES)?) } else { own.probes },
+            user_timeout_ms: own.user_timeout_ms,
+        })
+    }
+
+    #[inline(always)]
+    fn keepalive_enabled(self) -> Result<bool, i32> {
+        Ok(self.read::<u64>(offsets::FLAGS)? & SOCK_KEEPOPEN != 0)
+    }
+
+    /// Whether no process holds the socket any more.
+    #[inline(always)]
+    pub fn is_orphan(self) -> Result<bool, i32> {
+        Ok(self.read::<u64>(offsets::FLAGS)? & SOCK_DEAD != 0)
+    }
+
+    /// TCP state.
+    #[inline(always)]
+    pub fn state(self) -> Result<u8, i32> {
+        self.read(offsets::STATE)
+    }
+
+    /// Retransmissions of the oldest unacknowledged segment.
+    #[inline(always)]
+    pub fn retransmits(self) -> Result<u8, i32> {
+        self.read(offsets::RETRANSMITS)
+    }
+
+    /// Timestamps and counters that tell when the socket was last active.
+    #[inline(always)]
+    pub fn activity(self) -> Result<Socket, i32> {
+        Ok(Socket {
+            data_sent: self.read(offsets::DATA_SENT)?,
+            data_received: self.read(offsets::DATA_RECEIVED)?,
+            ack_received: self.read(offsets::ACK_RECEIVED)?,
+            probe_received: self.read(offsets::PROBE_RECEIVED)?,
+            segments_in: self.read(offsets::SEGMENTS_IN)?,
+            segments_out: self.read(offsets::SEGMENTS_OUT)?,
+            unanswered_probes: self.read(offsets::UNANSWERED_PROBES)?,
+        })
+    }
+
+    /// Inode number of the network namespace.
+    #[inline(always)]
+    pub fn netns(self) -> Result<u32, i32> {
+        read(self.read(offsets::NET)?, offsets::NET_INODE)
+    }
+
+    /// Owner.
+    #[inline(always)]
+    pub fn uid(self) -> Result<u32, i32> {
+        self.read(offsets::UID)
+    }
+
+    /// Id of the cgroup the socket was created in.
+    #[inline(always)]
+    pub fn cgroup_id(self) -> Result<u64, i32> {
+        let tagged: u64 = self.read(offsets::CGROUP)?;
+        let node = read(untagged(tagged), offsets::CGROUP_NODE)?;
+        read(node, offsets::NODE_ID)
+    }
+
+    /// Inode number of the socket; 0 where no process holds it any more.
+    #[inline(always)]
+    pub fn inode(self) -> Result<u64, i32> {
+        let socket: *const u8 = self.read(offsets::SOCKET)?;
+        if socket.is_null() {
+            return Ok(0);
+        }
+        // `struct socket_alloc` is a socket followed by its inode.
+        read(socket.wrapping_add(offset(offsets::SOCKET_INODE)), offsets::INODE_NUMBER)
+    }
+}
+
+/// Reads a member of the kernel structure at `base`.
+#[inline(always)]
+fn read<T>(base: *const u8, member: usize) -> Result<T, i32> {
+    // SAFETY: the helper checks the address and copies; every `T` used here is
+    // a plain integer or pointer, valid for any bytes.
+    unsafe { bpf_probe_read_kernel(base.wrapping_add(offset(member)).cast()) }
+}
+
+#[inline(always)]
+const fn seconds(ticks: u32, ticks_per_second: u32) -> u32 {
+    if ticks_per_second == 0 { 0 } else { ticks / ticks_per_second }
+}
+
+#[inline(always)]
+fn untagged(pointer: u64) -> *const u8 {
+    (pointer & !3) as *const u8
+}
