@@ -1,0 +1,63 @@
+//! Attaching: load, pin, and only then put the program on its hook.
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use anyhow::Context as _;
+use aya::{
+    Ebpf,
+    programs::{CgroupAttachMode, links::FdLink},
+};
+use injector_common::{attachment::Attachment, keepalive::Policy, names};
+
+use super::{log::BpfLog, maps, object, sys};
+use crate::{cgroup::Cgroup, pins::PinDir};
+
+/// Attaches to `cgroup` and pins everything into `pins`. With `log`, returns
+/// the stream of the programs' own messages.
+///
+/// The caller holds [`crate::pins::lock_all`]. Errors leave nothing attached
+/// and nothing pinned; so does a kill at any moment, but for pins that the
+/// next attach or detach of that name removes.
+pub fn attach(
+    pins: &PinDir,
+    cgroup: &Cgroup,
+    policy: &Policy,
+    attachment: &Attachment,
+    log: bool,
+) -> anyhow::Result<Option<BpfLog>> {
+    let mut ebpf = object::load(log)?;
+    // What a killed process left behind.
+    pins.remove()?;
+    pins.create()?;
+    let attached =
+        fill_and_pin(&mut ebpf, pins, policy, attachment).and_then(|()| hook(&mut ebpf, pins, cgroup.as_fd()));
+    if let Err(error) = attached {
+        pins.remove()?;
+        return Err(error);
+    }
+    if log { BpfLog::open(&mut ebpf) } else { Ok(None) }
+}
+
+fn fill_and_pin(ebpf: &mut Ebpf, pins: &PinDir, policy: &Policy, attachment: &Attachment) -> anyhow::Result<()> {
+    maps::set(ebpf, names::POLICY, policy)?;
+    maps::set(ebpf, names::ATTACHMENT, attachment)?;
+    for name in names::PINNED_MAPS {
+        let map = ebpf.map(name).with_context(|| format!("the BPF object lacks the map {name}"))?;
+        map.pin(pins.pin(name)).with_context(|| format!("pinning the map {name}"))?;
+    }
+    let scan = object::link_scan(ebpf)?;
+    sys::pin(scan.as_fd(), &pins.pin(names::SCAN)).context("pinning the iterator")
+}
+
+/// From here on new sockets are treated. The link allows others beside it:
+/// before 5.7 there were none, and we need 5.9.
+fn hook(ebpf: &mut Ebpf, pins: &PinDir, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
+    let program = object::keepalive(ebpf)?;
+    let id = program.attach(cgroup, CgroupAttachMode::Single).map_err(|error| {
+        anyhow::Error::from(error).context("attaching to the cgroup (another program there may forbid company)")
+    })?;
+    let link: FdLink = program.take_link(id)?.try_into().context("the kernel has no links (5.7)")?;
+    // The pin keeps the link; our descriptor is closed with the result.
+    link.pin(pins.pin(names::KEEPALIVE)).context("pinning the link")?;
+    Ok(())
+}

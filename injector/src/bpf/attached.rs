@@ -1,0 +1,99 @@
+//! An attachment, found by its pins.
+
+use anyhow::Context as _;
+use injector_common::{
+    attachment::Attachment,
+    flow::FlowSample,
+    keepalive::Policy,
+    names,
+    scan::{ScanControl, ScanTotals},
+};
+
+use super::{
+    maps::{self, Single},
+    scan, sys,
+};
+use crate::{exit::Error, pins::PinDir, stats::Counters};
+
+/// An attachment whose programs are at work.
+#[derive(Debug)]
+pub struct Attached {
+    pins: PinDir,
+    policy: Policy,
+    attachment: Attachment,
+    control: Single<ScanControl>,
+}
+
+impl Attached {
+    /// Opens the attachment in `pins`.
+    ///
+    /// Errors with [`Error::NotAttached`] where it is not there or incomplete.
+    pub fn open(pins: PinDir) -> anyhow::Result<Self> {
+        if !pins.is_attached() {
+            return Err(Error::NotAttached { name: pins.name().to_owned() }.into());
+        }
+        Ok(Self {
+            policy: Single::open(&pins, names::POLICY)?.get()?,
+            attachment: Single::open(&pins, names::ATTACHMENT)?.get()?,
+            control: Single::open(&pins, names::SCAN_CONTROL)?,
+            pins,
+        })
+    }
+
+    /// Opens every complete attachment on this host.
+    pub fn all() -> anyhow::Result<Vec<Self>> {
+        PinDir::all()?.into_iter().filter(PinDir::is_attached).map(Self::open).collect()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.pins.name()
+    }
+
+    /// Where it is pinned.
+    pub const fn pins(&self) -> &PinDir {
+        &self.pins
+    }
+
+    /// The policy in force.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What it is attached to, and since when.
+    pub const fn description(&self) -> &Attachment {
+        &self.attachment
+    }
+
+    /// What became of the sockets seen so far.
+    pub fn counters(&self) -> anyhow::Result<Counters> {
+        maps::counters(&self.pins, names::COUNTERS).map(Counters::new)
+    }
+
+    /// Visits the flows that `mode` (of [`injector_common::scan`]) asks for
+    /// and that have been idle for `min_idle_ms`, and returns the sums over
+    /// all flows.
+    ///
+    /// `visit` should not block: other scans of this attachment wait.
+    pub fn scan(&mut self, mode: u32, min_idle_ms: u64, visit: impl FnMut(&FlowSample)) -> anyhow::Result<ScanTotals> {
+        let _lock = self.pins.lock_for_scan()?;
+        self.control.set(ScanControl::request(mode, min_idle_ms))?;
+        let pin = self.pins.pin(names::SCAN);
+        scan::read(&pin, visit).with_context(|| format!("reading {}", pin.display()))?;
+        Ok(self.control.get()?.totals)
+    }
+}
+
+/// Takes the programs of `pins` off their hooks and removes the pins. Works
+/// on incomplete attachments too. The caller holds
+/// [`crate::pins::lock_all`].
+pub fn detach(pins: &PinDir) -> anyhow::Result<()> {
+    let pin = pins.pin(names::KEEPALIVE);
+    if pin.exists() {
+        // Removing the pin alone would leave the program at work for a moment,
+        // or for as long as somebody else holds the link.
+        let link = sys::open_pin(&pin).with_context(|| format!("opening {}", pin.display()))?;
+        sys::detach_link(std::os::fd::AsFd::as_fd(&link)).with_context(|| format!("detaching {}", pin.display()))?;
+    }
+    pins.remove()
+}

@@ -1,0 +1,26 @@
+//! All that touches BPF: the only module that knows aya, and the only one
+//! with `unsafe`.
+
+mod attach;
+mod attached;
+mod btf;
+mod foreign;
+mod log;
+mod maps;
+mod object;
+mod offsets;
+mod scan;
+mod sys;
+
+pub use attach::attach;
+pub use attached::{Attached, detach};
+pub use btf::{Btf, BtfError};
+pub use foreign::{Foreign, foreign_programs};
+pub use log::BpfLog;
+pub use offsets::{KERNEL_BTF, offsets, ticks_per_second};
+
+/// Loads all programs and drops them again: what the verifier of this kernel
+/// says to them.
+pub fn probe() -> anyhow::Result<()> {
+    object::load(false).map(drop)
+}

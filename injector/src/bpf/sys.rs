@@ -1,0 +1,148 @@
+//! The few `bpf(2)` commands that aya does not offer.
+#![expect(unsafe_code, reason = "system calls")]
+
+use std::{
+    ffi::CString,
+    io,
+    os::{
+        fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
+};
+
+use zerocopy::{Immutable, IntoBytes};
+
+const BPF_OBJ_PIN: i32 = 6;
+const BPF_OBJ_GET: i32 = 7;
+const BPF_PROG_QUERY: i32 = 16;
+const BPF_LINK_CREATE: i32 = 28;
+const BPF_LINK_DETACH: i32 = 34;
+const BPF_TRACE_ITER: u32 = 28;
+
+/// ```c
+/// struct { /* BPF_LINK_CREATE */
+///     __u32 prog_fd; __u32 target_fd; __u32 attach_type; __u32 flags;
+///     struct { __aligned_u64 iter_info; __u32 iter_info_len; };
+/// }
+/// ```
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+struct LinkCreateIter {
+    prog_fd: RawFd,
+    target_fd: u32,
+    attach_type: u32,
+    flags: u32,
+    iter_info: u64,
+    iter_info_len: u32,
+    padding: u32,
+}
+
+/// ```c
+/// struct { /* BPF_PROG_QUERY */
+///     __u32 target_fd; __u32 attach_type; __u32 query_flags;
+///     __u32 attach_flags; __aligned_u64 prog_ids; __u32 prog_cnt;
+/// }
+/// ```
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+struct ProgQuery {
+    target_fd: RawFd,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    prog_cnt: u32,
+    padding: u32,
+}
+
+/// ```c
+/// struct { /* BPF_OBJ_* */
+///     __aligned_u64 pathname; __u32 bpf_fd; __u32 file_flags;
+/// }
+/// ```
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+struct Obj {
+    pathname: u64,
+    bpf_fd: RawFd,
+    file_flags: u32,
+}
+
+/// `struct { __u32 link_fd; } /* BPF_LINK_DETACH */`
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+struct LinkDetach {
+    link_fd: RawFd,
+}
+
+/// Attaches an iterator program to one map. Since 5.9 for socket storage
+/// (kernel commit 5ce6e77c7edf); aya's `Iter::attach` names no map.
+pub(super) fn link_iter(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // `union bpf_iter_link_info { struct { __u32 map_fd; } map; ... }`; longer
+    // in newer kernels, which take the rest as zeros.
+    let info: RawFd = map.as_raw_fd();
+    let mut attr = LinkCreateIter {
+        prog_fd: program.as_raw_fd(),
+        target_fd: 0,
+        attach_type: BPF_TRACE_ITER,
+        flags: 0,
+        iter_info: (&raw const info).expose_provenance() as u64,
+        iter_info_len: u32::try_from(size_of_val(&info)).unwrap_or(0),
+        padding: 0,
+    };
+    let fd = bpf(BPF_LINK_CREATE, &mut attr)?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Pins an object at `path`, which must lie in a bpffs.
+pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr =
+        Obj { pathname: path.as_ptr().expose_provenance() as u64, bpf_fd: object.as_raw_fd(), file_flags: 0 };
+    bpf(BPF_OBJ_PIN, &mut attr).map(drop)
+}
+
+/// Opens a pinned object.
+pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = Obj { pathname: path.as_ptr().expose_provenance() as u64, bpf_fd: 0, file_flags: 0 };
+    let fd = bpf(BPF_OBJ_GET, &mut attr)?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Takes a link off its hook at once, whoever else still holds it. Since 5.9.
+pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
+    bpf(BPF_LINK_DETACH, &mut LinkDetach { link_fd: link.as_raw_fd() }).map(drop)
+}
+
+/// Ids of the programs attached to a cgroup itself with `attach_type`.
+pub(super) fn attached_programs(cgroup: BorrowedFd<'_>, attach_type: u32) -> io::Result<Vec<u32>> {
+    // The kernel allows 64 per hook.
+    let mut ids = vec![0_u32; 64];
+    let mut attr = ProgQuery {
+        target_fd: cgroup.as_raw_fd(),
+        attach_type,
+        query_flags: 0,
+        attach_flags: 0,
+        prog_ids: ids.as_mut_ptr().expose_provenance() as u64,
+        prog_cnt: 64,
+        padding: 0,
+    };
+    bpf(BPF_PROG_QUERY, &mut attr)?;
+    ids.truncate(attr.prog_cnt as usize);
+    Ok(ids)
+}
+
+fn bpf<T: IntoBytes + Immutable>(command: i32, attr: &mut T) -> io::Result<i32> {
+    // SAFETY: each attribute above has the layout of its command, of which
+    // the kernel reads and writes no more than the size given; pointers in it
+    // stay valid for the call.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attr, size_of::<T>()) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    i32::try_from(result).map_err(io::Error::other)
+}

@@ -1,0 +1,197 @@
+//! cgroup v2: where it is mounted, which directory is meant, and which path
+//! belongs to an id.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::MetadataExt as _,
+    },
+    path::{Component, Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use procfs::process::Process;
+use rustix::fs::fstatfs;
+
+use crate::exit::Error;
+
+/// `CGROUP2_SUPER_MAGIC` in include/uapi/linux/magic.h.
+const CGROUP2_MAGIC: u64 = 0x6367_7270;
+
+/// A cgroup v2 directory, held open.
+#[derive(Debug)]
+pub struct Cgroup {
+    directory: File,
+    id: u64,
+    path: PathBuf,
+}
+
+impl Cgroup {
+    /// Opens the cgroup at `path`: a directory inside the cgroup v2 mount, or
+    /// a path relative to that mount, whose root is `/`.
+    ///
+    /// Errors with the [`Error`] that says what is there instead.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let mount = mount_point()?;
+        let full = locate(path, &mount);
+        let directory = File::open(&full).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => anyhow::Error::from(Error::NoSuchCgroup {
+                path: full.clone(),
+                hint: format!(
+                    "give a directory of the cgroup v2 mount at {}, or a path relative to it",
+                    mount.display()
+                ),
+            }),
+            _ => anyhow::Error::from(error).context(format!("opening {}", full.display())),
+        })?;
+        check_is_cgroup(&directory, &full, &mount)?;
+        let id = directory.metadata().with_context(|| format!("reading {}", full.display()))?.ino();
+        let full = fs::canonicalize(&full).unwrap_or(full);
+        Ok(Self { directory, id, path: relative(&full, &mount) })
+    }
+
+    /// The kernel's id, never used again for another cgroup.
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Path relative to the mount, starting with `/`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl AsFd for Cgroup {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}
+
+/// Where cgroup v2 is mounted. Hybrid hosts have it elsewhere than
+/// `/sys/fs/cgroup`.
+///
+/// Errors with [`Error::Unsupported`] where it isn't.
+pub fn mount_point() -> anyhow::Result<PathBuf> {
+    let mounts = Process::myself().and_then(|me| me.mountinfo()).context("reading /proc/self/mountinfo")?;
+    mounts
+        .into_iter()
+        .find(|mount| mount.fs_type == "cgroup2" && mount.root == "/")
+        .map(|mount| mount.mount_point)
+        .ok_or_else(|| {
+            Error::Unsupported {
+                what: "cgroup v2 is not mounted".to_owned(),
+                cure: "mount it: mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified"
+                    .to_owned(),
+            }
+            .into()
+        })
+}
+
+/// A path inside the mount is taken as it is, any other as relative to it.
+fn locate(path: &Path, mount: &Path) -> PathBuf {
+    if path.starts_with(mount) || (path.is_absolute() && path != Path::new("/") && path.exists()) {
+        return path.to_owned();
+    }
+    mount.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+fn relative(full: &Path, mount: &Path) -> PathBuf {
+    Path::new("/").join(full.strip_prefix(mount).unwrap_or(full))
+}
+
+fn check_is_cgroup(directory: &File, full: &Path, mount: &Path) -> anyhow::Result<()> {
+    let metadata = directory.metadata().with_context(|| format!("reading {}", full.display()))?;
+    let kind = fstatfs(directory).with_context(|| format!("reading {}", full.display()))?.f_type;
+    if metadata.is_dir() && u64::try_from(kind) == Ok(CGROUP2_MAGIC) {
+        return Ok(());
+    }
+    let hint = if !metadata.is_dir() {
+        "it is a file".to_owned()
+    } else if full.join("cgroup.procs").exists() {
+        format!("it belongs to cgroup v1; cgroup v2 is mounted at {}", mount.display())
+    } else {
+        format!("cgroup v2 is mounted at {}", mount.display())
+    };
+    Err(Error::NotACgroup { path: full.to_owned(), hint }.into())
+}
+
+/// Paths of cgroups by id, for the cgroups below one of them.
+#[derive(Debug, Default)]
+pub struct CgroupPaths {
+    mount: PathBuf,
+    by_id: HashMap<u64, String>,
+}
+
+impl CgroupPaths {
+    /// Reads the tree below `root` (relative to the mount).
+    pub fn below(root: &Path) -> anyhow::Result<Self> {
+        let mut paths = Self { mount: mount_point()?, by_id: HashMap::new() };
+        let inside: PathBuf = root.components().filter(|part| matches!(part, Component::Normal(_))).collect();
+        paths.add(&paths.mount.join(inside));
+        Ok(paths)
+    }
+
+    /// Cgroups may vanish at any time; what can't be read is left out.
+    fn add(&mut self, directory: &Path) {
+        let mut pending = vec![directory.to_owned()];
+        while let Some(directory) = pending.pop() {
+            let Ok(metadata) = fs::symlink_metadata(&directory) else { continue };
+            let path = relative(&directory, &self.mount).to_string_lossy().into_owned();
+            self.by_id.insert(metadata.ino(), path);
+            let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+            pending.extend(
+                entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()),
+            );
+        }
+    }
+
+    /// The path of cgroup `id`, if it is still there.
+    pub fn get(&self, id: u64) -> Option<&str> {
+        self.by_id.get(&id).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_located() {
+        let mount = Path::new("/sys/fs/cgroup/unified");
+        let table = [
+            ("/", "/sys/fs/cgroup/unified/"),
+            ("/no-such-top", "/sys/fs/cgroup/unified/no-such-top"),
+            ("a/b", "/sys/fs/cgroup/unified/a/b"),
+            ("/sys/fs/cgroup/unified/a", "/sys/fs/cgroup/unified/a"),
+            ("/etc", "/etc"),
+        ];
+        for (path, expected) in table {
+            assert_eq!(locate(Path::new(path), mount), Path::new(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn something_else_is_named() {
+        for (path, expected) in [
+            ("/no/such/cgroup", "no cgroup at"),
+            ("/etc", "/etc is not a cgroup v2 directory: cgroup v2 is mounted at"),
+            ("/etc/passwd", "/etc/passwd is not a cgroup v2 directory: it is a file"),
+            ("/etc/passwd/x", "no cgroup at"),
+        ] {
+            let error = Cgroup::open(Path::new(path)).expect_err(path).to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_root_has_a_path_and_an_id() {
+        let root = Cgroup::open(Path::new("/")).expect("cgroup v2 is mounted");
+        assert_eq!(root.path(), Path::new("/"));
+        let paths = CgroupPaths::below(root.path()).expect("readable");
+        assert_eq!(paths.get(root.id()), Some("/"));
+        assert_eq!(paths.get(u64::MAX), None);
+    }
+}

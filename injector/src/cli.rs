@@ -1,0 +1,253 @@
+//! The command line as typed. What it means is decided in
+//! [`crate::settings`] and [`crate::commands`].
+
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::duration;
+
+/// Keeps idle TCP connections alive, and tells which come near their end.
+///
+/// Clouds forget TCP connections that are idle for too long, 350 s as a rule.
+/// injector sets keepalive on every new TCP socket of a cgroup, with no change
+/// to the applications in it, and reports the flows that come near the limit
+/// all the same.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Say more on stderr; twice for the BPF programs' own messages.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 ok, 1 failure, 2 usage, 3 unsupported host, 4 missing privilege, \
+5 findings (`flows --at-risk --fail`, `doctor`).";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Attach to a cgroup and watch its flows.
+    Attach(Attach),
+    /// List flows, with the time each has left.
+    Flows(Flows),
+    /// Show what is attached, what became of its sockets, and how idle its flows are.
+    Status(Status),
+    /// Take injector off a cgroup again.
+    Detach(Detach),
+    /// Check whether this host has what injector needs.
+    Doctor(Doctor),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff).
+    Man,
+}
+
+/// Arguments of `attach`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  injector attach --cgroup system.slice/legacy.service
+  injector attach --cgroup / --timeout 350s --for 10m
+  injector attach --cgroup /sys/fs/cgroup/kubepods.slice --detach")]
+pub struct Attach {
+    /// cgroup v2 directory, or a path relative to the cgroup v2 mount (`/` is its root).
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: PathBuf,
+    /// Name of the attachment [default: from the cgroup's path].
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Idle timeout of the hop that forgets first.
+    #[arg(long, value_name = "DURATION", default_value = "350s", value_parser = duration::parse)]
+    pub timeout: Duration,
+    /// Silence before the first probe, TCP_KEEPIDLE [default: from --timeout; 240s for 350s].
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub idle: Option<Duration>,
+    /// Time between unanswered probes, TCP_KEEPINTVL [default: from --timeout; 30s for 350s].
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub interval: Option<Duration>,
+    /// Unanswered probes before a connection is given up, TCP_KEEPCNT [default: 9].
+    #[arg(long, value_name = "N")]
+    pub probes: Option<u32>,
+    /// Also set TCP_USER_TIMEOUT, which then decides when a connection is given up.
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub user_timeout: Option<Duration>,
+    /// Idle time from which a flow is reported: a share of --timeout, or a duration.
+    #[arg(long, value_name = "PERCENT|DURATION", default_value = "80%")]
+    pub warn: Warn,
+    /// End by itself after this time.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    pub run_for: Option<Duration>,
+    /// Attach and exit; the programs go on working until `injector detach`.
+    #[arg(long, conflicts_with_all = ["run_for", "keep"])]
+    pub detach: bool,
+    /// Leave the programs working at the end.
+    #[arg(long)]
+    pub keep: bool,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: EventFormat,
+}
+
+/// Arguments of `flows`.
+#[derive(Debug, Args)]
+pub struct Flows {
+    /// Only flows of this attachment.
+    #[command(flatten)]
+    pub target: Target,
+    /// Only flows at risk, overdue or stalled.
+    #[arg(long)]
+    pub at_risk: bool,
+    /// Exit with 5 when there are any flows at risk, overdue or stalled.
+    #[arg(long)]
+    pub fail: bool,
+    /// Order of the list [default: as the kernel has them].
+    #[arg(long, value_enum)]
+    pub sort: Option<Sort>,
+    /// List at most this many.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// List again and again.
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
+          default_missing_value = "2s", value_parser = duration::parse)]
+    pub watch: Option<Duration>,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: FlowFormat,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// Arguments of `detach`.
+#[derive(Debug, Args)]
+pub struct Detach {
+    /// What to detach.
+    #[command(flatten)]
+    pub target: Target,
+    /// Everything that injector has attached on this host.
+    #[arg(long, conflicts_with_all = ["cgroup", "name"], required_unless_present_any = ["cgroup", "name"])]
+    pub all: bool,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// cgroup whose other BPF programs to list.
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub cgroup: PathBuf,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// One attachment, or none in particular.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// The attachment to this cgroup.
+    #[arg(long, value_name = "PATH", conflicts_with = "name")]
+    pub cgroup: Option<PathBuf>,
+    /// The attachment of this name.
+    #[arg(long)]
+    pub name: Option<String>,
+}
+
+/// From when on to warn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Warn {
+    /// Share of the limit.
+    Percent(u32),
+    /// Idle time.
+    Idle(Duration),
+}
+
+impl FromStr for Warn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_suffix('%') {
+            Some(number) => {
+                number.parse().map(Self::Percent).map_err(|_| format!("{text:?} is no share: write 80% or a duration"))
+            }
+            None => duration::parse(text).map(Self::Idle),
+        }
+    }
+}
+
+/// Orders of a list of flows.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Sort {
+    /// Least time left first.
+    Remaining,
+    /// Longest idle first.
+    Idle,
+    /// Oldest first.
+    Opened,
+}
+
+/// Forms of a report.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// Forms of a stream of events.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum EventFormat {
+    /// A line per event, for people.
+    #[default]
+    Table,
+    /// A JSON object per event.
+    Jsonl,
+}
+
+/// Forms of a list of flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum FlowFormat {
+    /// A line per flow.
+    #[default]
+    Table,
+    /// The same with more columns.
+    Wide,
+    /// One JSON document.
+    Json,
+    /// A JSON object per flow.
+    Jsonl,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn warn_marks() {
+        assert_eq!("80%".parse(), Ok(Warn::Percent(80)));
+        assert_eq!("5m".parse(), Ok(Warn::Idle(Duration::from_secs(300))));
+        for text in ["%", "x%", "-1%", "", "soon"] {
+            assert!(text.parse::<Warn>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The subcommands, one file each.
+
+mod attach;
+mod detach;
+mod doctor;
+mod flows;
+mod generate;
+mod session;
+mod status;
+mod target;
+
+use crate::{
+    cli::{Cli, Command},
+    exit::Code,
+};
+
+/// Does what the command line asks for.
+pub fn run(cli: Cli) -> anyhow::Result<Code> {
+    match cli.command {
+        Command::Attach(args) => attach::run(&args, cli.verbose),
+        Command::Flows(args) => flows::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Detach(args) => detach::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man => generate::man(),
+    }
+}

@@ -1,0 +1,164 @@
+//! One watch over one attachment, from the first scan to the summary.
+
+use std::{
+    future::{Future, pending},
+    io,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use injector_common::{flow::FlowSample, scan};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::sleep,
+};
+
+use crate::{
+    bpf::{self, Attached, BpfLog},
+    cli::Attach,
+    exit,
+    flow::Names,
+    output::{self, Event, EventWriter, Summary},
+    pins,
+    watch::{Change, Watch},
+};
+
+/// The signals that ask for an end. A hangup is one too: whoever closed the
+/// terminal no longer watches.
+#[derive(Debug)]
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Takes the signals over from their default, which would kill us.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}
+
+/// A watch.
+#[derive(Debug)]
+pub(super) struct Session {
+    attached: Attached,
+    names: Names,
+    watch: Watch,
+    writer: EventWriter,
+    started: Instant,
+}
+
+impl Session {
+    /// Begins now.
+    pub(super) fn new(attached: Attached, writer: EventWriter) -> Self {
+        let names = Names::of(&attached);
+        Self { attached, names, watch: Watch::default(), writer, started: Instant::now() }
+    }
+
+    /// Watches until asked to end, then detaches unless `--keep`, and sums up.
+    ///
+    /// Errors that end the watch detach as well: half a watch is none.
+    pub(super) async fn run(mut self, args: &Attach, mut signals: Signals, log: Option<BpfLog>) -> anyhow::Result<()> {
+        let end = async {
+            tokio::select! {
+                () = signals.any() => {}
+                () = after(args.run_for) => {}
+            }
+        };
+        let watched = tokio::select! {
+            () = end => Ok(()),
+            error = pass_on(log) => Err(error).context("reading the BPF programs' log"),
+            ended = self.watch() => ended,
+        };
+        if !self.attached.pins().is_attached() {
+            output::message(format_args!("injector: {} was detached by someone else", self.attached.name()));
+            return Ok(());
+        }
+        if watched.as_ref().is_err_and(exit::is_closed_pipe) {
+            output::message(format_args!("injector: stdout was closed, ending"));
+        }
+        let summary = self.end(args.keep)?;
+        watched?;
+        Ok(self.writer.write(&Event::Summary(summary))?)
+    }
+
+    /// Scans whenever a flow could have something to report. Ends only by an
+    /// error, or when the pins are gone.
+    async fn watch(&mut self) -> anyhow::Result<()> {
+        self.writer.write(&Event::attached(&self.attached))?;
+        loop {
+            if !self.attached.pins().is_attached() {
+                return Ok(());
+            }
+            let pause = self.scan()?;
+            sleep(pause).await;
+        }
+    }
+
+    /// One scan. Returns how long nothing will happen.
+    fn scan(&mut self) -> anyhow::Result<Duration> {
+        let mut changes: Vec<(Change, FlowSample)> = Vec::new();
+        let watch = &mut self.watch;
+        watch.begin();
+        let totals = self.attached.scan(scan::WATCH, 0, |sample| {
+            changes.extend(watch.observe(sample).map(|change| (change, *sample)));
+        })?;
+        changes.extend(watch.finish().into_iter().map(|sample| (Change::Closed, sample)));
+        self.tell(&changes)?;
+        Ok(self.watch.pause(self.attached.policy(), &totals))
+    }
+
+    fn tell(&mut self, changes: &[(Change, FlowSample)]) -> anyhow::Result<()> {
+        self.names.refresh();
+        for (change, sample) in changes {
+            let flow = self.names.flow(sample);
+            self.writer.write(&Event::change(*change, &flow))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the last figures, then detaches.
+    fn end(&mut self, keep: bool) -> anyhow::Result<Summary> {
+        let counters = self.attached.counters()?;
+        let totals = self.attached.scan(scan::TOTALS, 0, |_| {})?;
+        if !keep {
+            let _lock = pins::lock_all()?;
+            bpf::detach(self.attached.pins())?;
+            pins::tidy();
+        }
+        let watched_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(Summary::new(watched_ms, keep, &counters, &totals))
+    }
+}
+
+async fn after(time: Option<Duration>) {
+    match time {
+        Some(time) => sleep(time).await,
+        None => pending().await,
+    }
+}
+
+/// Ends only by an error.
+fn pass_on(log: Option<BpfLog>) -> impl Future<Output = io::Error> {
+    async {
+        let Some(mut log) = log else { return pending().await };
+        loop {
+            if let Err(error) = log.pass_on().await {
+                return error;
+            }
+        }
+    }
+}

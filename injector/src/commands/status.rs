@@ -1,0 +1,33 @@
+//! `status`: what is attached, and how it does.
+
+use injector_common::scan;
+
+use crate::{
+    bpf::Attached,
+    cli::{Format, Status},
+    exit::Code,
+    output::{self, AttachmentStatus},
+    pins::PinDir,
+    preflight,
+};
+
+/// Reports on every attachment of this host.
+pub(super) fn run(args: &Status) -> anyhow::Result<Code> {
+    preflight::check_capabilities()?;
+    let attachments = PinDir::all()?.into_iter().map(describe).collect::<anyhow::Result<Vec<_>>>()?;
+    match args.output {
+        Format::Json => output::json_document(&output::status_document(&attachments))?,
+        Format::Table => output::line(format_args!("{}", output::status_report(&attachments)))?,
+    }
+    Ok(Code::Ok)
+}
+
+fn describe(pins: PinDir) -> anyhow::Result<AttachmentStatus> {
+    if !pins.is_attached() {
+        return Ok(AttachmentStatus::incomplete(&pins));
+    }
+    let mut attached = Attached::open(pins)?;
+    let counters = attached.counters()?;
+    let totals = attached.scan(scan::TOTALS, 0, |_| {})?;
+    Ok(AttachmentStatus::attached(&attached, &counters, &totals))
+}

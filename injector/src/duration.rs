@@ -1,0 +1,84 @@
+//! Durations as people write and read them.
+
+use std::time::Duration;
+
+/// Parses `240s`, `4m`, `1h30m`, `500ms`, or bare seconds.
+///
+/// Errors with a sentence that names these forms.
+pub fn parse(text: &str) -> Result<Duration, String> {
+    let duration = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        text.parse().ok().map(Duration::from_secs)
+    } else {
+        humantime::parse_duration(text).ok()
+    };
+    duration.ok_or_else(|| format!("{text:?} is no duration: write 240s, 4m, 1h30m, 500ms or bare seconds"))
+}
+
+/// Writes a duration the way [`parse`] reads it, without spaces: `4m10s`.
+pub fn exact(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string().replace(' ', "")
+}
+
+/// Writes milliseconds in the few characters a table has: `3.2s`, `42s`,
+/// `4m10s`; negative where something lies in the past.
+pub fn short(ms: i64) -> String {
+    let sign = if ms < 0 { "-" } else { "" };
+    let ms = ms.unsigned_abs();
+    if ms < 10_000 {
+        format!("{sign}{}.{}s", ms / 1000, ms % 1000 / 100)
+    } else {
+        format!("{sign}{}", exact(Duration::from_secs(ms / 1000)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn forms() {
+        let table = [
+            ("240s", 240_000),
+            ("4m", 240_000),
+            ("1h30m", 5_400_000),
+            ("350", 350_000),
+            ("500ms", 500),
+            ("1m 30s", 90_000),
+        ];
+        for (text, ms) in table {
+            assert_eq!(parse(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in ["", " ", "s", "4x", "-4s", "4.5.6", "99999999999999999999999", "٣s"] {
+            let error = parse(text).expect_err(text);
+            assert!(error.contains("1h30m"), "{error}");
+        }
+    }
+
+    #[test]
+    fn shortened() {
+        let table =
+            [(0, "0.0s"), (3_250, "3.2s"), (42_900, "42s"), (250_000, "4m10s"), (-12_000, "-12s"), (-50, "-0.0s")];
+        for (ms, text) in table {
+            assert_eq!(short(ms), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text: String) {
+            drop(parse(&text));
+        }
+
+        #[test]
+        fn exact_comes_back(seconds in 0_u64..1_000_000_000) {
+            let duration = Duration::from_secs(seconds);
+            prop_assert_eq!(parse(&exact(duration)), Ok(duration));
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Exit codes, and the errors that decide on them.
+
+use std::{io, path::PathBuf, process::ExitCode};
+
+use thiserror::Error;
+
+/// What the process tells its caller. The values are stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// Done.
+    Ok = 0,
+    /// Something went wrong.
+    Failure = 1,
+    /// An argument is not acceptable.
+    Usage = 2,
+    /// This host can't do it.
+    Unsupported = 3,
+    /// A privilege is missing.
+    Privilege = 4,
+    /// Done, and there is something to look at.
+    Findings = 5,
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+/// An error whose kind decides on the exit code. Everything else exits with
+/// [`Code::Failure`].
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A value outside its range.
+    #[error("{what} is {value}: {expected}")]
+    BadValue {
+        /// The option or setting.
+        what: &'static str,
+        /// What was given.
+        value: String,
+        /// What would be right, and why.
+        expected: String,
+    },
+    /// The path leads nowhere.
+    #[error("no cgroup at {}: {hint}", path.display())]
+    NoSuchCgroup {
+        /// Where we looked.
+        path: PathBuf,
+        /// What to try.
+        hint: String,
+    },
+    /// The path leads to something else.
+    #[error("{} is not a cgroup v2 directory: {hint}", path.display())]
+    NotACgroup {
+        /// Where we looked.
+        path: PathBuf,
+        /// What to try.
+        hint: String,
+    },
+    /// The name is taken.
+    #[error(
+        "already attached under the name {name:?} (to {cgroup}): `injector detach --name {name}` first, or choose another --name"
+    )]
+    AlreadyAttached {
+        /// The name.
+        name: String,
+        /// The cgroup it is attached to.
+        cgroup: String,
+    },
+    /// Nothing has that name.
+    #[error("nothing is attached under the name {name:?}: `injector status` lists what is")]
+    NotAttached {
+        /// The name.
+        name: String,
+    },
+    /// No attachment belongs to that cgroup.
+    #[error("nothing is attached to {cgroup}: `injector status` lists what is")]
+    CgroupNotAttached {
+        /// The cgroup.
+        cgroup: String,
+    },
+    /// The host lacks something.
+    #[error("this host can't run injector: {what}; {cure}")]
+    Unsupported {
+        /// What is missing.
+        what: String,
+        /// What to do.
+        cure: String,
+    },
+    /// The process lacks a privilege.
+    #[error("not permitted: {what}; {cure}")]
+    Privilege {
+        /// What needs it.
+        what: String,
+        /// What to do.
+        cure: String,
+    },
+}
+
+impl Error {
+    /// The exit code of this kind of error.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::BadValue { .. } | Self::NoSuchCgroup { .. } | Self::NotACgroup { .. } => Code::Usage,
+            Self::AlreadyAttached { .. } | Self::NotAttached { .. } | Self::CgroupNotAttached { .. } => Code::Failure,
+            Self::Unsupported { .. } => Code::Unsupported,
+            Self::Privilege { .. } => Code::Privilege,
+        }
+    }
+}
+
+/// Prints `error` with its causes on stderr and returns the code to exit with.
+///
+/// A closed stdout is no error: whoever read from us has seen enough.
+pub fn report(error: &anyhow::Error) -> Code {
+    if is_closed_pipe(error) {
+        return Code::Ok;
+    }
+    crate::output::message(format_args!("injector: {error:#}"));
+    error.chain().find_map(|cause| cause.downcast_ref::<Error>()).map_or(Code::Failure, Error::code)
+}
+
+/// Whether `error` comes from writing to a closed pipe.
+pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn the_kind_survives_added_context() {
+        let kind = Error::NotAttached { name: "x".to_owned() };
+        let error = Err::<(), _>(kind).context("while detaching").expect_err("an error");
+        assert_eq!(report(&error), Code::Failure);
+        let kind = Error::Privilege { what: "bpf".to_owned(), cure: "be root".to_owned() };
+        assert_eq!(report(&anyhow::Error::from(kind).context("outer")), Code::Privilege);
+    }
+
+    #[test]
+    fn a_closed_pipe_is_success() {
+        let error = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
+        assert_eq!(report(&error), Code::Ok);
+    }
+}

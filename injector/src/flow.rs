@@ -1,0 +1,291 @@
+//! A flow as it is shown: the kernel's sample, with names for its numbers.
+//!
+//! The serialised form is `injector.flows/v1`; units stand in the key names.
+
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    path::Path,
+};
+
+use injector_common::{
+    flow::{FlowSample, state},
+    keepalive::Keepalive as Parameters,
+    stats::{ACTIVE, OUTCOME_NAMES},
+    status::{EXPOSED, STATUS_NAMES},
+};
+use serde::Serialize;
+
+use crate::{
+    bpf::Attached,
+    cgroup::CgroupPaths,
+    process::{Process, SocketHolders},
+};
+
+/// One flow.
+#[derive(Clone, Debug, Serialize)]
+pub struct Flow {
+    /// Name of the attachment that has it.
+    pub attachment: String,
+    /// Kernel's socket cookie.
+    pub cookie: u64,
+    /// `protected`, `exposed`, `at_risk`, `overdue` or `stalled`.
+    pub status: &'static str,
+    /// What the application did against its protection, if anything.
+    pub reason: Option<String>,
+    /// `active` (connected) or `passive` (accepted).
+    pub direction: &'static str,
+    /// TCP state.
+    pub state: &'static str,
+    /// Our end.
+    pub local: SocketAddr,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Time since the connection was established.
+    pub age_ms: u64,
+    /// Silence on the wire.
+    pub idle_ms: u64,
+    /// Silence of the applications.
+    pub app_idle_ms: u64,
+    /// Idle timeout of the hop.
+    pub limit_ms: u64,
+    /// Time left until the limit; negative beyond it.
+    pub remaining_ms: i64,
+    /// Keepalive in force.
+    pub keepalive: Keepalive,
+    /// What became of the socket at establishment.
+    pub outcome: &'static str,
+    /// Kernel's id of its cgroup.
+    pub cgroup_id: u64,
+    /// Path of its cgroup; `null` once that is removed.
+    pub cgroup: Option<String>,
+    /// Inode number of its network namespace.
+    pub netns: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Inode number of the socket.
+    pub inode: u64,
+    /// Process that holds it, as far as `/proc` shows it.
+    pub process: Option<Process>,
+}
+
+/// Keepalive in force on a flow, sysctl defaults filled in.
+#[derive(Clone, Debug, Serialize)]
+pub struct Keepalive {
+    /// `SO_KEEPALIVE`.
+    pub enabled: bool,
+    /// `TCP_KEEPIDLE`.
+    pub idle_s: u32,
+    /// `TCP_KEEPINTVL`.
+    pub interval_s: u32,
+    /// `TCP_KEEPCNT`.
+    pub probes: u32,
+    /// `TCP_USER_TIMEOUT`; 0 when not set.
+    pub user_timeout_ms: u32,
+    /// `injected`, `application` or `none`.
+    pub owner: &'static str,
+    /// Probes without an answer.
+    pub unanswered_probes: u8,
+}
+
+/// Names for the numbers in samples; read from the host when first needed.
+#[derive(Debug)]
+pub struct Names {
+    attachment: String,
+    cgroup: String,
+    paths: Option<CgroupPaths>,
+    holders: Option<SocketHolders>,
+}
+
+impl Names {
+    /// For the flows of one attachment.
+    pub fn of(attached: &Attached) -> Self {
+        let cgroup = String::from_utf8_lossy(attached.description().path()).into_owned();
+        Self { attachment: attached.name().to_owned(), cgroup, paths: None, holders: None }
+    }
+
+    /// Forgets what was read, since cgroups and processes come and go.
+    pub fn refresh(&mut self) {
+        self.paths = None;
+        self.holders = None;
+    }
+
+    /// Shows a sample.
+    pub fn flow(&mut self, sample: &FlowSample) -> Flow {
+        let cgroup = &self.cgroup;
+        let paths = self.paths.get_or_insert_with(|| CgroupPaths::below(Path::new(cgroup)).unwrap_or_default());
+        let holders = self.holders.get_or_insert_with(SocketHolders::load);
+        let (local, peer) = endpoints(sample);
+        Flow {
+            attachment: self.attachment.clone(),
+            cookie: sample.cookie,
+            status: STATUS_NAMES.get(usize::from(sample.status)).unwrap_or(&"unknown"),
+            reason: reason(sample),
+            direction: if sample.direction == ACTIVE { "active" } else { "passive" },
+            state: state::name(sample.state),
+            local,
+            peer,
+            age_ms: sample.age_ms,
+            idle_ms: sample.idle_ms,
+            app_idle_ms: sample.app_idle_ms,
+            limit_ms: sample.limit_ms.into(),
+            remaining_ms: remaining_ms(sample),
+            keepalive: keepalive(sample),
+            outcome: OUTCOME_NAMES.get(usize::from(sample.outcome)).unwrap_or(&"unknown"),
+            cgroup_id: sample.cgroup_id,
+            cgroup: paths.get(sample.cgroup_id).map(str::to_owned),
+            netns: sample.netns,
+            uid: sample.uid,
+            inode: sample.inode,
+            process: holders.get(sample.inode),
+        }
+    }
+}
+
+/// Milliseconds until the limit; negative beyond it.
+pub fn remaining_ms(sample: &FlowSample) -> i64 {
+    i64::from(sample.limit_ms).saturating_sub_unsigned(sample.idle_ms)
+}
+
+fn endpoints(sample: &FlowSample) -> (SocketAddr, SocketAddr) {
+    let ends = &sample.endpoints;
+    (
+        SocketAddr::new(address(ends.local_address), ends.local_port),
+        SocketAddr::new(address(ends.peer_address), ends.peer_port),
+    )
+}
+
+/// Words in network byte order; mapped IPv4 is shown as IPv4.
+fn address(words: [u32; 4]) -> IpAddr {
+    let mut octets = [0; 16];
+    for (chunk, word) in octets.chunks_exact_mut(4).zip(words) {
+        chunk.copy_from_slice(&word.to_ne_bytes());
+    }
+    Ipv6Addr::from(octets).to_canonical()
+}
+
+fn keepalive(sample: &FlowSample) -> Keepalive {
+    let Parameters { idle_s, interval_s, probes, user_timeout_ms } = sample.effective;
+    Keepalive {
+        enabled: sample.enabled != 0,
+        idle_s,
+        interval_s,
+        probes,
+        user_timeout_ms,
+        owner: owner(sample),
+        unanswered_probes: sample.unanswered_probes,
+    }
+}
+
+/// Whose keepalive it is: ours as long as nobody changed what we set.
+fn owner(sample: &FlowSample) -> &'static str {
+    match (sample.enabled != 0, as_applied(sample)) {
+        (false, _) => "none",
+        (true, true) => "injected",
+        (true, false) => "application",
+    }
+}
+
+fn as_applied(sample: &FlowSample) -> bool {
+    let (applied, effective) = (&sample.applied, &sample.effective);
+    applied.idle_s == effective.idle_s
+        && applied.interval_s == effective.interval_s
+        && applied.probes == effective.probes
+        && (applied.user_timeout_ms == 0 || applied.user_timeout_ms == effective.user_timeout_ms)
+}
+
+/// Why a flow is exposed although we had set its keepalive.
+fn reason(sample: &FlowSample) -> Option<String> {
+    let (applied, effective) = (&sample.applied, &sample.effective);
+    if applied.idle_s == 0 || (sample.enabled != 0 && as_applied(sample)) {
+        return None;
+    }
+    if sample.enabled == 0 {
+        return Some("application switched SO_KEEPALIVE off".to_owned());
+    }
+    let changed = [
+        ("KEEPIDLE", applied.idle_s, effective.idle_s),
+        ("KEEPINTVL", applied.interval_s, effective.interval_s),
+        ("KEEPCNT", applied.probes, effective.probes),
+    ];
+    let list: Vec<_> = changed
+        .iter()
+        .filter(|(_, ours, theirs)| ours != theirs)
+        .map(|(name, _, theirs)| format!("{name} {theirs}"))
+        .collect();
+    (sample.status >= EXPOSED && !list.is_empty()).then(|| format!("application set {}", list.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use injector_common::{
+        flow::Endpoints,
+        status::{AT_RISK, PROTECTED},
+    };
+
+    use super::*;
+
+    const OURS: Parameters = Parameters { idle_s: 240, interval_s: 30, probes: 9, user_timeout_ms: 0 };
+
+    fn sample() -> FlowSample {
+        FlowSample {
+            idle_ms: 1000,
+            limit_ms: 350_000,
+            effective: OURS,
+            applied: OURS,
+            enabled: 1,
+            status: PROTECTED,
+            ..FlowSample::default()
+        }
+    }
+
+    #[test]
+    fn ownership() {
+        let other = Parameters { idle_s: 7200, ..OURS };
+        let table = [
+            ("ours", sample(), "injected", None),
+            ("respected", FlowSample { applied: Parameters::default(), ..sample() }, "application", None),
+            (
+                "changed later",
+                FlowSample { effective: other, status: EXPOSED, ..sample() },
+                "application",
+                Some("application set KEEPIDLE 7200"),
+            ),
+            (
+                "changed within the limit",
+                FlowSample { effective: Parameters { idle_s: 60, ..OURS }, ..sample() },
+                "application",
+                None,
+            ),
+            (
+                "switched off",
+                FlowSample { enabled: 0, status: AT_RISK, ..sample() },
+                "none",
+                Some("application switched SO_KEEPALIVE off"),
+            ),
+        ];
+        for (case, sample, expected_owner, expected_reason) in table {
+            assert_eq!((owner(&sample), reason(&sample).as_deref()), (expected_owner, expected_reason), "{case}");
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        let sample = FlowSample {
+            endpoints: Endpoints {
+                local_address: [0, 0, 0xffff_u32.to_be(), u32::from_ne_bytes([127, 0, 0, 1])],
+                peer_address: [0, 0, 0, 1_u32.to_be()],
+                local_port: 80,
+                peer_port: 4000,
+            },
+            ..sample()
+        };
+        let (local, peer) = endpoints(&sample);
+        assert_eq!((local.to_string(), peer.to_string()), ("127.0.0.1:80".to_owned(), "[::1]:4000".to_owned()));
+    }
+
+    #[test]
+    fn beyond_the_limit_the_remainder_is_negative() {
+        assert_eq!(remaining_ms(&sample()), 349_000);
+        assert_eq!(remaining_ms(&FlowSample { idle_ms: 360_000, ..sample() }), -10_000);
+    }
+}

@@ -1,0 +1,15 @@
+//! The command line: parse, run, turn the result into an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use injector::{cli::Cli, commands, exit, logging};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::init(cli.verbose);
+    match commands::run(cli) {
+        Ok(code) => code.into(),
+        Err(error) => exit::report(&error).into(),
+    }
+}

@@ -1,0 +1,199 @@
+//! What `attach` tells while it watches.
+
+use std::{borrow::Cow, collections::BTreeMap, io, path::PathBuf, time::SystemTime};
+
+use injector_common::scan::ScanTotals;
+use serde::Serialize;
+
+use super::{
+    flows::{keepalive, process},
+    json_line, line,
+    status::{FlowCounts, Parameters},
+};
+use crate::{
+    bpf::Attached,
+    cli::EventFormat,
+    duration::{exact, short},
+    flow::Flow,
+    stats::Counters,
+    watch::Change,
+};
+
+/// One thing to tell. The serialised form has its kind under `event`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event<'a> {
+    /// Programs are at work.
+    Attached {
+        /// Name of the attachment.
+        name: &'a str,
+        /// cgroup, relative to the mount.
+        cgroup: Cow<'a, str>,
+        /// Kernel's id of the cgroup.
+        cgroup_id: u64,
+        /// Where it is pinned.
+        pins: PathBuf,
+        /// What is in force.
+        #[serde(flatten)]
+        parameters: Parameters,
+    },
+    /// A flow came near its limit.
+    AtRisk {
+        /// The flow.
+        flow: &'a Flow,
+    },
+    /// A flow passed its limit.
+    Overdue {
+        /// The flow.
+        flow: &'a Flow,
+    },
+    /// A flow's peer no longer answers.
+    Stalled {
+        /// The flow.
+        flow: &'a Flow,
+    },
+    /// A flow is well again.
+    Recovered {
+        /// The flow.
+        flow: &'a Flow,
+    },
+    /// A flow that was told about is gone.
+    Closed {
+        /// The flow, as it was last seen.
+        flow: &'a Flow,
+    },
+    /// The end.
+    Summary(Summary),
+}
+
+/// What was seen in all.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    /// How long it was watched.
+    pub watched_ms: u64,
+    /// Whether the programs are still at work.
+    pub attached: bool,
+    /// Sockets by outcome.
+    pub sockets: BTreeMap<&'static str, u64>,
+    /// Flows by status at the end.
+    pub flows: FlowCounts,
+}
+
+impl<'a> Event<'a> {
+    /// The start of a watch.
+    pub fn attached(attached: &'a Attached) -> Self {
+        let description = attached.description();
+        Self::Attached {
+            name: attached.name(),
+            cgroup: String::from_utf8_lossy(description.path()),
+            cgroup_id: description.cgroup_id,
+            pins: attached.pins().path(),
+            parameters: Parameters::of(attached.policy()),
+        }
+    }
+
+    /// A change of a flow.
+    pub const fn change(change: Change, flow: &'a Flow) -> Self {
+        match change {
+            Change::AtRisk => Self::AtRisk { flow },
+            Change::Overdue => Self::Overdue { flow },
+            Change::Stalled => Self::Stalled { flow },
+            Change::Recovered => Self::Recovered { flow },
+            Change::Closed => Self::Closed { flow },
+        }
+    }
+}
+
+impl Summary {
+    /// From the last scan and the counters.
+    pub fn new(watched_ms: u64, attached: bool, counters: &Counters, totals: &ScanTotals) -> Self {
+        Self { watched_ms, attached, sockets: counters.totals().collect(), flows: FlowCounts::of(totals) }
+    }
+}
+
+/// Writes events to stdout.
+#[derive(Clone, Copy, Debug)]
+pub struct EventWriter {
+    format: EventFormat,
+}
+
+impl EventWriter {
+    /// A writer of `format`.
+    pub const fn new(format: EventFormat) -> Self {
+        Self { format }
+    }
+
+    /// Writes one event.
+    pub fn write(self, event: &Event<'_>) -> io::Result<()> {
+        match self.format {
+            EventFormat::Jsonl => json_line(event),
+            EventFormat::Table => line(format_args!("{}", text(event))),
+        }
+    }
+}
+
+fn text(event: &Event<'_>) -> String {
+    match event {
+        Event::Attached { name, cgroup, parameters, .. } => {
+            format!("attached {name} to cgroup {cgroup}: {parameters}")
+        }
+        Event::AtRisk { flow } => flow_line("at risk", flow),
+        Event::Overdue { flow } => flow_line("overdue", flow),
+        Event::Stalled { flow } => flow_line("stalled", flow),
+        Event::Recovered { flow } => flow_line("recovered", flow),
+        Event::Closed { flow } => flow_line("closed", flow),
+        Event::Summary(summary) => summary_text(summary),
+    }
+}
+
+/// `2026-01-01T00:00:00Z  at risk  10.0.0.1:40000 -> 10.0.9.7:5432  idle 4m40s of 5m50s, ...`
+fn flow_line(what: &str, flow: &Flow) -> String {
+    let now = humantime::format_rfc3339_seconds(SystemTime::now());
+    let arrow = if flow.direction == "active" { "->" } else { "<-" };
+    let idle = short(flow.idle_ms.try_into().unwrap_or(i64::MAX));
+    let limit = exact(std::time::Duration::from_millis(flow.limit_ms));
+    let reason = flow.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default();
+    format!(
+        "{now}  {what:9}  {} {arrow} {}  idle {idle} of {limit}, keepalive {} ({}), {}{reason}",
+        flow.local,
+        flow.peer,
+        keepalive(flow),
+        flow.keepalive.owner,
+        process(flow),
+    )
+}
+
+fn summary_text(summary: &Summary) -> String {
+    let list = |counts: &mut dyn Iterator<Item = (&str, u64)>| {
+        let counts: Vec<_> =
+            counts.filter(|&(_, count)| count > 0).map(|(name, count)| format!("{count} {name}")).collect();
+        if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+    };
+    let end = if summary.attached { "programs left at work" } else { "detached" };
+    format!(
+        "{end} after {}: sockets: {}; flows: {}",
+        short(summary.watched_ms.try_into().unwrap_or(i64::MAX)),
+        list(&mut summary.sockets.iter().map(|(&name, &count)| (name, count))),
+        list(&mut summary.flows.by_status()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use injector_common::stats::{COUNTERS, INJECTED, PASSIVE, outcome_index};
+
+    use super::*;
+
+    #[test]
+    fn a_summary_names_what_there_was() {
+        let mut values = vec![0; COUNTERS as usize];
+        values[outcome_index(PASSIVE, INJECTED) as usize] = 3;
+        let mut totals = ScanTotals::EMPTY;
+        totals.by_status[0] = 2;
+        let summary = Summary::new(61_000, false, &Counters::new(values), &totals);
+        let expected = "detached after 1m1s: sockets: 3 injected; flows: 2 protected";
+        assert_eq!(summary_text(&summary), expected);
+        let empty = Summary::new(500, true, &Counters::new(vec![]), &ScanTotals::EMPTY);
+        assert_eq!(summary_text(&empty), "programs left at work after 0.5s: sockets: none; flows: none");
+    }
+}

@@ -1,0 +1,144 @@
+//! A list of flows. Columns have fixed widths, so that a long list streams.
+
+use std::io;
+
+use serde::Serialize;
+
+use super::{json_line, line};
+use crate::{cli::FlowFormat, duration::short, flow::Flow};
+
+/// The document of `flows -o json`.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    flows: &'a [Flow],
+}
+
+/// The document of `flows -o json`.
+pub fn flows_document(flows: &[Flow]) -> impl Serialize + '_ {
+    Document { schema: "injector.flows/v1", flows }
+}
+
+/// Writes flows to stdout, one by one.
+#[derive(Debug)]
+pub struct FlowWriter {
+    format: FlowFormat,
+    has_head: bool,
+}
+
+impl FlowWriter {
+    /// A writer of `format`; [`FlowFormat::Json`] is written as a whole, by
+    /// [`flows_document`].
+    pub const fn new(format: FlowFormat) -> Self {
+        Self { format, has_head: false }
+    }
+
+    /// Writes the column heads, where the format has any and they are not
+    /// there yet.
+    pub fn head(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.has_head, true) || self.format == FlowFormat::Jsonl {
+            return Ok(());
+        }
+        let head = row(&[
+            "STATUS",
+            "LEFT",
+            "IDLE",
+            "APP IDLE",
+            "LIMIT",
+            "KEEPALIVE",
+            "BY",
+            "DIR",
+            "LOCAL",
+            "PEER",
+            "CGROUP",
+            "PROCESS",
+        ]);
+        let more = if self.format == FlowFormat::Wide { WIDE_HEAD } else { "" };
+        line(format_args!("{}", format!("{head}{more}").trim_end()))
+    }
+
+    /// Writes a flow.
+    pub fn flow(&mut self, flow: &Flow) -> io::Result<()> {
+        if self.format == FlowFormat::Jsonl {
+            return json_line(flow);
+        }
+        self.head()?;
+        let more = if self.format == FlowFormat::Wide { wide(flow) } else { String::new() };
+        line(format_args!("{}", format!("{}{more}", columns(flow)).trim_end()))
+    }
+}
+
+const WIDTHS: [usize; 12] = [9, 8, 8, 8, 7, 12, 11, 7, 21, 21, 20, 18];
+const WIDE_HEAD: &str = "STATE        AGE       OUTCOME    UID    NETNS       INODE     COOKIE      REASON";
+
+fn row(cells: &[&str; 12]) -> String {
+    cells.iter().zip(WIDTHS).map(|(cell, width)| format!("{cell:width$}  ")).collect()
+}
+
+fn columns(flow: &Flow) -> String {
+    let ms = |ms: u64| short(ms.try_into().unwrap_or(i64::MAX));
+    row(&[
+        flow.status,
+        &short(flow.remaining_ms),
+        &ms(flow.idle_ms),
+        &ms(flow.app_idle_ms),
+        &ms(flow.limit_ms),
+        &keepalive(flow),
+        flow.keepalive.owner,
+        flow.direction,
+        &flow.local.to_string(),
+        &flow.peer.to_string(),
+        &cgroup(flow),
+        &process(flow),
+    ])
+}
+
+fn wide(flow: &Flow) -> String {
+    format!(
+        "{:11}  {:8}  {:9}  {:<5}  {:<10}  {:<8}  {:<10}  {}",
+        flow.state,
+        short(flow.age_ms.try_into().unwrap_or(i64::MAX)),
+        flow.outcome,
+        flow.uid,
+        flow.netns,
+        flow.inode,
+        flow.cookie,
+        flow.reason.as_deref().unwrap_or("-"),
+    )
+}
+
+/// Idle, interval and probes in the way people quote them: `240/30/9`.
+pub(super) fn keepalive(flow: &Flow) -> String {
+    let keepalive = &flow.keepalive;
+    if keepalive.enabled {
+        format!("{}/{}/{}", keepalive.idle_s, keepalive.interval_s, keepalive.probes)
+    } else {
+        "off".to_owned()
+    }
+}
+
+/// Its path, or its id once it is removed.
+fn cgroup(flow: &Flow) -> String {
+    flow.cgroup.clone().unwrap_or_else(|| format!("removed:{}", flow.cgroup_id))
+}
+
+pub(super) fn process(flow: &Flow) -> String {
+    flow.process
+        .as_ref()
+        .map_or_else(|| "-".to_owned(), |process| format!("{} {}", process.pid, printable(&process.name)))
+}
+
+/// Processes choose their own names, control characters included.
+fn printable(name: &str) -> String {
+    name.chars().map(|char| if char.is_control() { '?' } else { char }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_can_not_control_the_terminal() {
+        assert_eq!(printable("a\x1b[31mb\n"), "a?[31mb?");
+    }
+}

@@ -1,0 +1,43 @@
+//! Writing: data to stdout, messages to stderr.
+
+mod events;
+mod flows;
+mod status;
+mod table;
+
+use std::{
+    fmt::Arguments,
+    io::{self, Write as _},
+};
+
+pub use events::{Event, EventWriter, Summary};
+pub use flows::{FlowWriter, flows_document};
+use serde::Serialize;
+pub use status::{AttachmentStatus, status_document, status_report};
+pub use table::Table;
+
+/// Writes a message to stderr. There is nobody to tell when that fails.
+pub fn message(text: Arguments<'_>) {
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
+/// Writes a line of data to stdout.
+///
+/// Errors when stdout is closed, which [`crate::exit`] takes for success.
+pub fn line(text: Arguments<'_>) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
+}
+
+/// Writes a value to stdout as one line of JSON.
+pub fn json_line(value: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_string(value)?;
+    line(format_args!("{text}"))
+}
+
+/// Writes a document to stdout as indented JSON.
+pub fn json_document(value: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(value)?;
+    line(format_args!("{text}"))
+}

@@ -1,0 +1,289 @@
+//! The state of attachments, for `status`.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Display, Formatter, Write as _},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use injector_common::{
+    keepalive::Policy,
+    scan::{HISTOGRAM_BOUNDS_S, ScanTotals},
+    stats::{ACTIVE, PASSIVE},
+    status::STATUS_NAMES,
+};
+use serde::Serialize;
+
+use crate::{
+    bpf::Attached,
+    duration::exact,
+    pins::PinDir,
+    stats::{Counters, Failure},
+};
+
+/// Widest bar of the histogram, in characters.
+const BAR: u64 = 40;
+
+/// What is in force, with units in the names.
+#[derive(Debug, Serialize)]
+pub struct Parameters {
+    limit_ms: u32,
+    warn_ms: u32,
+    keepalive: Keepalive,
+}
+
+#[derive(Debug, Serialize)]
+struct Keepalive {
+    idle_s: u32,
+    interval_s: u32,
+    probes: u32,
+    user_timeout_ms: u32,
+}
+
+/// Flows by status.
+#[derive(Debug, Serialize)]
+pub struct FlowCounts {
+    total: u64,
+    #[serde(flatten)]
+    by_status: BTreeMap<&'static str, u64>,
+}
+
+/// One attachment, as far as it can be told.
+#[derive(Debug, Serialize)]
+pub struct AttachmentStatus {
+    name: String,
+    /// `attached`, or `incomplete` where a process was killed half-way:
+    /// nothing is at work then.
+    state: &'static str,
+    #[serde(flatten)]
+    details: Option<Details>,
+}
+
+#[derive(Debug, Serialize)]
+struct Details {
+    cgroup: String,
+    cgroup_id: u64,
+    since: String,
+    #[serde(flatten)]
+    parameters: Parameters,
+    sockets: Sockets,
+    flows: FlowCounts,
+    idle_histogram: Vec<Bucket>,
+}
+
+#[derive(Debug, Serialize)]
+struct Sockets {
+    active: BTreeMap<&'static str, u64>,
+    passive: BTreeMap<&'static str, u64>,
+    unreadable: u64,
+    failures: Vec<Failure>,
+}
+
+#[derive(Debug, Serialize)]
+struct Bucket {
+    /// Upper bound; `null` for the last one.
+    le_s: Option<u64>,
+    count: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    attachments: &'a [AttachmentStatus],
+}
+
+/// The document of `status -o json`.
+pub fn status_document(attachments: &[AttachmentStatus]) -> impl Serialize + '_ {
+    Document { schema: "injector.status/v1", attachments }
+}
+
+/// The text of `status`.
+pub fn status_report(attachments: &[AttachmentStatus]) -> String {
+    if attachments.is_empty() {
+        return "nothing is attached".to_owned();
+    }
+    attachments.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
+}
+
+impl AttachmentStatus {
+    /// What a killed process left behind.
+    pub fn incomplete(pins: &PinDir) -> Self {
+        Self { name: pins.name().to_owned(), state: "incomplete", details: None }
+    }
+
+    /// An attachment at work.
+    pub fn attached(attached: &Attached, counters: &Counters, totals: &ScanTotals) -> Self {
+        let description = attached.description();
+        let since = UNIX_EPOCH + Duration::from_millis(description.since_unix_ms);
+        Self {
+            name: attached.name().to_owned(),
+            state: "attached",
+            details: Some(Details {
+                cgroup: String::from_utf8_lossy(description.path()).into_owned(),
+                cgroup_id: description.cgroup_id,
+                since: humantime::format_rfc3339_seconds(since).to_string(),
+                parameters: Parameters::of(attached.policy()),
+                sockets: Sockets::of(counters),
+                flows: FlowCounts::of(totals),
+                idle_histogram: histogram(totals),
+            }),
+        }
+    }
+}
+
+impl Parameters {
+    /// The parameters of a policy.
+    pub const fn of(policy: &Policy) -> Self {
+        let keepalive = &policy.keepalive;
+        Self {
+            limit_ms: policy.limit_ms,
+            warn_ms: policy.warn_ms,
+            keepalive: Keepalive {
+                idle_s: keepalive.idle_s,
+                interval_s: keepalive.interval_s,
+                probes: keepalive.probes,
+                user_timeout_ms: keepalive.user_timeout_ms,
+            },
+        }
+    }
+}
+
+impl FlowCounts {
+    /// Counts of a scan.
+    pub fn of(totals: &ScanTotals) -> Self {
+        Self { total: totals.flows(), by_status: STATUS_NAMES.into_iter().zip(totals.by_status).collect() }
+    }
+
+    /// Counts in the order of the statuses.
+    pub fn by_status(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        STATUS_NAMES.into_iter().map(|name| (name, self.by_status.get(name).copied().unwrap_or(0)))
+    }
+}
+
+impl Sockets {
+    fn of(counters: &Counters) -> Self {
+        Self {
+            active: counters.outcomes(ACTIVE).collect(),
+            passive: counters.outcomes(PASSIVE).collect(),
+            unreadable: counters.unreadable(),
+            failures: counters.failures(),
+        }
+    }
+}
+
+fn histogram(totals: &ScanTotals) -> Vec<Bucket> {
+    let bounds = HISTOGRAM_BOUNDS_S.into_iter().map(Some).chain([None]);
+    bounds.zip(totals.idle_histogram).map(|(le_s, count)| Bucket { le_s, count }).collect()
+}
+
+impl Display for Parameters {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let ms = |ms: u32| exact(Duration::from_millis(ms.into()));
+        let Keepalive { idle_s, interval_s, probes, user_timeout_ms } = self.keepalive;
+        write!(formatter, "idle timeout {}, warn at {}", ms(self.limit_ms), ms(self.warn_ms))?;
+        write!(formatter, ", keepalive {idle_s}s/{interval_s}s/{probes}")?;
+        if user_timeout_ms > 0 {
+            write!(formatter, ", user timeout {}", ms(user_timeout_ms))?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for AttachmentStatus {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let Some(details) = &self.details else {
+            return write!(
+                formatter,
+                "{}: incomplete, nothing is at work; `injector attach` or `injector detach --name {}` cleans up",
+                self.name, self.name
+            );
+        };
+        writeln!(
+            formatter,
+            "{}: attached to cgroup {} since {}{}",
+            self.name,
+            details.cgroup,
+            details.since,
+            age(&details.since)
+        )?;
+        writeln!(formatter, "  policy   {}", details.parameters)?;
+        writeln!(formatter, "  sockets  {}", list(details.sockets.totals()))?;
+        for failure in &details.sockets.failures {
+            writeln!(
+                formatter,
+                "           {} refused {} times with errno {}",
+                failure.option, failure.count, failure.errno
+            )?;
+        }
+        if details.sockets.unreadable > 0 {
+            writeln!(
+                formatter,
+                "           {} of them injected without knowing what the application chose",
+                details.sockets.unreadable
+            )?;
+        }
+        writeln!(formatter, "  flows    {}", list(details.flows.by_status()))?;
+        write!(formatter, "  idle     {}", bars(&details.idle_histogram))
+    }
+}
+
+impl Sockets {
+    fn totals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.active.iter().map(|(name, active)| (*name, active + self.passive.get(name).unwrap_or(&0)))
+    }
+}
+
+fn age(since: &str) -> String {
+    let since = humantime::parse_rfc3339(since).ok();
+    let age = since.and_then(|since| SystemTime::now().duration_since(since).ok());
+    age.map(|age| format!(" ({} ago)", exact(Duration::from_secs(age.as_secs())))).unwrap_or_default()
+}
+
+fn list(counts: impl Iterator<Item = (&'static str, u64)>) -> String {
+    let counts: Vec<_> =
+        counts.filter(|&(_, count)| count > 0).map(|(name, count)| format!("{count} {name}")).collect();
+    if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+}
+
+/// A bar per bucket, from the first to the last that holds anything.
+fn bars(buckets: &[Bucket]) -> String {
+    let is_filled = |bucket: &Bucket| bucket.count > 0;
+    let (Some(first), Some(last)) = (buckets.iter().position(is_filled), buckets.iter().rposition(is_filled)) else {
+        return "no flows".to_owned();
+    };
+    let most = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(1);
+    let mut text = String::new();
+    for (index, bucket) in buckets.iter().enumerate().take(last + 1).skip(first) {
+        let bound = bucket
+            .le_s
+            .map_or_else(|| "above".to_owned(), |seconds| format!("<= {}", exact(Duration::from_secs(seconds))));
+        let length = usize::try_from((bucket.count * BAR).div_ceil(most)).unwrap_or(0);
+        let indent = if index == first { "" } else { "\n           " };
+        // Writing to a string can't fail.
+        let _ = write!(text, "{indent}{bound:>8}  {:<40}  {}", "#".repeat(length), bucket.count);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_are_scaled_to_the_fullest() {
+        let buckets =
+            [(Some(1), 0), (Some(5), 80), (Some(10), 0), (None, 1)].map(|(le_s, count)| Bucket { le_s, count });
+        let text = bars(&buckets);
+        let lines: Vec<_> = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let full = "#".repeat(40);
+        assert_eq!(lines, [format!("<= 5s {full} 80"), "<= 10s 0".to_owned(), "above # 1".to_owned()]);
+        assert_eq!(bars(&[]), "no flows");
+    }
+
+    #[test]
+    fn every_bucket_has_a_bound() {
+        let buckets = histogram(&ScanTotals::EMPTY);
+        assert_eq!(buckets.len(), HISTOGRAM_BOUNDS_S.len() + 1);
+        assert_eq!(buckets.last().and_then(|bucket| bucket.le_s), None);
+    }
+}

@@ -1,0 +1,50 @@
+//! Columns as wide as their widest cell.
+
+use std::fmt::{self, Display, Formatter};
+
+/// A table with a header, cells aligned to the left.
+#[derive(Debug)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// An empty table with these column heads.
+    pub fn new<const N: usize>(head: [&str; N]) -> Self {
+        Self { rows: vec![head.map(str::to_owned).to_vec()] }
+    }
+
+    /// Adds a row.
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(cells.to_vec());
+    }
+}
+
+impl Display for Table {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<_> = (0..columns).map(width).collect();
+        for (index, row) in self.rows.iter().enumerate() {
+            let line: String = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}  ")).collect();
+            let end = if index + 1 == self.rows.len() { "" } else { "\n" };
+            write!(formatter, "{}{end}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let mut table = Table::new(["A", "LONG HEAD", "C"]);
+        table.row(["1".to_owned(), "é".to_owned(), "x".to_owned()]);
+        table.row(["22".to_owned(), String::new(), "y".to_owned()]);
+        assert_eq!(table.to_string(), "A   LONG HEAD  C\n1   é          x\n22             y");
+    }
+}

@@ -1,0 +1,219 @@
+//! Where attachments live: `/sys/fs/bpf/injector/v<abi>/<name>/`.
+//!
+//! The pins keep everything working when no process of ours is left, and let
+//! any later invocation find it. The link of the `keepalive` program is pinned
+//! last and removed first, so a directory that has it is complete, and one
+//! that hasn't is what a killed process left behind.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use injector_common::{
+    ABI_VERSION,
+    names::{KEEPALIVE, PINNED_MAPS, SCAN},
+};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::exit::Error;
+
+/// Where bpffs is mounted by convention.
+pub const BPFFS: &str = "/sys/fs/bpf";
+
+/// Longest name, well below what a directory entry can have.
+const MAX_NAME: usize = 200;
+
+/// The directory of one attachment, whether it exists or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinDir {
+    name: String,
+}
+
+/// Keeps others from attaching, detaching or scanning while it lives.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl PinDir {
+    /// The directory of the attachment `name`.
+    ///
+    /// Errors unless the name is made of letters, digits, `-` and `_`: bpffs
+    /// takes no dots.
+    pub fn named(name: &str) -> Result<Self, Error> {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(is_allowed) {
+            return Err(Error::BadValue {
+                what: "--name",
+                value: format!("{name:?}"),
+                expected: format!("give 1 to {MAX_NAME} letters, digits, - and _"),
+            });
+        }
+        Ok(Self { name: name.to_owned() })
+    }
+
+    /// The directory for the cgroup at `path` (relative to the cgroup v2
+    /// mount) when no name was given: `/a/b.service` becomes `a-b_service`.
+    pub fn for_cgroup(path: &Path) -> Self {
+        let text = path.to_string_lossy();
+        let name: String = text
+            .trim_matches('/')
+            .chars()
+            .map(|char| match char {
+                '/' => '-',
+                char if char.is_ascii_alphanumeric() || char == '-' => char,
+                _ => '_',
+            })
+            .collect();
+        // The end tells most; all characters are ASCII by now.
+        let start = name.len().saturating_sub(MAX_NAME);
+        let name = if name.is_empty() { "root".to_owned() } else { name[start..].to_owned() };
+        Self { name }
+    }
+
+    /// Every attachment of this layout, complete or not, by name.
+    pub fn all() -> anyhow::Result<Vec<Self>> {
+        let entries = match fs::read_dir(root()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| denied(error, &root()))?,
+        };
+        let mut all = Vec::new();
+        for entry in entries {
+            let entry = entry.with_context(|| format!("reading {}", root().display()))?;
+            all.extend(Self::named(&entry.file_name().to_string_lossy()));
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its path.
+    pub fn path(&self) -> PathBuf {
+        root().join(&self.name)
+    }
+
+    /// Path of the object `name` in it.
+    pub fn pin(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    /// Whether anything is there.
+    pub fn exists(&self) -> bool {
+        self.path().exists()
+    }
+
+    /// Whether the attachment is complete.
+    pub fn is_attached(&self) -> bool {
+        self.pin(KEEPALIVE).exists()
+    }
+
+    /// Creates the directory, for root alone.
+    pub fn create(&self) -> anyhow::Result<()> {
+        create_private(&self.path())
+    }
+
+    /// Removes all pins and the directory. What is already gone is fine.
+    pub fn remove(&self) -> anyhow::Result<()> {
+        for name in [KEEPALIVE, SCAN].iter().chain(&PINNED_MAPS) {
+            let pin = self.pin(name);
+            absent_is_fine(fs::remove_file(&pin)).with_context(|| format!("removing {}", pin.display()))?;
+        }
+        let path = self.path();
+        absent_is_fine(fs::remove_dir(&path)).with_context(|| format!("removing {}", path.display()))
+    }
+
+    /// Waits for other scans of this attachment to end: they share one map for
+    /// their request and result.
+    pub fn lock_for_scan(&self) -> anyhow::Result<Lock> {
+        lock(&self.path())
+    }
+}
+
+/// Waits for others that are just attaching or detaching.
+pub fn lock_all() -> anyhow::Result<Lock> {
+    create_private(&root())?;
+    lock(&root())
+}
+
+/// Removes the directories above the attachments once nothing is in them.
+pub fn tidy() {
+    // Not empty, or gone already: both are fine.
+    drop(fs::remove_dir(root()).and_then(|()| fs::remove_dir(Path::new(BPFFS).join("injector"))));
+}
+
+fn root() -> PathBuf {
+    Path::new(BPFFS).join("injector").join(format!("v{ABI_VERSION}"))
+}
+
+fn create_private(path: &Path) -> anyhow::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| denied(error, path).into())
+}
+
+fn lock(directory: &Path) -> anyhow::Result<Lock> {
+    let file = File::open(directory).map_err(|error| denied(error, directory))?;
+    flock(&file, FlockOperation::LockExclusive).with_context(|| format!("locking {}", directory.display()))?;
+    Ok(Lock { _file: file })
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// A pin directory that can't be entered is a matter of privilege.
+fn denied(error: io::Error, path: &Path) -> anyhow::Error {
+    let is_privilege = error.kind() == io::ErrorKind::PermissionDenied;
+    let error = anyhow::Error::from(error).context(format!("opening {}", path.display()));
+    if is_privilege {
+        let what = format!("reading the pins below {BPFFS}");
+        return error.context(Error::Privilege { what, cure: "run injector as root".to_owned() });
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_from_cgroups() {
+        let table = [
+            ("/", "root"),
+            ("/a", "a"),
+            ("/a/b", "a-b"),
+            ("/system.slice/legacy.service", "system_slice-legacy_service"),
+            ("/kubepods/pod1:2", "kubepods-pod1_2"),
+        ];
+        for (path, name) in table {
+            assert_eq!(PinDir::for_cgroup(Path::new(path)).name(), name);
+        }
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        for name in ["", ".", "..", "a/b", "../x", "a.b", "a\0b", "é", &"x".repeat(201)] {
+            let error = PinDir::named(name).expect_err(name).to_string();
+            assert!(error.contains("letters, digits"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn names_from_cgroups_are_allowed(path: String) {
+            let name = PinDir::for_cgroup(Path::new(&path)).name().to_owned();
+            prop_assert!(PinDir::named(&name).is_ok(), "{}", name);
+        }
+    }
+}

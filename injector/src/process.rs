@@ -1,0 +1,67 @@
+//! Which process holds a socket.
+
+use std::collections::HashMap;
+
+use procfs::process::{FDTarget, Process as Proc, all_processes};
+use serde::Serialize;
+
+/// A process, as far as it helps to recognise it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Process {
+    /// Process id in our namespace.
+    pub pid: i32,
+    /// `comm` of the process.
+    pub name: String,
+}
+
+/// Holders of all sockets, by the sockets' inode numbers.
+#[derive(Debug, Default)]
+pub struct SocketHolders {
+    by_inode: HashMap<u64, i32>,
+}
+
+impl SocketHolders {
+    /// Looks through `/proc`. Processes that end meanwhile or deny access are
+    /// left out. Where several hold a socket, the oldest counts.
+    pub fn load() -> Self {
+        let mut by_inode = HashMap::new();
+        for process in all_processes().into_iter().flatten().flatten() {
+            for inode in sockets(&process) {
+                let holder = by_inode.entry(inode).or_insert(process.pid);
+                *holder = process.pid.min(*holder);
+            }
+        }
+        Self { by_inode }
+    }
+
+    /// The process that holds the socket with this inode number.
+    pub fn get(&self, inode: u64) -> Option<Process> {
+        let pid = *self.by_inode.get(&inode)?;
+        let stat = Proc::new(pid).and_then(|process| process.stat()).ok()?;
+        Some(Process { pid, name: stat.comm })
+    }
+}
+
+fn sockets(process: &Proc) -> impl Iterator<Item = u64> + use<> {
+    process.fd().into_iter().flatten().flatten().filter_map(|descriptor| match descriptor.target {
+        FDTarget::Socket(inode) => Some(inode),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, os::fd::AsRawFd as _};
+
+    use super::*;
+
+    #[test]
+    fn our_own_socket_is_ours() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let link = std::fs::read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).expect("a link");
+        let inode = link.to_string_lossy().trim_matches(|char: char| !char.is_ascii_digit()).parse().expect("a number");
+        let holder = SocketHolders::load().get(inode).expect("held");
+        assert_eq!(u32::try_from(holder.pid), Ok(std::process::id()));
+        assert_eq!(SocketHolders::load().get(u64::MAX), None);
+    }
+}

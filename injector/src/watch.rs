@@ -1,0 +1,223 @@
+//! Watching an attachment: which flows to tell about, and when to look again.
+//!
+//! Scans are driven by deadlines. Each tells when the first flow could change
+//! its status by silence alone; until then there is nothing to see, and the
+//! process sleeps.
+
+use std::{collections::HashMap, time::Duration};
+
+use injector_common::{
+    flow::FlowSample,
+    keepalive::Policy,
+    scan::{NEVER, ScanTotals},
+    status::{AT_RISK, OVERDUE, STALLED, is_finding},
+};
+
+/// How many flows are followed by name. Beyond that the memory of a watcher
+/// would have no bound; the totals still count them all.
+const MAX_FOLLOWED: usize = 20_000;
+
+/// What happened to a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It came near its limit.
+    AtRisk,
+    /// It passed its limit.
+    Overdue,
+    /// Its peer no longer answers.
+    Stalled,
+    /// It is well again.
+    Recovered,
+    /// It is gone.
+    Closed,
+}
+
+/// A flow that is being followed.
+#[derive(Debug)]
+struct Followed {
+    sample: FlowSample,
+    round: u64,
+}
+
+/// What is known from earlier scans.
+#[derive(Debug, Default)]
+pub struct Watch {
+    followed: HashMap<u64, Followed>,
+    round: u64,
+    changed: bool,
+    /// Scans in a row in which no followed flow changed.
+    quiet_rounds: u32,
+}
+
+impl Watch {
+    /// Begins a scan.
+    pub const fn begin(&mut self) {
+        self.round += 1;
+        self.changed = false;
+    }
+
+    /// Takes a flow that the scan wrote out; tells what is new about it.
+    pub fn observe(&mut self, sample: &FlowSample) -> Option<Change> {
+        let before = self.followed.get(&sample.cookie).map(|followed| followed.sample.status);
+        if is_finding(sample.status) {
+            if before.is_none() && self.followed.len() >= MAX_FOLLOWED {
+                return None;
+            }
+            self.followed.insert(sample.cookie, Followed { sample: *sample, round: self.round });
+        } else {
+            self.followed.remove(&sample.cookie);
+        }
+        let change = change(before, sample.status);
+        self.changed |= change.is_some();
+        change
+    }
+
+    /// Ends a scan: flows that were followed and no longer came up are gone.
+    pub fn finish(&mut self) -> Vec<FlowSample> {
+        let round = self.round;
+        let closed: Vec<_> = self
+            .followed
+            .extract_if(|_, followed| followed.round != round)
+            .map(|(_, followed)| followed.sample)
+            .collect();
+        self.changed |= !closed.is_empty();
+        self.quiet_rounds = if self.changed { 0 } else { self.quiet_rounds.saturating_add(1) };
+        closed
+    }
+
+    /// How long to sleep after a scan that returned `totals`.
+    pub fn pause(&self, policy: &Policy, totals: &ScanTotals) -> Duration {
+        let by_silence = match totals.next_change_ms {
+            NEVER => Duration::MAX,
+            // A tick beyond, or the flow would still be just below its mark.
+            ms => Duration::from_millis(ms) + TICK,
+        };
+        // A flow opened right after the scan can't be at its mark any sooner.
+        let for_new_flows = Duration::from_millis(policy.warn_ms.into());
+        let for_followed = if self.followed.is_empty() { Duration::MAX } else { self.recheck(policy) };
+        by_silence.min(for_new_flows).min(for_followed).max(floor(policy))
+    }
+
+    /// Followed flows may recover or close at any time. Looking for that gets
+    /// rarer the longer nothing happens.
+    fn recheck(&self, policy: &Policy) -> Duration {
+        let first = floor(policy);
+        first.saturating_mul(1 << self.quiet_rounds.min(16))
+    }
+}
+
+/// The longest tick that kernels have.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Scans are never closer together than this: a share of the time between
+/// mark and limit, so that no flow passes both unseen, and 1 s at most.
+fn floor(policy: &Policy) -> Duration {
+    let margin = Duration::from_millis(policy.limit_ms.saturating_sub(policy.warn_ms).into());
+    (margin / 4).clamp(Duration::from_millis(50), Duration::from_secs(1))
+}
+
+fn change(before: Option<u8>, now: u8) -> Option<Change> {
+    if before == Some(now) {
+        return None;
+    }
+    match now {
+        AT_RISK => Some(Change::AtRisk),
+        OVERDUE => Some(Change::Overdue),
+        STALLED => Some(Change::Stalled),
+        // The scan writes out a recovery once; one of a flow that we never
+        // told about is no news.
+        _ => before.map(|_| Change::Recovered),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use injector_common::{keepalive::Keepalive, status::PROTECTED};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const POLICY: Policy = Policy {
+        keepalive: Keepalive { idle_s: 240, interval_s: 30, probes: 9, user_timeout_ms: 0 },
+        limit_ms: 350_000,
+        warn_ms: 280_000,
+    };
+
+    fn sample(cookie: u64, status: u8) -> FlowSample {
+        FlowSample { cookie, status, ..FlowSample::default() }
+    }
+
+    fn scan(watch: &mut Watch, flows: &[(u64, u8)]) -> (Vec<(u64, Change)>, Vec<u64>) {
+        watch.begin();
+        let changes = flows
+            .iter()
+            .filter_map(|&(cookie, status)| Some((cookie, watch.observe(&sample(cookie, status))?)))
+            .collect();
+        (changes, watch.finish().iter().map(|sample| sample.cookie).collect())
+    }
+
+    #[test]
+    fn the_life_of_a_flow_is_told_once() {
+        let mut watch = Watch::default();
+        assert_eq!(scan(&mut watch, &[(1, AT_RISK)]), (vec![(1, Change::AtRisk)], vec![]));
+        assert_eq!(scan(&mut watch, &[(1, AT_RISK)]), (vec![], vec![]));
+        assert_eq!(scan(&mut watch, &[(1, OVERDUE)]), (vec![(1, Change::Overdue)], vec![]));
+        assert_eq!(scan(&mut watch, &[(1, PROTECTED)]), (vec![(1, Change::Recovered)], vec![]));
+        assert_eq!(scan(&mut watch, &[]), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_flow_that_no_longer_comes_up_is_closed() {
+        let mut watch = Watch::default();
+        scan(&mut watch, &[(1, AT_RISK), (2, STALLED)]);
+        assert_eq!(scan(&mut watch, &[(2, STALLED)]), (vec![], vec![1]));
+        assert_eq!(scan(&mut watch, &[]), (vec![], vec![2]));
+    }
+
+    #[test]
+    fn what_an_earlier_watcher_told_is_no_news() {
+        assert_eq!(scan(&mut Watch::default(), &[(1, PROTECTED)]), (vec![], vec![]));
+    }
+
+    #[test]
+    fn memory_has_a_bound() {
+        let mut watch = Watch::default();
+        watch.begin();
+        for cookie in 0..MAX_FOLLOWED as u64 + 10 {
+            watch.observe(&sample(cookie, OVERDUE));
+        }
+        assert_eq!(watch.followed.len(), MAX_FOLLOWED);
+    }
+
+    #[test]
+    fn sleeps_until_something_can_happen() {
+        let totals = |next_change_ms| ScanTotals { next_change_ms, ..ScanTotals::EMPTY };
+        let mut watch = Watch::default();
+        scan(&mut watch, &[]);
+        assert_eq!(watch.pause(&POLICY, &totals(NEVER)), Duration::from_secs(280));
+        assert_eq!(watch.pause(&POLICY, &totals(41_000)), Duration::from_millis(41_010));
+        assert_eq!(watch.pause(&POLICY, &totals(3)), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn looks_after_followed_flows_less_and_less() {
+        let mut watch = Watch::default();
+        let pauses: Vec<_> = (0..12)
+            .map(|_| {
+                scan(&mut watch, &[(1, OVERDUE)]);
+                watch.pause(&POLICY, &ScanTotals::EMPTY).as_secs()
+            })
+            .collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 280, 280, 280]);
+    }
+
+    proptest! {
+        /// Between mark and limit lies at least one scan.
+        #[test]
+        fn no_flow_passes_mark_and_limit_unseen(limit_ms in 2000_u32..100_000_000, percent in 1_u64..=95) {
+            let warn_ms = u32::try_from(u64::from(limit_ms) * percent / 100).expect("fits");
+            let policy = Policy { limit_ms, warn_ms, ..POLICY };
+            prop_assert!(floor(&policy) * 2 <= Duration::from_millis((limit_ms - warn_ms).into()));
+        }
+    }
+}
