@@ -98,7 +98,7 @@ pub struct FlowSample {
     pub unanswered_probes: u8,
     /// Retransmissions of the oldest unacknowledged segment.
     pub retransmits: u8,
-    /// TCP state, as in include/net/tcp_states.h.
+    /// TCP state, as in `include/net/tcp_states.h`.
     pub state: u8,
     /// [`crate::stats::ACTIVE`] or [`crate::stats::PASSIVE`].
     pub direction: u8,
@@ -112,7 +112,7 @@ pub struct FlowSample {
 
 const _: () = assert!(size_of::<FlowSample>() == 136);
 
-/// `TCP_ESTABLISHED` and its like, from include/net/tcp_states.h.
+/// `TCP_ESTABLISHED` and its like, from `include/net/tcp_states.h`.
 pub mod state {
     #![expect(missing_docs, reason = "the kernel's own names")]
     pub const ESTABLISHED: u8 = 1;

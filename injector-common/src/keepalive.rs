@@ -86,7 +86,7 @@ pub enum Choice {
 ///
 /// The interval counts as much as the idle time: once a probe is out, the
 /// kernel looks again only after the interval, even where the probe was
-/// answered at once (`tcp_keepalive_timer` in net/ipv4/tcp_timer.c).
+/// answered at once (`tcp_keepalive_timer` in `net/ipv4/tcp_timer.c`).
 #[inline(always)]
 pub fn longest_silence_ms(idle_s: u32, interval_s: u32) -> u64 {
     u64::from(if idle_s > interval_s { idle_s } else { interval_s }) * 1000

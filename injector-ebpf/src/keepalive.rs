@@ -56,7 +56,7 @@ fn treat(ctx: &SockOpsContext, policy: &Policy, socket: *mut bpf_sock) -> (u8, K
 fn own_choice(socket: *mut bpf_sock) -> (Own, Sysctl) {
     let read = || {
         let tcp = TcpSock::of(socket.cast()).ok_or(0)?;
-        let own = tcp.own_keepalive()?;
+        let own = tcp.own_keepalive();
         // The sysctls only matter to a socket with keepalive on.
         let sysctl = if own.enabled { tcp.sysctl()? } else { Sysctl::default() };
         Ok::<_, i32>((own, sysctl))

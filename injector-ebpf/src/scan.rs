@@ -93,15 +93,15 @@ pub fn visit(ctx: *mut IterContext) {
 /// Reads and judges the socket; `None` once the connection is closing.
 #[inline(always)]
 fn look(tcp: TcpSock, record: &FlowRecord) -> Result<Option<Flow>, i32> {
-    let state = tcp.state()?;
-    if !state::is_live(state) || tcp.is_orphan()? {
+    let state = tcp.state();
+    if !state::is_live(state) || tcp.is_orphan() {
         return Ok(None);
     }
     let Some(policy) = policy() else { return Ok(None) };
-    let own = tcp.own_keepalive()?;
+    let own = tcp.own_keepalive();
     let effective = tcp.effective(&own)?;
-    let activity = tcp.activity()?;
-    let retransmits = tcp.retransmits()?;
+    let activity = tcp.activity();
+    let retransmits = tcp.retransmits();
     let idle = idle::measure(&activity, &record.seen, record.opened_ns, &now());
     let status = classify(&Facts {
         enabled: own.enabled,
@@ -187,7 +187,7 @@ fn write(ctx: *mut IterContext, record: &FlowRecord, flow: &Flow) -> bool {
         cgroup_id: flow.tcp.cgroup_id().unwrap_or(0),
         inode: flow.tcp.inode().unwrap_or(0),
         netns: flow.tcp.netns().unwrap_or(0),
-        uid: flow.tcp.uid().unwrap_or(u32::MAX),
+        uid: flow.tcp.uid(),
         limit_ms: flow.limit_ms,
         endpoints: record.endpoints,
         effective: flow.effective,

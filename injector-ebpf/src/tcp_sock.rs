@@ -1,8 +1,11 @@
 //! The kernel's own view of a TCP socket, read member by member at offsets
 //! that userspace found in BTF.
 //!
-//! Reads go through `bpf_probe_read_kernel`, so a wrong offset yields a wrong
-//! value, never a fault.
+//! The socket's own members are plain loads: the verifier knows what the
+//! pointer points to and checks each against the kernel's BTF. Where the way
+//! leads on through other structures, reads go through
+//! `bpf_probe_read_kernel`. Either way a wrong offset yields a wrong value,
+//! never a fault.
 
 use core::ffi::c_void;
 
@@ -37,27 +40,31 @@ impl TcpSock {
     }
 
     #[inline(always)]
-    fn read<T>(self, member: usize) -> Result<T, i32> {
-        read(self.0, member)
+    fn read<T: Copy>(self, member: usize) -> T {
+        // SAFETY: the verifier admits the load only where `tcp_sock` has a
+        // member of this size, and the kernel survives a socket that is freed
+        // under our eyes (`BPF_PROBE_MEM`). Volatile, or the compiler would
+        // merge loads of neighbours into one that spans members.
+        unsafe { self.0.wrapping_add(offset(member)).cast::<T>().read_volatile() }
     }
 
     /// Keepalive as the application chose it.
     #[inline(always)]
-    pub fn own_keepalive(self) -> Result<Own, i32> {
+    pub fn own_keepalive(self) -> Own {
         let ticks = ticks_per_second();
-        Ok(Own {
-            enabled: self.keepalive_enabled()?,
-            idle_s: seconds(self.read(offsets::KEEPALIVE_IDLE)?, ticks),
-            interval_s: seconds(self.read(offsets::KEEPALIVE_INTERVAL)?, ticks),
-            probes: u32::from(self.read::<u8>(offsets::KEEPALIVE_PROBES)?),
-            user_timeout_ms: self.read(offsets::USER_TIMEOUT)?,
-        })
+        Own {
+            enabled: self.read::<u64>(offsets::FLAGS) & SOCK_KEEPOPEN != 0,
+            idle_s: seconds(self.read(offsets::KEEPALIVE_IDLE), ticks),
+            interval_s: seconds(self.read(offsets::KEEPALIVE_INTERVAL), ticks),
+            probes: u32::from(self.read::<u8>(offsets::KEEPALIVE_PROBES)),
+            user_timeout_ms: self.read(offsets::USER_TIMEOUT),
+        }
     }
 
     /// What the socket's namespace has for sockets that chose nothing.
     #[inline(always)]
     pub fn sysctl(self) -> Result<Sysctl, i32> {
-        let net = self.read(offsets::NET)?;
+        let net = self.read(offsets::NET);
         let ticks = ticks_per_second();
         Ok(Sysctl {
             idle_s: seconds(read(net, offsets::SYSCTL_IDLE)?, ticks),
@@ -68,7 +75,7 @@ impl TcpSock {
     /// Keepalive as it is in force, sysctls filled in where nothing was set.
     #[inline(always)]
     pub fn effective(self, own: &Own) -> Result<Keepalive, i32> {
-        let net = self.read(offsets::NET)?;
+        let net = self.read(offsets::NET);
         let ticks = ticks_per_second();
         let or_sysctl = |own: u32, sysctl: usize| -> Result<u32, i32> {
             if own == 0 { Ok(seconds(read(net, sysctl)?, ticks)) } else { Ok(own) }
@@ -83,59 +90,55 @@ impl TcpSock {
         })
     }
 
-    #[inline(always)]
-    fn keepalive_enabled(self) -> Result<bool, i32> {
-        Ok(self.read::<u64>(offsets::FLAGS)? & SOCK_KEEPOPEN != 0)
-    }
-
     /// Whether no process holds the socket any more.
     #[inline(always)]
-    pub fn is_orphan(self) -> Result<bool, i32> {
-        Ok(self.read::<u64>(offsets::FLAGS)? & SOCK_DEAD != 0)
+    pub fn is_orphan(self) -> bool {
+        self.read::<u64>(offsets::FLAGS) & SOCK_DEAD != 0
     }
 
     /// TCP state.
     #[inline(always)]
-    pub fn state(self) -> Result<u8, i32> {
+    pub fn state(self) -> u8 {
         self.read(offsets::STATE)
     }
 
     /// Retransmissions of the oldest unacknowledged segment.
     #[inline(always)]
-    pub fn retransmits(self) -> Result<u8, i32> {
+    pub fn retransmits(self) -> u8 {
         self.read(offsets::RETRANSMITS)
     }
 
     /// Timestamps and counters that tell when the socket was last active.
     #[inline(always)]
-    pub fn activity(self) -> Result<Socket, i32> {
-        Ok(Socket {
-            data_sent: self.read(offsets::DATA_SENT)?,
-            data_received: self.read(offsets::DATA_RECEIVED)?,
-            ack_received: self.read(offsets::ACK_RECEIVED)?,
-            probe_received: self.read(offsets::PROBE_RECEIVED)?,
-            segments_in: self.read(offsets::SEGMENTS_IN)?,
-            segments_out: self.read(offsets::SEGMENTS_OUT)?,
-            unanswered_probes: self.read(offsets::UNANSWERED_PROBES)?,
-        })
+    pub fn activity(self) -> Socket {
+        Socket {
+            data_sent: self.read(offsets::DATA_SENT),
+            data_received: self.read(offsets::DATA_RECEIVED),
+            ack_received: self.read(offsets::ACK_RECEIVED),
+            probe_received: self.read(offsets::PROBE_RECEIVED),
+            segments_in: self.read(offsets::SEGMENTS_IN),
+            segments_out: self.read(offsets::SEGMENTS_OUT),
+            unanswered_probes: self.read(offsets::UNANSWERED_PROBES),
+        }
     }
 
     /// Inode number of the network namespace.
     #[inline(always)]
     pub fn netns(self) -> Result<u32, i32> {
-        read(self.read(offsets::NET)?, offsets::NET_INODE)
+        read(self.read(offsets::NET), offsets::NET_INODE)
     }
 
     /// Owner.
     #[inline(always)]
-    pub fn uid(self) -> Result<u32, i32> {
+    pub fn uid(self) -> u32 {
         self.read(offsets::UID)
     }
 
     /// Id of the cgroup the socket was created in.
     #[inline(always)]
     pub fn cgroup_id(self) -> Result<u64, i32> {
-        let tagged: u64 = self.read(offsets::CGROUP)?;
+        // To the verifier a pointer when loaded, and those take no masks.
+        let tagged: u64 = read(self.0, offsets::CGROUP)?;
         let node = read(untagged(tagged), offsets::CGROUP_NODE)?;
         read(node, offsets::NODE_ID)
     }
@@ -143,7 +146,7 @@ impl TcpSock {
     /// Inode number of the socket; 0 where no process holds it any more.
     #[inline(always)]
     pub fn inode(self) -> Result<u64, i32> {
-        let socket: *const u8 = self.read(offsets::SOCKET)?;
+        let socket: *const u8 = self.read(offsets::SOCKET);
         if socket.is_null() {
             return Ok(0);
         }
@@ -162,7 +165,10 @@ fn read<T>(base: *const u8, member: usize) -> Result<T, i32> {
 
 #[inline(always)]
 const fn seconds(ticks: u32, ticks_per_second: u32) -> u32 {
-    if ticks_per_second == 0 { 0 } else { ticks / ticks_per_second }
+    match ticks.checked_div(ticks_per_second) {
+        Some(seconds) => seconds,
+        None => 0,
+    }
 }
 
 #[inline(always)]

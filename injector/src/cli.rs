@@ -67,16 +67,16 @@ pub struct Attach {
     /// Idle timeout of the hop that forgets first.
     #[arg(long, value_name = "DURATION", default_value = "350s", value_parser = duration::parse)]
     pub timeout: Duration,
-    /// Silence before the first probe, TCP_KEEPIDLE [default: from --timeout; 240s for 350s].
+    /// Silence before the first probe, `TCP_KEEPIDLE` [default: from --timeout; 240s for 350s].
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub idle: Option<Duration>,
-    /// Time between unanswered probes, TCP_KEEPINTVL [default: from --timeout; 30s for 350s].
+    /// Time between unanswered probes, `TCP_KEEPINTVL` [default: from --timeout; 30s for 350s].
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub interval: Option<Duration>,
-    /// Unanswered probes before a connection is given up, TCP_KEEPCNT [default: 9].
+    /// Unanswered probes before a connection is given up, `TCP_KEEPCNT` [default: 9].
     #[arg(long, value_name = "N")]
     pub probes: Option<u32>,
-    /// Also set TCP_USER_TIMEOUT, which then decides when a connection is given up.
+    /// Also set `TCP_USER_TIMEOUT`, which then decides when a connection is given up.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub user_timeout: Option<Duration>,
     /// Idle time from which a flow is reported: a share of --timeout, or a duration.

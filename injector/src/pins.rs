@@ -154,7 +154,7 @@ fn root() -> PathBuf {
 }
 
 fn create_private(path: &Path) -> anyhow::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| denied(error, path).into())
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| denied(error, path))
 }
 
 fn lock(directory: &Path) -> anyhow::Result<Lock> {

@@ -133,7 +133,7 @@ impl<'a> Btf<'a> {
             bits = bits.checked_add(offset)?;
             id = next;
         }
-        (bits % 8 == 0).then_some(bits / 8)
+        bits.is_multiple_of(8).then_some(bits / 8)
     }
 
     /// Offset in bits and type of a member, looked for in anonymous members

@@ -11,7 +11,7 @@ use injector_common::flow::FlowSample;
 use zerocopy::FromBytes as _;
 
 /// As much as the kernel puts together per read (`bpf_seq_read` in
-/// kernel/bpf/bpf_iter.c: eight pages).
+/// `kernel/bpf/bpf_iter.c`: eight pages).
 const CHUNK: usize = 8 * 4096;
 
 /// Opens the pinned iterator, which is one scan, and hands each flow to

@@ -1,7 +1,7 @@
 //! One watch over one attachment, from the first scan to the summary.
 
 use std::{
-    future::{Future, pending},
+    future::pending,
     io,
     time::{Duration, Instant},
 };
@@ -152,13 +152,11 @@ async fn after(time: Option<Duration>) {
 }
 
 /// Ends only by an error.
-fn pass_on(log: Option<BpfLog>) -> impl Future<Output = io::Error> {
-    async {
-        let Some(mut log) = log else { return pending().await };
-        loop {
-            if let Err(error) = log.pass_on().await {
-                return error;
-            }
+async fn pass_on(log: Option<BpfLog>) -> io::Error {
+    let Some(mut log) = log else { return pending().await };
+    loop {
+        if let Err(error) = log.pass_on().await {
+            return error;
         }
     }
 }

@@ -54,7 +54,7 @@ impl FlowWriter {
             "PROCESS",
         ]);
         let more = if self.format == FlowFormat::Wide { WIDE_HEAD } else { "" };
-        line(format_args!("{}", format!("{head}{more}").trim_end()))
+        line(format_args!("{}", format!("{head}  {more}").trim_end()))
     }
 
     /// Writes a flow.
@@ -64,7 +64,7 @@ impl FlowWriter {
         }
         self.head()?;
         let more = if self.format == FlowFormat::Wide { wide(flow) } else { String::new() };
-        line(format_args!("{}", format!("{}{more}", columns(flow)).trim_end()))
+        line(format_args!("{}", format!("{}  {more}", columns(flow)).trim_end()))
     }
 }
 
@@ -72,7 +72,8 @@ const WIDTHS: [usize; 12] = [9, 8, 8, 8, 7, 12, 11, 7, 21, 21, 20, 18];
 const WIDE_HEAD: &str = "STATE        AGE       OUTCOME    UID    NETNS       INODE     COOKIE      REASON";
 
 fn row(cells: &[&str; 12]) -> String {
-    cells.iter().zip(WIDTHS).map(|(cell, width)| format!("{cell:width$}  ")).collect()
+    let cells: Vec<_> = cells.iter().zip(WIDTHS).map(|(cell, width)| format!("{cell:width$}")).collect();
+    cells.join("  ")
 }
 
 fn columns(flow: &Flow) -> String {

@@ -16,7 +16,7 @@ impl Table {
 
     /// Adds a row.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.to_vec());
+        self.rows.push(cells.into());
     }
 }
 
@@ -28,7 +28,8 @@ impl Display for Table {
         };
         let widths: Vec<_> = (0..columns).map(width).collect();
         for (index, row) in self.rows.iter().enumerate() {
-            let line: String = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}  ")).collect();
+            let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            let line = cells.join("  ");
             let end = if index + 1 == self.rows.len() { "" } else { "\n" };
             write!(formatter, "{}{end}", line.trim_end())?;
         }

@@ -1,0 +1,99 @@
+//! An attachment that a test made, and what can be asked about it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::injector::Injector;
+use crate::output::{Output, SOON};
+use crate::process::{Process, Signal};
+use crate::reports::{AttachmentStatus, Flow};
+
+/// Where attachments of this ABI are pinned.
+pub const PINS: &str = "/sys/fs/bpf/injector/v1";
+
+/// An attachment. Dropping it detaches.
+#[derive(Debug)]
+pub struct Attachment {
+    pub(crate) injector: Injector,
+    pub(crate) name: String,
+    pub(crate) first_line: String,
+    pub(crate) process: Option<Process>,
+}
+
+impl Attachment {
+    /// The name it is pinned under.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The first line that `attach` printed.
+    pub fn first_line(&self) -> &str {
+        &self.first_line
+    }
+
+    /// The process id of the attached program.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs in the foreground").pid()
+    }
+
+    /// What `attach` wrote to stderr so far.
+    pub fn stderr(&self) -> String {
+        self.process.as_ref().expect("it runs in the foreground").stderr()
+    }
+
+    /// The next line that `attach` prints, or `None` when none comes in time.
+    pub fn line(&mut self, within: Duration) -> Option<String> {
+        self.process.as_mut().and_then(|process| process.line(within))
+    }
+
+    /// The next event of `attach -o jsonl`, or `None` when none comes in time.
+    pub fn event(&mut self, within: Duration) -> Option<Value> {
+        let line = self.line(within)?;
+        Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("not JSON: {error}\n{line}")))
+    }
+
+    /// The attachment's flows, in the order of `flows` itself.
+    pub fn flows(&self) -> Vec<Flow> {
+        self.injector.flows(&self.name)
+    }
+
+    /// The attachment's status.
+    pub fn status(&self) -> AttachmentStatus {
+        self.injector.status(&self.name)
+    }
+
+    /// Sends the foreground process a signal and waits for its end. Stdout is what nobody has read before.
+    pub fn stop(&mut self, signal: Signal) -> Output {
+        let process = self.process.take().expect("it runs in the foreground");
+        process.signal(signal);
+        Output::of(process)
+    }
+
+    /// Waits for the foreground process to end by itself.
+    pub fn end(&mut self) -> Output {
+        Output::of(self.process.take().expect("it runs in the foreground"))
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.signal(Signal::TERM);
+            let _ = process.wait_if_ends(SOON);
+        }
+        // For runs with --detach or --keep, and for processes that died of something else.
+        if pins(&self.name).is_some() {
+            let _ = self.injector.run(&["detach", "--name", &self.name]);
+        }
+    }
+}
+
+/// The names of what is pinned for an attachment, sorted; `None` when its directory is not there.
+pub fn pins(name: &str) -> Option<Vec<String>> {
+    let directory = std::fs::read_dir(Path::new(PINS).join(name)).ok()?;
+    let mut names: Vec<String> = directory.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    names.sort();
+    Some(names)
+}

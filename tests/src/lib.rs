@@ -1,0 +1,51 @@
+//! The lab for injector's end-to-end tests: cgroups, network namespaces, a middlebox that forgets, programs to run in
+//! them, and the `injector` binary itself.
+//!
+//! Everything here is a guard: what it made is gone when it is dropped, also when a test panics. Names carry the process
+//! id and a counter, so that tests run side by side and don't depend on what others left behind. What goes wrong panics,
+//! with the command and its output, because that is what a test wants to print.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::missing_panics_doc, reason = "a harness reports everything that goes wrong by a panic")]
+
+mod attachment;
+mod bpffs;
+mod cgroup;
+mod command;
+mod deadline;
+mod foreign;
+mod injector;
+mod middlebox;
+mod netns;
+mod output;
+mod peer;
+mod postgres;
+mod privilege;
+mod process;
+mod redis;
+mod reports;
+mod socket;
+mod unique;
+mod witness;
+
+pub use attachment::{Attachment, PINS, pins};
+pub use cgroup::{Cgroup, mount_point as cgroup_mount};
+pub use command::{pipe, tool};
+pub use deadline::eventually;
+pub use foreign::ForeignProgram;
+pub use injector::Injector;
+pub use middlebox::{Expiry, Middlebox};
+pub use netns::Netns;
+pub use output::Output;
+pub use peer::{Peer, connected};
+pub use postgres::{Postgres, Psql};
+pub use privilege::require_root;
+pub use process::{Place, Process, Signal};
+pub use redis::Redis;
+pub use reports::{
+    AttachmentKeepalive, AttachmentStatus, Bucket, Direction, Flow, FlowKeepalive, FlowProcess, Outcomes, Owner,
+    Sockets, Status,
+};
+pub use socket::{Failure, Keepalive, Route, Socket};
+pub use unique::unique_name;
+pub use witness::{Seen, Witness};

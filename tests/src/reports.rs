@@ -1,0 +1,159 @@
+//! What `injector` prints for programs to read, as its documented schema says.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// A flow of `flows -o json` (schema `injector.flows/v1`).
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the schema's")]
+pub struct Flow {
+    pub attachment: String,
+    pub cookie: u64,
+    pub status: Status,
+    /// What the application did against its protection, if anything.
+    pub reason: Option<String>,
+    pub direction: Direction,
+    pub state: String,
+    pub local: SocketAddr,
+    pub peer: SocketAddr,
+    pub age_ms: u64,
+    pub idle_ms: u64,
+    pub app_idle_ms: u64,
+    pub limit_ms: u64,
+    pub remaining_ms: i64,
+    pub keepalive: FlowKeepalive,
+    pub outcome: String,
+    pub cgroup_id: u64,
+    /// `None` once the cgroup is removed.
+    pub cgroup: Option<String>,
+    pub netns: u64,
+    pub uid: u32,
+    pub inode: u64,
+    pub process: Option<FlowProcess>,
+}
+
+impl Flow {
+    /// How long nothing passed on the wire.
+    pub const fn idle(&self) -> Duration {
+        Duration::from_millis(self.idle_ms)
+    }
+
+    /// How long no payload passed.
+    pub const fn app_idle(&self) -> Duration {
+        Duration::from_millis(self.app_idle_ms)
+    }
+}
+
+/// How near a flow is to being forgotten.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are the schema's")]
+pub enum Status {
+    Protected,
+    Exposed,
+    AtRisk,
+    Overdue,
+    Stalled,
+}
+
+/// Who opened the connection.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// The program in the cgroup did.
+    Active,
+    /// Its peer did.
+    Passive,
+}
+
+/// The keepalive that is in force on a flow.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the schema's")]
+pub struct FlowKeepalive {
+    pub enabled: bool,
+    pub idle_s: u32,
+    pub interval_s: u32,
+    pub probes: u32,
+    pub user_timeout_ms: u64,
+    pub owner: Owner,
+    pub unanswered_probes: u32,
+}
+
+/// Whose keepalive it is.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// Ours.
+    Injected,
+    /// The application's own.
+    Application,
+    /// There is none.
+    None,
+}
+
+/// The program that holds a flow's socket.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the schema's")]
+pub struct FlowProcess {
+    pub pid: u32,
+    pub name: String,
+}
+
+/// An attachment of `status -o json` (schema `injector.status/v1`).
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the schema's")]
+pub struct AttachmentStatus {
+    pub name: String,
+    pub cgroup: String,
+    pub cgroup_id: u64,
+    pub state: String,
+    pub since: String,
+    pub limit_ms: u64,
+    pub warn_ms: u64,
+    pub keepalive: AttachmentKeepalive,
+    pub sockets: Sockets,
+    pub flows: BTreeMap<String, u64>,
+    pub idle_histogram: Vec<Bucket>,
+}
+
+/// What an attachment gives to each socket.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the schema's")]
+pub struct AttachmentKeepalive {
+    pub idle_s: u32,
+    pub interval_s: u32,
+    pub probes: u32,
+    pub user_timeout_ms: u64,
+}
+
+/// What became of the sockets that an attachment saw.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the schema's")]
+pub struct Sockets {
+    pub active: Outcomes,
+    pub passive: Outcomes,
+    pub failures: Vec<serde_json::Value>,
+}
+
+/// Sockets by outcome.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the schema's")]
+pub struct Outcomes {
+    pub injected: u64,
+    pub tightened: u64,
+    pub respected: u64,
+    pub exempt: u64,
+    pub failed: u64,
+    pub no_storage: u64,
+}
+
+/// A bar of the idle histogram: flows idle for at most `le_s` seconds, or for longer than all of them.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the schema's")]
+pub struct Bucket {
+    pub le_s: Option<u64>,
+    pub count: u64,
+}

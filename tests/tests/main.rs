@@ -1,0 +1,18 @@
+//! End-to-end tests on the running kernel. They need root: `cargo xtask test` runs them.
+
+mod attach;
+mod coexist;
+mod doctor;
+mod errors;
+mod events;
+mod flows;
+mod harness;
+mod idle;
+mod lifetime;
+mod listing;
+mod privileges;
+mod rescue;
+mod respect;
+mod scale;
+mod scene;
+mod status;

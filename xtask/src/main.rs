@@ -1,0 +1,51 @@
+//! The project's own commands: `cargo xtask --help` lists them.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod bpf;
+mod cargo;
+mod demo;
+mod ebpf;
+mod injector;
+mod lint;
+mod run;
+mod say;
+mod setup;
+mod test;
+mod workspace;
+
+/// Builds, checks, tests and shows injector.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Args),
+    Ebpf(ebpf::Args),
+    Lint(lint::Args),
+    Setup(setup::Args),
+    Test(test::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Demo(demo::Args {}) => demo::run(),
+        Command::Ebpf(args) => ebpf::run(&args),
+        Command::Lint(args) => lint::run(&args),
+        Command::Setup(setup::Args {}) => setup::run(),
+        Command::Test(args) => test::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! `cargo xtask setup`: installs what building the BPF object, linting and testing need.
+
+use anyhow::Result;
+
+use crate::{
+    bpf::{linker::Linker, toolchain::Toolchain},
+    say,
+};
+
+mod apt;
+pub(crate) mod tools;
+
+/// A compiler with the sources of `core`, where rustup's nightly has none.
+const COMPILER: [&str; 2] = ["rustc-web", "rust-web-src"];
+/// What the end-to-end tests and the demo run.
+const TESTING: [&str; 10] = [
+    "bpftool",
+    "iproute2",
+    "nftables",
+    "postgresql",
+    "procps",
+    "python3",
+    "redis-server",
+    "redis-tools",
+    "tcpdump",
+    "util-linux",
+];
+
+/// Install what building, linting and testing need. Does nothing when all is there.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Runs the command.
+pub(crate) fn run() -> Result<()> {
+    testing()?;
+    bpf()?;
+    tools::install_components()?;
+    if tools::cargo_deny().is_none() {
+        tools::install_cargo_deny()?;
+    }
+    say::info("all that building, linting and testing need is here");
+    Ok(())
+}
+
+/// Programs that the end-to-end tests and the demo run.
+pub(crate) fn testing() -> Result<()> {
+    apt::install("testing", &TESTING.map(str::to_owned))
+}
+
+/// Compiler and linker for the BPF object.
+fn bpf() -> Result<()> {
+    if Toolchain::find().is_err() {
+        apt::install(
+            "building the BPF object (or `rustup toolchain install nightly --component rust-src`)",
+            &COMPILER.map(str::to_owned),
+        )?;
+    }
+    let llvm_major = Toolchain::find()?.version.llvm_major;
+    if Linker::find(llvm_major).is_err() {
+        apt::install("building bpf-linker", &for_bpf_linker(llvm_major))?;
+        tools::install_bpf_linker(llvm_major)?;
+    }
+    Linker::find(llvm_major).map(|_| ())
+}
+
+/// Libraries that bpf-linker links, of the compiler's own LLVM major.
+fn for_bpf_linker(llvm_major: u32) -> [String; 5] {
+    [
+        format!("llvm-{llvm_major}-dev"),
+        format!("libclang-{llvm_major}-dev"),
+        format!("libpolly-{llvm_major}-dev"),
+        "zlib1g-dev".to_owned(),
+        "libzstd-dev".to_owned(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn llvm_packages_are_those_of_the_compiler() {
+        assert_eq!(for_bpf_linker(22)[..3], ["llvm-22-dev", "libclang-22-dev", "libpolly-22-dev"]);
+    }
+}

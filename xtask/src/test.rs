@@ -1,0 +1,45 @@
+//! `cargo xtask test`: the one command that runs all tests.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+use crate::{cargo::cargo, injector, run, say, setup};
+
+/// Run all tests: unit tests, and as root the end-to-end tests on this kernel.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Passed to the end-to-end tests: a part of a test's name, or e.g. `--nocapture`.
+    #[arg(last = true, value_name = "FILTER")]
+    end_to_end: Vec<String>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    setup::run()?;
+    say::info("unit tests");
+    run::run(
+        cargo()
+            .args(["test", "--workspace"])
+            .args(["--exclude", "injector-ebpf"])
+            .args(["--exclude", "injector-tests"]),
+        "mend the tests above",
+    )?;
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "the unit tests passed, but the end-to-end tests need root (they load BPF programs and make network \
+         namespaces): run `cargo xtask test` as root"
+    );
+    end_to_end(&injector::build("release")?, &args.end_to_end)
+}
+
+fn end_to_end(injector: &Path, args: &[String]) -> Result<()> {
+    say::info("end-to-end tests");
+    run::run(
+        cargo()
+            .args(["test", "--release", "--package", "injector-tests", "--"])
+            .args(args)
+            .env("INJECTOR_BIN", injector),
+        "mend the tests above; `cargo xtask test -- NAME` runs those with NAME in their name",
+    )
+}

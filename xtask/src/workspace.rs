@@ -1,0 +1,30 @@
+//! Where things are in the workspace.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+/// Root of the workspace that this command runs for.
+pub(crate) fn root() -> PathBuf {
+    // Cargo sets it at run time too: a binary that was copied along with its tree still finds that tree.
+    let manifest_dir =
+        env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    manifest_dir.parent().map_or_else(|| manifest_dir.clone(), Path::to_path_buf)
+}
+
+/// Cargo's target directory for the host crates: the one that this command was built in.
+pub(crate) fn target_dir() -> PathBuf {
+    let of_this_command = env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.to_path_buf()));
+    of_this_command.unwrap_or_else(|| root().join("target"))
+}
+
+/// Tools that `cargo xtask setup` installs for this workspace only.
+pub(crate) fn tools_dir() -> PathBuf {
+    root().join("target/tools")
+}
+
+/// Cargo's home, where registry sources are unpacked.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
+    env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| env::home_dir().map(|home| home.join(".cargo")))
+}
