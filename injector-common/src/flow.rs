@@ -20,6 +20,10 @@ pub struct Endpoints {
 
 /// What a socket's storage holds: the state of record of a flow. The kernel
 /// frees it with its socket.
+///
+/// What every scan touches comes first: the kernel puts the first 56 bytes
+/// into one cache line (`struct bpf_local_storage_data`), and a scan is bound
+/// by memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct FlowRecord {
@@ -30,18 +34,18 @@ pub struct FlowRecord {
     pub opened_ns: u64,
     /// What the last scan saw.
     pub seen: Seen,
-    /// Parameters set by us; all 0 where none were.
-    pub applied: Keepalive,
-    /// Who talks to whom.
-    pub endpoints: Endpoints,
+    /// Status last told to the watcher, if that was a finding; otherwise 0.
+    pub reported: u8,
     /// [`crate::stats::ACTIVE`] or [`crate::stats::PASSIVE`].
     pub direction: u8,
     /// Outcome at establishment, from [`crate::stats`].
     pub outcome: u8,
-    /// Status last told to the watcher, if that was a finding; otherwise 0.
-    pub reported: u8,
     /// Explicit padding.
     pub padding: u8,
+    /// Parameters set by us; all 0 where none were.
+    pub applied: Keepalive,
+    /// Who talks to whom.
+    pub endpoints: Endpoints,
 }
 
 const _: () = assert!(size_of::<FlowRecord>() == 96);

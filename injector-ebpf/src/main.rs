@@ -18,6 +18,7 @@ use crate::scan::IterContext;
 /// Runs for every `sock_ops` event of the cgroup; must return 1 and leave
 /// `reply` alone for those it does not own, or it would answer for others.
 #[sock_ops]
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the macro calls")]
 fn keepalive(ctx: SockOpsContext) -> u32 {
     keepalive::established(&ctx);
     1
@@ -26,7 +27,7 @@ fn keepalive(ctx: SockOpsContext) -> u32 {
 /// Visits the flow record of one socket. `bpf_iter__bpf_sk_storage_map`, 5.9+.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/bpf_sk_storage_map")]
-fn scan(ctx: *mut IterContext) -> i32 {
+extern "C" fn scan(ctx: *mut IterContext) -> i32 {
     scan::visit(ctx);
     0
 }

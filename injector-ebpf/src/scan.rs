@@ -23,7 +23,7 @@ use crate::{
     tcp_sock::TcpSock,
 };
 
-/// `struct bpf_iter__bpf_sk_storage_map` in net/core/bpf_sk_storage.c:
+/// `struct bpf_iter__bpf_sk_storage_map` in `net/core/bpf_sk_storage.c`:
 ///
 /// ```c
 /// __bpf_md_ptr(struct bpf_iter_meta *, meta);
@@ -176,6 +176,9 @@ fn add_up(totals: &mut ScanTotals, flow: &Flow) {
     }
 }
 
+const SAMPLE_SIZE: u32 = 136;
+const _: () = assert!(size_of::<FlowSample>() == SAMPLE_SIZE as usize);
+
 /// Tells whether there was room.
 #[inline(always)]
 fn write(ctx: *mut IterContext, record: &FlowRecord, flow: &Flow) -> bool {
@@ -203,7 +206,6 @@ fn write(ctx: *mut IterContext, record: &FlowRecord, flow: &Flow) -> bool {
     };
     // SAFETY: `seq` is the iterator's own, and the sample is initialised in
     // full: it has no implicit padding.
-    let result =
-        unsafe { bpf_seq_write((*(*ctx).meta).seq, (&raw const sample).cast(), size_of::<FlowSample>() as u32) };
+    let result = unsafe { bpf_seq_write((*(*ctx).meta).seq, (&raw const sample).cast(), SAMPLE_SIZE) };
     result == 0
 }

@@ -19,6 +19,8 @@ const TCP_KEEPIDLE: i32 = 4;
 const TCP_KEEPINTVL: i32 = 5;
 const TCP_KEEPCNT: i32 = 6;
 const TCP_USER_TIMEOUT: i32 = 18;
+/// All these options take an int.
+const OPTION_SIZE: i32 = 4;
 
 /// Sets one option, named by its index in [`stats::OPTION_NAMES`]. Errors with
 /// the errno.
@@ -33,7 +35,7 @@ pub fn set(ctx: &SockOpsContext, option: u8, value: u32) -> Result<(), u32> {
     };
     let mut value = value;
     // SAFETY: all these options take an int, and the helper only reads it.
-    let result = unsafe { bpf_setsockopt(ctx.as_ptr(), level, name, (&raw mut value).cast(), size_of::<u32>() as i32) };
+    let result = unsafe { bpf_setsockopt(ctx.as_ptr(), level, name, (&raw mut value).cast(), OPTION_SIZE) };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a negated errno")]
     if result == 0 { Ok(()) } else { Err(-result as u32) }
 }

@@ -117,7 +117,8 @@ pub fn report(error: &anyhow::Error) -> Code {
         return Code::Ok;
     }
     crate::output::message(format_args!("injector: {error:#}"));
-    error.chain().find_map(|cause| cause.downcast_ref::<Error>()).map_or(Code::Failure, Error::code)
+    // Sees through any context, and finds a kind that was itself added as one.
+    error.downcast_ref::<Error>().map_or(Code::Failure, Error::code)
 }
 
 /// Whether `error` comes from writing to a closed pipe.
@@ -141,6 +142,8 @@ mod tests {
         assert_eq!(report(&error), Code::Failure);
         let kind = Error::Privilege { what: "bpf".to_owned(), cure: "be root".to_owned() };
         assert_eq!(report(&anyhow::Error::from(kind).context("outer")), Code::Privilege);
+        let kind = Error::Unsupported { what: "old kernel".to_owned(), cure: "a newer one".to_owned() };
+        assert_eq!(report(&anyhow::anyhow!("EINVAL").context(kind).context("outer")), Code::Unsupported);
     }
 
     #[test]

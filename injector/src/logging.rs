@@ -1,6 +1,6 @@
 //! Messages on stderr.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::{
     Layer as _,
@@ -23,6 +23,7 @@ pub fn init(verbose: u8) {
         _ => LevelFilter::DEBUG,
     };
     let levels = Targets::new().with_default(LevelFilter::WARN).with_target("injector", ours);
-    let output = fmt::layer().with_writer(io::stderr).without_time().with_target(false);
+    let output =
+        fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).without_time().with_target(false);
     tracing_subscriber::registry().with(output.with_filter(levels)).init();
 }

@@ -6,9 +6,9 @@
 //! that hasn't is what a killed process left behind.
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder, File, Metadata},
     io,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -36,7 +36,7 @@ pub struct PinDir {
 /// Keeps others from attaching, detaching or scanning while it lives.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl PinDir {
@@ -115,9 +115,16 @@ impl PinDir {
         self.pin(KEEPALIVE).exists()
     }
 
+    /// Tells this attachment from a later one of the same name: the inode of
+    /// the pin that is written last. `None` where nothing is attached.
+    pub fn identity(&self) -> Option<u64> {
+        fs::metadata(self.pin(KEEPALIVE)).ok().map(|pin| pin.ino())
+    }
+
     /// Creates the directory, for root alone.
     pub fn create(&self) -> anyhow::Result<()> {
-        create_private(&self.path())
+        let path = self.path();
+        DirBuilder::new().mode(0o700).create(&path).map_err(|error| denied(error, &path))
     }
 
     /// Removes all pins and the directory. What is already gone is fine.
@@ -133,17 +140,39 @@ impl PinDir {
     /// Waits for other scans of this attachment to end: they share one map for
     /// their request and result.
     pub fn lock_for_scan(&self) -> anyhow::Result<Lock> {
-        lock(&self.path())
+        let path = self.path();
+        lock(&path, FlockOperation::LockExclusive).map_err(|error| denied(error, &path))
     }
 }
 
-/// Waits for others that are just attaching or detaching.
+/// Waits for others that are just attaching, detaching or listing.
 pub fn lock_all() -> anyhow::Result<Lock> {
-    create_private(&root())?;
-    lock(&root())
+    let root = root();
+    loop {
+        let created = DirBuilder::new().recursive(true).mode(0o700).create(&root);
+        match created.and_then(|()| lock(&root, FlockOperation::LockExclusive)) {
+            Ok(lock) if lock.is_on(&root) => return Ok(lock),
+            // Somebody tidied it away while we waited: again, on the new one.
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {}
+            Err(error) => return Err(denied(error, &root)),
+        }
+    }
 }
 
-/// Removes the directories above the attachments once nothing is in them.
+/// Waits for others that are just attaching or detaching, so that nothing
+/// comes or goes while attachments are listed. `None` where there are none.
+pub fn lock_for_listing() -> anyhow::Result<Option<Lock>> {
+    let root = root();
+    match lock(&root, FlockOperation::LockShared) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(denied(error, &root)),
+    }
+}
+
+/// Removes the directories above the attachments once nothing is in them. The
+/// caller holds [`lock_all`].
 pub fn tidy() {
     // Not empty, or gone already: both are fine.
     drop(fs::remove_dir(root()).and_then(|()| fs::remove_dir(Path::new(BPFFS).join("injector"))));
@@ -153,14 +182,18 @@ fn root() -> PathBuf {
     Path::new(BPFFS).join("injector").join(format!("v{ABI_VERSION}"))
 }
 
-fn create_private(path: &Path) -> anyhow::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| denied(error, path))
+fn lock(directory: &Path, how: FlockOperation) -> io::Result<Lock> {
+    let file = File::open(directory)?;
+    flock(&file, how)?;
+    Ok(Lock { file })
 }
 
-fn lock(directory: &Path) -> anyhow::Result<Lock> {
-    let file = File::open(directory).map_err(|error| denied(error, directory))?;
-    flock(&file, FlockOperation::LockExclusive).with_context(|| format!("locking {}", directory.display()))?;
-    Ok(Lock { _file: file })
+impl Lock {
+    /// Whether `path` still leads to what is locked.
+    fn is_on(&self, path: &Path) -> bool {
+        let inode = |metadata: io::Result<Metadata>| metadata.ok().map(|metadata| metadata.ino());
+        inode(self.file.metadata()) == inode(fs::metadata(path))
+    }
 }
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {

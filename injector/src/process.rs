@@ -18,27 +18,37 @@ pub struct Process {
 #[derive(Debug, Default)]
 pub struct SocketHolders {
     by_inode: HashMap<u64, i32>,
+    names: HashMap<i32, String>,
 }
 
 impl SocketHolders {
     /// Looks through `/proc`. Processes that end meanwhile or deny access are
-    /// left out. Where several hold a socket, the oldest counts.
+    /// left out. Where several hold a socket, the lowest id counts.
     pub fn load() -> Self {
-        let mut by_inode = HashMap::new();
+        let mut holders = Self::default();
         for process in all_processes().into_iter().flatten().flatten() {
-            for inode in sockets(&process) {
-                let holder = by_inode.entry(inode).or_insert(process.pid);
-                *holder = process.pid.min(*holder);
-            }
+            holders.add(&process);
         }
-        Self { by_inode }
+        holders
+    }
+
+    fn add(&mut self, process: &Proc) {
+        let mut holds_any = false;
+        for inode in sockets(process) {
+            let holder = self.by_inode.entry(inode).or_insert(process.pid);
+            *holder = process.pid.min(*holder);
+            holds_any = true;
+        }
+        if holds_any && let Ok(stat) = process.stat() {
+            self.names.insert(process.pid, stat.comm);
+        }
     }
 
     /// The process that holds the socket with this inode number.
     pub fn get(&self, inode: u64) -> Option<Process> {
         let pid = *self.by_inode.get(&inode)?;
-        let stat = Proc::new(pid).and_then(|process| process.stat()).ok()?;
-        Some(Process { pid, name: stat.comm })
+        let name = self.names.get(&pid)?.clone();
+        Some(Process { pid, name })
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{exit::Error, pins::PinDir, stats::Counters};
 #[derive(Debug)]
 pub struct Attached {
     pins: PinDir,
+    identity: u64,
     policy: Policy,
     attachment: Attachment,
     control: Single<ScanControl>,
@@ -29,10 +30,9 @@ impl Attached {
     ///
     /// Errors with [`Error::NotAttached`] where it is not there or incomplete.
     pub fn open(pins: PinDir) -> anyhow::Result<Self> {
-        if !pins.is_attached() {
-            return Err(Error::NotAttached { name: pins.name().to_owned() }.into());
-        }
+        let identity = pins.identity().ok_or_else(|| Error::NotAttached { name: pins.name().to_owned() })?;
         Ok(Self {
+            identity,
             policy: Single::open(&pins, names::POLICY)?.get()?,
             attachment: Single::open(&pins, names::ATTACHMENT)?.get()?,
             control: Single::open(&pins, names::SCAN_CONTROL)?,
@@ -53,6 +53,11 @@ impl Attached {
     /// Where it is pinned.
     pub const fn pins(&self) -> &PinDir {
         &self.pins
+    }
+
+    /// Whether it is still there, and not another one under its name.
+    pub fn is_current(&self) -> bool {
+        self.pins.identity() == Some(self.identity)
     }
 
     /// The policy in force.

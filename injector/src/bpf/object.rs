@@ -1,10 +1,13 @@
 //! The BPF object, and getting its programs past the verifier.
 
-use std::os::fd::AsFd as _;
+use std::{
+    io, iter,
+    os::fd::{AsFd as _, OwnedFd},
+};
 
 use anyhow::Context as _;
 use aya::{
-    Btf, Ebpf, EbpfError, EbpfLoader, include_bytes_aligned,
+    Btf, Ebpf, EbpfLoader, include_bytes_aligned,
     programs::{Iter, ProgramError, SockOps},
 };
 use injector_common::names;
@@ -30,22 +33,31 @@ const LOG_EVERYTHING: u8 = 5;
 /// Errors with [`Error::Privilege`] or [`Error::Unsupported`] where the kernel
 /// refuses.
 pub(super) fn load(log: bool) -> anyhow::Result<Ebpf> {
+    let mut ebpf = create_maps(log)?;
+    keepalive(&mut ebpf)?.load().map_err(|error| refused(names::KEEPALIVE, error))?;
+    let btf = Btf::from_sys_fs().context("reading the kernel's BTF")?;
+    scan(&mut ebpf)?.load(SCAN_TARGET, &btf).map_err(|error| refused(names::SCAN, error))?;
+    Ok(ebpf)
+}
+
+fn create_maps(log: bool) -> anyhow::Result<Ebpf> {
     let offsets = offsets()?;
     let ticks = ticks_per_second();
     let log_level = if log { LOG_EVERYTHING } else { 0 };
     let mut loader = EbpfLoader::new();
     loader
+        // For relocations, of which Rust has none: memory for nothing.
+        .btf(None)
         .override_global(names::OFFSETS, &offsets[..], true)
         .override_global(names::TICKS_PER_SECOND, &ticks, true)
         .override_global(aya_log::LEVEL, &log_level, false);
     if !log {
         loader.map_max_entries(LOG_MAP, LOG_MAP_BYTES);
     }
-    let mut ebpf = loader.load(OBJECT).map_err(refused_maps)?;
-    keepalive(&mut ebpf)?.load().map_err(|error| refused(names::KEEPALIVE, error))?;
-    let btf = Btf::from_sys_fs().context("reading the kernel's BTF")?;
-    scan(&mut ebpf)?.load(SCAN_TARGET, &btf).map_err(|error| refused(names::SCAN, error))?;
-    Ok(ebpf)
+    loader.load(OBJECT).map_err(|error| {
+        let is_privilege = is_denied(std::error::Error::source(&error));
+        classify("creating the maps", error.into(), is_privilege)
+    })
 }
 
 /// The `sock_ops` program.
@@ -61,7 +73,7 @@ pub(super) fn scan(ebpf: &mut Ebpf) -> anyhow::Result<&mut Iter> {
 }
 
 /// Links the iterator to the map of flows.
-pub(super) fn link_scan(ebpf: &mut Ebpf) -> anyhow::Result<std::os::fd::OwnedFd> {
+pub(super) fn link_scan(ebpf: &mut Ebpf) -> anyhow::Result<OwnedFd> {
     let flows = ebpf.map(names::FLOWS).context("the BPF object lacks its map of flows")?;
     let aya::maps::Map::SkStorage(flows) = flows else {
         anyhow::bail!("the map of flows is no socket storage");
@@ -71,28 +83,39 @@ pub(super) fn link_scan(ebpf: &mut Ebpf) -> anyhow::Result<std::os::fd::OwnedFd>
     super::sys::link_iter(program, flows.as_fd()).context("attaching the iterator to the map of flows")
 }
 
-fn refused_maps(error: EbpfError) -> anyhow::Error {
-    let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-    classify("creating the maps", error.into(), &source)
-}
-
-/// The verifier's log is long; its end says why.
+/// The verifier's log is long; the last line before its statistics says why.
 fn refused(program: &str, error: ProgramError) -> anyhow::Error {
-    if let ProgramError::LoadError { io_error, verifier_log } = &error {
-        tracing::debug!("verifier log of {program}:\n{verifier_log}");
-        let cause = io_error.to_string();
-        let log = verifier_log.to_string();
-        let last = log.lines().rev().find(|line| !line.starts_with("processed") && !line.trim().is_empty());
-        let shown = anyhow::anyhow!("{cause} (verifier: {})", last.unwrap_or("no log"));
-        return classify(&format!("loading the program {program}"), shown, &cause);
-    }
-    let text = error.to_string();
-    classify(&format!("loading the program {program}"), error.into(), &text)
+    let what = format!("loading the program {program}");
+    let ProgramError::LoadError { io_error, verifier_log } = &error else {
+        let is_privilege = is_denied(std::error::Error::source(&error));
+        return classify(&what, error.into(), is_privilege);
+    };
+    let log = verifier_log.to_string();
+    tracing::debug!("verifier log of {program}:\n{log}");
+    let Some(reason) = verdict(&log) else {
+        let is_privilege = io_error.kind() == io::ErrorKind::PermissionDenied;
+        return classify(&what, error.into(), is_privilege);
+    };
+    // With a log it was the verifier, whose EACCES is no matter of privilege.
+    classify(&what, anyhow::anyhow!("{io_error} (verifier: {reason})"), false)
 }
 
-fn classify(what: &str, error: anyhow::Error, cause: &str) -> anyhow::Error {
-    let is_privilege = cause.contains("os error 1)") || cause.contains("os error 13)");
-    let kind = if is_privilege {
+fn verdict(log: &str) -> Option<&str> {
+    let is_statistic = |line: &&str| {
+        line.trim().is_empty()
+            || ["verification time", "stack depth", "processed "].iter().any(|start| line.starts_with(start))
+    };
+    log.lines().rev().find(|line| !is_statistic(line))
+}
+
+fn is_denied(cause: Option<&(dyn std::error::Error + 'static)>) -> bool {
+    iter::successors(cause, |cause| cause.source())
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
+fn classify(what: &str, error: anyhow::Error, is_privilege: bool) -> anyhow::Error {
+    error.context(if is_privilege {
         Error::Privilege {
             what: format!("the kernel denied {what}"),
             cure: "run injector as root outside user namespaces; seccomp, lockdown or an LSM may deny bpf(2) too"
@@ -103,6 +126,18 @@ fn classify(what: &str, error: anyhow::Error, cause: &str) -> anyhow::Error {
             what: format!("the kernel refused {what}"),
             cure: "`injector doctor` tells what is missing; 5.10 is the oldest kernel that works".to_owned(),
         }
-    };
-    error.context(kind)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verdict_stands_before_the_statistics() {
+        let log = "470: (57) r3 &= -4\nR3 bitwise operator &= on pointer prohibited\nverification time 4812 usec\n\
+                   stack depth 312\nprocessed 678 insns (limit 1000000)\n\n";
+        assert_eq!(verdict(log), Some("R3 bitwise operator &= on pointer prohibited"));
+        assert_eq!(verdict("processed 0 insns\n"), None);
+    }
 }

@@ -1,62 +1,69 @@
 //! `flows`: a line per flow.
 
-use std::{cmp::Reverse, io::IsTerminal as _, thread, time::Duration};
+use std::{
+    cmp::Reverse,
+    io::{self, BufWriter, IsTerminal as _},
+    thread,
+    time::Duration,
+};
 
 use injector_common::{flow::FlowSample, scan, status::is_finding};
 
 use super::target;
 use crate::{
-    bpf::Attached,
     cli::{FlowFormat, Flows, Sort},
     exit::Code,
     flow::{Flow, Names, remaining_ms},
     output::{self, FlowWriter},
-    preflight,
+    pins, preflight,
 };
 
 /// Clears the screen and goes to its upper left corner.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
+/// A sample, and the index of its attachment.
+type Owned = (usize, FlowSample);
+
 /// Lists the flows that the arguments ask for, once or again and again.
 pub(super) fn run(args: &Flows) -> anyhow::Result<Code> {
     preflight::check_capabilities()?;
-    let mut attachments = target::attachments(&args.target)?;
     let Some(interval) = args.watch else {
-        return list(args, &mut attachments);
+        return list(args);
     };
     loop {
-        if std::io::stdout().is_terminal() {
+        if io::stdout().is_terminal() {
             output::line(format_args!("{CLEAR}"))?;
         }
-        list(args, &mut attachments)?;
+        list(args)?;
         thread::sleep(interval.max(Duration::from_millis(100)));
     }
 }
 
-fn list(args: &Flows, attachments: &mut [Attached]) -> anyhow::Result<Code> {
-    let mut samples = collect(args, attachments)?;
+fn list(args: &Flows) -> anyhow::Result<Code> {
+    let (mut names, mut samples) = collect(args)?;
     let has_findings = samples.iter().any(|(_, sample)| is_finding(sample.status));
     sort(args.sort, &mut samples);
     samples.truncate(args.limit.unwrap_or(usize::MAX));
-    let mut names: Vec<_> = attachments.iter().map(Names::of).collect();
     let flows = samples.iter().filter_map(|(owner, sample)| Some(names.get_mut(*owner)?.flow(sample)));
     write(args.output, flows)?;
     Ok(if args.fail && has_findings { Code::Findings } else { Code::Ok })
 }
 
 /// Scans all attachments before anything is written: a pager that is not read
-/// from must not keep other scans waiting. Each sample comes with the index of
-/// its attachment.
-fn collect(args: &Flows, attachments: &mut [Attached]) -> anyhow::Result<Vec<(usize, FlowSample)>> {
+/// from must not keep others waiting.
+fn collect(args: &Flows) -> anyhow::Result<(Vec<Names>, Vec<Owned>)> {
     let mode = if args.at_risk { scan::FINDINGS } else { scan::ALL };
-    let mut samples = Vec::new();
-    for (index, attached) in attachments.iter_mut().enumerate() {
+    let (mut names, mut samples) = (Vec::new(), Vec::new());
+    let _lock = pins::lock_for_listing()?;
+    for mut attached in target::attachments(&args.target)? {
+        let index = names.len();
+        names.push(Names::of(&attached));
         attached.scan(mode, 0, |sample| samples.push((index, *sample)))?;
     }
-    Ok(samples)
+    Ok((names, samples))
 }
 
-fn sort(order: Option<Sort>, samples: &mut [(usize, FlowSample)]) {
+fn sort(order: Option<Sort>, samples: &mut [Owned]) {
     match order {
         None => {}
         Some(Sort::Remaining) => samples.sort_by_key(|(_, sample)| remaining_ms(sample)),
@@ -70,12 +77,12 @@ fn write(format: FlowFormat, flows: impl Iterator<Item = Flow>) -> anyhow::Resul
         let flows: Vec<_> = flows.collect();
         return Ok(output::json_document(&output::flows_document(&flows))?);
     }
-    let mut writer = FlowWriter::new(format);
+    let mut writer = FlowWriter::new(format, BufWriter::new(io::stdout().lock()));
     writer.head()?;
     for flow in flows {
         writer.flow(&flow)?;
     }
-    Ok(())
+    Ok(writer.finish()?)
 }
 
 #[cfg(test)]

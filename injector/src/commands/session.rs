@@ -83,7 +83,7 @@ impl Session {
             error = pass_on(log) => Err(error).context("reading the BPF programs' log"),
             ended = self.watch() => ended,
         };
-        if !self.attached.pins().is_attached() {
+        if !self.attached.is_current() {
             output::message(format_args!("injector: {} was detached by someone else", self.attached.name()));
             return Ok(());
         }
@@ -100,7 +100,7 @@ impl Session {
     async fn watch(&mut self) -> anyhow::Result<()> {
         self.writer.write(&Event::attached(&self.attached))?;
         loop {
-            if !self.attached.pins().is_attached() {
+            if !self.attached.is_current() {
                 return Ok(());
             }
             let pause = self.scan()?;

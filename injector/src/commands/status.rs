@@ -7,14 +7,16 @@ use crate::{
     cli::{Format, Status},
     exit::Code,
     output::{self, AttachmentStatus},
-    pins::PinDir,
+    pins::{self, PinDir},
     preflight,
 };
 
 /// Reports on every attachment of this host.
 pub(super) fn run(args: &Status) -> anyhow::Result<Code> {
     preflight::check_capabilities()?;
+    let lock = pins::lock_for_listing()?;
     let attachments = PinDir::all()?.into_iter().map(describe).collect::<anyhow::Result<Vec<_>>>()?;
+    drop(lock);
     match args.output {
         Format::Json => output::json_document(&output::status_document(&attachments))?,
         Format::Table => output::line(format_args!("{}", output::status_report(&attachments)))?,

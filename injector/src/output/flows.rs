@@ -1,10 +1,9 @@
 //! A list of flows. Columns have fixed widths, so that a long list streams.
 
-use std::io;
+use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{json_line, line};
 use crate::{cli::FlowFormat, duration::short, flow::Flow};
 
 /// The document of `flows -o json`.
@@ -19,55 +18,50 @@ pub fn flows_document(flows: &[Flow]) -> impl Serialize + '_ {
     Document { schema: "injector.flows/v1", flows }
 }
 
-/// Writes flows to stdout, one by one.
+/// Writes flows, one by one.
 #[derive(Debug)]
-pub struct FlowWriter {
+pub struct FlowWriter<W> {
     format: FlowFormat,
-    has_head: bool,
+    output: W,
 }
 
-impl FlowWriter {
+impl<W: Write> FlowWriter<W> {
     /// A writer of `format`; [`FlowFormat::Json`] is written as a whole, by
     /// [`flows_document`].
-    pub const fn new(format: FlowFormat) -> Self {
-        Self { format, has_head: false }
+    pub const fn new(format: FlowFormat, output: W) -> Self {
+        Self { format, output }
     }
 
-    /// Writes the column heads, where the format has any and they are not
-    /// there yet.
+    /// Writes the column heads, where the format has any.
     pub fn head(&mut self) -> io::Result<()> {
-        if std::mem::replace(&mut self.has_head, true) || self.format == FlowFormat::Jsonl {
-            return Ok(());
+        match self.format {
+            FlowFormat::Jsonl | FlowFormat::Json => Ok(()),
+            FlowFormat::Table => self.line(&row(&HEAD)),
+            FlowFormat::Wide => self.line(&format!("{}  {WIDE_HEAD}", row(&HEAD))),
         }
-        let head = row(&[
-            "STATUS",
-            "LEFT",
-            "IDLE",
-            "APP IDLE",
-            "LIMIT",
-            "KEEPALIVE",
-            "BY",
-            "DIR",
-            "LOCAL",
-            "PEER",
-            "CGROUP",
-            "PROCESS",
-        ]);
-        let more = if self.format == FlowFormat::Wide { WIDE_HEAD } else { "" };
-        line(format_args!("{}", format!("{head}  {more}").trim_end()))
     }
 
     /// Writes a flow.
     pub fn flow(&mut self, flow: &Flow) -> io::Result<()> {
-        if self.format == FlowFormat::Jsonl {
-            return json_line(flow);
+        match self.format {
+            FlowFormat::Jsonl | FlowFormat::Json => self.line(&serde_json::to_string(flow)?),
+            FlowFormat::Table => self.line(&columns(flow)),
+            FlowFormat::Wide => self.line(&format!("{}  {}", columns(flow), wide(flow))),
         }
-        self.head()?;
-        let more = if self.format == FlowFormat::Wide { wide(flow) } else { String::new() };
-        line(format_args!("{}", format!("{}  {more}", columns(flow)).trim_end()))
+    }
+
+    /// Writes what is still buffered.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+
+    fn line(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.output, "{}", text.trim_end())
     }
 }
 
+const HEAD: [&str; 12] =
+    ["STATUS", "LEFT", "IDLE", "APP IDLE", "LIMIT", "KEEPALIVE", "BY", "DIR", "LOCAL", "PEER", "CGROUP", "PROCESS"];
 const WIDTHS: [usize; 12] = [9, 8, 8, 8, 7, 12, 11, 7, 21, 21, 20, 18];
 const WIDE_HEAD: &str = "STATE        AGE       OUTCOME    UID    NETNS       INODE     COOKIE      REASON";
 
