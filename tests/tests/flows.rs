@@ -1,7 +1,6 @@
 //! What `flows` lists.
 
 use std::fs;
-use std::thread;
 use std::time::Duration;
 
 use injector_tests::{Attachment, Direction, Flow, FlowProcess, Owner, Peer, Route, Socket, Status, connected};
@@ -72,11 +71,16 @@ fn expose(client: &mut Peer, socket: &Socket) {
 #[test]
 fn an_unprotected_flow_comes_near_the_limit_and_passes_it() {
     let scene = Scene::new("ages");
-    let attachment = scene.attach(&["--timeout", "4s"]);
+    let attachment = scene.attach(&["--timeout", "6s", "--warn", "3s", "--idle", "1s", "--interval", "1s"]);
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
     let (near, _far) = connected(&mut client, &mut server, Route::V4);
     let (kept, _far) = connected(&mut client, &mut server, Route::V4);
     expose(&mut client, &near);
+    let becomes = |status: Status| {
+        injector_tests::eventually("the status follows the idle time", Duration::from_secs(10), || {
+            Some(flow_of(&attachment, &near)).filter(|flow| flow.status == status)
+        })
+    };
     let at_risk = |more: &[&str]| {
         let command = [&["flows", "--name", attachment.name(), "--at-risk", "-o", "jsonl"], more].concat();
         let output = scene.injector.run(&command);
@@ -85,17 +89,14 @@ fn an_unprotected_flow_comes_near_the_limit_and_passes_it() {
     assert_eq!(flow_of(&attachment, &near).status, Status::Exposed);
     assert_eq!(at_risk(&["--fail"]), (0, vec![]));
 
-    thread::sleep(Duration::from_millis(3500));
-    assert_eq!(flow_of(&attachment, &near).status, Status::AtRisk);
+    becomes(Status::AtRisk);
     let (code, listed) = at_risk(&["--fail"]);
     assert_eq!((code, listed.len()), (5, 1), "{listed:#?}");
     assert_eq!(listed[0]["cookie"], near.cookie);
     assert!(listed[0]["reason"].is_string(), "{listed:#?}");
     assert_eq!(at_risk(&[]).0, 0, "a finding is no failure unless asked for");
 
-    thread::sleep(Duration::from_millis(700));
-    let flow = flow_of(&attachment, &near);
-    assert_eq!(flow.status, Status::Overdue);
+    let flow = becomes(Status::Overdue);
     assert!(flow.remaining_ms <= 0, "{flow:#?}");
     assert_eq!(at_risk(&["--fail"]).0, 5);
     assert_eq!(flow_of(&attachment, &kept).status, Status::Protected);

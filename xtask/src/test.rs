@@ -1,6 +1,6 @@
 //! `cargo xtask test`: the one command that runs all tests.
 
-use std::path::Path;
+use std::{env, ffi::OsString, path::Path};
 
 use anyhow::{Result, ensure};
 
@@ -39,7 +39,13 @@ fn end_to_end(injector: &Path, args: &[String]) -> Result<()> {
         cargo()
             .args(["test", "--release", "--package", "injector-tests", "--"])
             .args(args)
-            .env("INJECTOR_BIN", injector),
+            .env("INJECTOR_BIN", injector)
+            .env("RUST_TEST_THREADS", threads()),
         "mend the tests above; `cargo xtask test -- NAME` runs those with NAME in their name",
     )
+}
+
+/// More than there are processors: these tests mostly wait for connections to be idle.
+fn threads() -> OsString {
+    env::var_os("RUST_TEST_THREADS").unwrap_or_else(|| "8".into())
 }
