@@ -3,7 +3,10 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::status::STATUSES;
+use crate::status::{STATUSES, is_finding};
+
+/// No bound on what is written out.
+pub const UNLIMITED: u32 = u32::MAX;
 
 /// Write out every flow.
 pub const ALL: u32 = 0;
@@ -11,7 +14,8 @@ pub const ALL: u32 = 0;
 pub const FINDINGS: u32 = 1;
 /// As [`FINDINGS`], and remember in the flow record that it was written, so
 /// that its recovery is written once as well. For the one watcher of an
-/// attachment.
+/// attachment. The first of these scans writes out what an earlier watcher
+/// was told, too.
 pub const WATCH: u32 = 2;
 /// Write out nothing: totals only.
 pub const TOTALS: u32 = 3;
@@ -31,7 +35,9 @@ pub const NEVER: u64 = u64::MAX;
 pub struct ScanControl {
     /// [`ALL`], [`FINDINGS`], [`WATCH`] or [`TOTALS`].
     pub mode: u32,
-    padding: u32,
+    /// Write out at most this many flows; with [`WATCH`], this many that it was
+    /// not told about yet.
+    pub budget: u32,
     /// Write out only flows that were idle on the wire for this long, in
     /// milliseconds.
     pub min_idle_ms: u64,
@@ -41,8 +47,8 @@ pub struct ScanControl {
 
 impl ScanControl {
     /// A request with empty totals.
-    pub const fn request(mode: u32, min_idle_ms: u64) -> Self {
-        Self { mode, padding: 0, min_idle_ms, totals: ScanTotals::EMPTY }
+    pub const fn request(mode: u32, min_idle_ms: u64, budget: u32) -> Self {
+        Self { mode, budget, min_idle_ms, totals: ScanTotals::EMPTY }
     }
 }
 
@@ -65,6 +71,11 @@ impl ScanTotals {
     /// Nothing seen yet.
     pub const EMPTY: Self =
         Self { by_status: [0; STATUSES], idle_histogram: [0; HISTOGRAM_BUCKETS], next_change_ms: NEVER, closing: 0 };
+
+    /// Live flows whose status is a finding.
+    pub fn findings(&self) -> u64 {
+        (0_u8..).zip(self.by_status).filter(|&(status, _)| is_finding(status)).map(|(_, count)| count).sum()
+    }
 
     /// Live flows.
     pub fn flows(&self) -> u64 {
@@ -91,6 +102,12 @@ pub fn histogram_bucket(idle_ms: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sums() {
+        let totals = ScanTotals { by_status: [1, 20, 300, 4000, 50_000], ..ScanTotals::EMPTY };
+        assert_eq!((totals.flows(), totals.findings()), (54_321, 54_300));
+    }
 
     #[test]
     fn buckets() {

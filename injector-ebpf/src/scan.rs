@@ -139,10 +139,15 @@ fn now() -> Now {
 /// flow with an empty one, and nothing may have been counted by then.
 #[inline(always)]
 fn settle(ctx: *mut IterContext, control: &mut ScanControl, record: &mut FlowRecord, flow: &Flow) {
-    if is_wanted(control, record, flow) && !write(ctx, record, flow) {
+    let is_told = control.mode == scan::WATCH && record.reported != 0;
+    let is_new = control.budget != 0 && is_wanted(control, flow);
+    if (is_told || is_new) && !write(ctx, record, flow) {
         return;
     }
-    if control.mode == scan::WATCH {
+    if is_new && !is_told && control.budget != scan::UNLIMITED {
+        control.budget -= 1;
+    }
+    if control.mode == scan::WATCH && (is_told || is_new) {
         record.reported = if is_finding(flow.status) { flow.status } else { 0 };
     }
     record.seen = flow.idle.seen;
@@ -150,11 +155,10 @@ fn settle(ctx: *mut IterContext, control: &mut ScanControl, record: &mut FlowRec
 }
 
 #[inline(always)]
-fn is_wanted(control: &ScanControl, record: &FlowRecord, flow: &Flow) -> bool {
+fn is_wanted(control: &ScanControl, flow: &Flow) -> bool {
     let passes = match control.mode {
         scan::ALL => true,
-        scan::FINDINGS => is_finding(flow.status),
-        scan::WATCH => return is_finding(flow.status) || record.reported != 0,
+        scan::FINDINGS | scan::WATCH => is_finding(flow.status),
         _ => false,
     };
     passes && flow.idle.wire_ms >= control.min_idle_ms

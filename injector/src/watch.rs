@@ -50,6 +50,11 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// How many more flows can be followed.
+    pub fn room(&self) -> u32 {
+        u32::try_from(MAX_FOLLOWED.saturating_sub(self.followed.len())).unwrap_or(0)
+    }
+
     /// Begins a scan.
     pub const fn begin(&mut self) {
         self.round += 1;
@@ -186,7 +191,7 @@ mod tests {
         for cookie in 0..MAX_FOLLOWED as u64 + 10 {
             watch.observe(&sample(cookie, OVERDUE));
         }
-        assert_eq!(watch.followed.len(), MAX_FOLLOWED);
+        assert_eq!((watch.followed.len(), watch.room()), (MAX_FOLLOWED, 0));
     }
 
     #[test]

@@ -95,6 +95,7 @@ fn an_unprotected_flow_comes_near_the_limit_and_passes_it() {
     assert_eq!(listed[0]["cookie"], near.cookie);
     assert!(listed[0]["reason"].is_string(), "{listed:#?}");
     assert_eq!(at_risk(&[]).0, 0, "a finding is no failure unless asked for");
+    assert_eq!(at_risk(&["--fail", "--limit", "0"]), (5, vec![]), "a finding that is not listed counts too");
 
     let flow = becomes(Status::Overdue);
     assert!(flow.remaining_ms <= 0, "{flow:#?}");

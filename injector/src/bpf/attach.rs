@@ -35,7 +35,10 @@ pub fn attach(
         pins.remove()?;
         return Err(error);
     }
-    if log { BpfLog::open(&mut ebpf) } else { Ok(None) }
+    let log = if log { BpfLog::open(&mut ebpf)? } else { None };
+    drop(ebpf);
+    sys::release_memory();
+    Ok(log)
 }
 
 fn fill_and_pin(ebpf: &mut Ebpf, pins: &PinDir, policy: &Policy, attachment: &Attachment) -> anyhow::Result<()> {

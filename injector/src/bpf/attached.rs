@@ -1,17 +1,20 @@
 //! An attachment, found by its pins.
 
+use std::os::fd::AsFd as _;
+
 use anyhow::Context as _;
 use injector_common::{
     attachment::Attachment,
     flow::FlowSample,
     keepalive::Policy,
     names,
-    scan::{ScanControl, ScanTotals},
+    scan::{self, ScanControl, ScanTotals},
 };
 
 use super::{
+    iterator,
     maps::{self, Single},
-    scan, sys,
+    sys,
 };
 use crate::{exit::Error, pins::PinDir, stats::Counters};
 
@@ -70,21 +73,25 @@ impl Attached {
         &self.attachment
     }
 
+    /// The sums over all flows alone.
+    pub fn totals(&mut self) -> anyhow::Result<ScanTotals> {
+        self.scan(ScanControl::request(scan::TOTALS, 0, 0), |_| {})
+    }
+
     /// What became of the sockets seen so far.
     pub fn counters(&self) -> anyhow::Result<Counters> {
         maps::counters(&self.pins, names::COUNTERS).map(Counters::new)
     }
 
-    /// Visits the flows that `mode` (of [`injector_common::scan`]) asks for
-    /// and that have been idle for `min_idle_ms`, and returns the sums over
-    /// all flows.
+    /// Visits the flows that `request` asks for, and returns the sums over all
+    /// flows.
     ///
     /// `visit` should not block: other scans of this attachment wait.
-    pub fn scan(&mut self, mode: u32, min_idle_ms: u64, visit: impl FnMut(&FlowSample)) -> anyhow::Result<ScanTotals> {
+    pub fn scan(&mut self, request: ScanControl, visit: impl FnMut(&FlowSample)) -> anyhow::Result<ScanTotals> {
         let _lock = self.pins.lock_for_scan()?;
-        self.control.set(ScanControl::request(mode, min_idle_ms))?;
+        self.control.set(request)?;
         let pin = self.pins.pin(names::SCAN);
-        scan::read(&pin, visit).with_context(|| format!("reading {}", pin.display()))?;
+        iterator::read(&pin, visit).with_context(|| format!("reading {}", pin.display()))?;
         Ok(self.control.get()?.totals)
     }
 }
@@ -98,7 +105,7 @@ pub fn detach(pins: &PinDir) -> anyhow::Result<()> {
         // Removing the pin alone would leave the program at work for a moment,
         // or for as long as somebody else holds the link.
         let link = sys::open_pin(&pin).with_context(|| format!("opening {}", pin.display()))?;
-        sys::detach_link(std::os::fd::AsFd::as_fd(&link)).with_context(|| format!("detaching {}", pin.display()))?;
+        sys::detach_link(link.as_fd()).with_context(|| format!("detaching {}", pin.display()))?;
     }
     pins.remove()
 }

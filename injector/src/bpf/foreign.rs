@@ -1,12 +1,23 @@
 //! Other people's programs on the way of a cgroup's sockets.
 
-use std::path::Path;
+use std::{
+    collections::{HashMap, HashSet},
+    os::fd::AsFd as _,
+    path::Path,
+};
 
-use aya::programs::loaded_programs;
+use aya::programs::{
+    ProgramInfo,
+    links::{FdLink, PinnedLink},
+    loaded_programs,
+};
 use injector_common::names;
 
 use super::sys;
-use crate::cgroup::Cgroup;
+use crate::{
+    cgroup::Cgroup,
+    pins::{self, PinDir},
+};
 
 /// Hooks of a cgroup that concern its TCP sockets, by their `enum
 /// bpf_attach_type` in include/uapi/linux/bpf.h.
@@ -28,25 +39,36 @@ pub struct Foreign {
 
 /// Programs on the hooks of `path` and of every cgroup above it, but ours.
 pub fn foreign_programs(path: &Path) -> anyhow::Result<Vec<Foreign>> {
+    let ours = our_programs()?;
+    let names: HashMap<_, _> = loaded_programs().flatten().map(|program| (program.id(), name(&program))).collect();
     let mut found = Vec::new();
     for path in path.ancestors() {
         let cgroup = Cgroup::open(path)?;
         for (hook, attach_type) in HOOKS {
-            for id in sys::attached_programs(std::os::fd::AsFd::as_fd(&cgroup), attach_type)? {
-                let name = name(id);
-                if name != names::KEEPALIVE {
-                    found.push(Foreign { cgroup: path.display().to_string(), hook, id, name });
-                }
-            }
+            let ids = sys::attached_programs(cgroup.as_fd(), attach_type)?;
+            found.extend(ids.into_iter().filter(|id| !ours.contains(id)).map(|id| Foreign {
+                cgroup: path.display().to_string(),
+                hook,
+                id,
+                name: names.get(&id).cloned().unwrap_or_default(),
+            }));
         }
     }
     Ok(found)
 }
 
-fn name(id: u32) -> String {
-    loaded_programs()
-        .flatten()
-        .find(|program| program.id() == id)
-        .and_then(|program| program.name_as_str().map(str::to_owned))
-        .unwrap_or_default()
+/// Ids of the programs that our pinned links hold on their hooks.
+fn our_programs() -> anyhow::Result<HashSet<u32>> {
+    let _lock = pins::lock_for_listing()?;
+    let attached = PinDir::all()?.into_iter().filter(PinDir::is_attached);
+    attached
+        .map(|pins| {
+            let link = FdLink::from(PinnedLink::from_pin(pins.pin(names::KEEPALIVE))?);
+            Ok(link.info()?.program_id())
+        })
+        .collect()
+}
+
+fn name(program: &ProgramInfo) -> String {
+    program.name_as_str().unwrap_or_default().to_owned()
 }

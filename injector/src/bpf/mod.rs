@@ -5,11 +5,11 @@ mod attach;
 mod attached;
 mod btf;
 mod foreign;
+mod iterator;
 mod log;
 mod maps;
 mod object;
 mod offsets;
-mod scan;
 mod sys;
 
 pub use attach::attach;

@@ -1,4 +1,5 @@
-//! The few `bpf(2)` commands that aya does not offer.
+//! The few `bpf(2)` commands that aya does not offer, and what else needs the
+//! C library.
 #![expect(unsafe_code, reason = "system calls")]
 
 use std::{
@@ -134,6 +135,16 @@ pub(super) fn attached_programs(cgroup: BorrowedFd<'_>, attach_type: u32) -> io:
     bpf(BPF_PROG_QUERY, &mut attr)?;
     ids.truncate(attr.prog_cnt as usize);
     Ok(ids)
+}
+
+/// Gives memory that was only needed for loading back to the kernel. glibc
+/// would keep it, and an agent lives for months.
+pub(super) fn release_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: has no preconditions.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 fn bpf<T: IntoBytes + Immutable>(command: i32, attr: &mut T) -> io::Result<i32> {

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use injector_common::{flow::FlowSample, scan, status::is_finding};
+use injector_common::{
+    flow::FlowSample,
+    scan::{self, ScanControl},
+};
 
 use super::target;
 use crate::{
@@ -23,6 +26,16 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// A sample, and the index of its attachment.
 type Owned = (usize, FlowSample);
+
+/// What the scans of all attachments found.
+#[derive(Default)]
+struct Found {
+    /// By attachment.
+    names: Vec<Names>,
+    samples: Vec<Owned>,
+    /// Among all flows, listed or not.
+    has_findings: bool,
+}
 
 /// Lists the flows that the arguments ask for, once or again and again.
 pub(super) fn run(args: &Flows) -> anyhow::Result<Code> {
@@ -40,8 +53,7 @@ pub(super) fn run(args: &Flows) -> anyhow::Result<Code> {
 }
 
 fn list(args: &Flows) -> anyhow::Result<Code> {
-    let (mut names, mut samples) = collect(args)?;
-    let has_findings = samples.iter().any(|(_, sample)| is_finding(sample.status));
+    let Found { mut names, mut samples, has_findings } = collect(args)?;
     sort(args.sort, &mut samples);
     samples.truncate(args.limit.unwrap_or(usize::MAX));
     let flows = samples.iter().filter_map(|(owner, sample)| Some(names.get_mut(*owner)?.flow(sample)));
@@ -51,16 +63,24 @@ fn list(args: &Flows) -> anyhow::Result<Code> {
 
 /// Scans all attachments before anything is written: a pager that is not read
 /// from must not keep others waiting.
-fn collect(args: &Flows) -> anyhow::Result<(Vec<Names>, Vec<Owned>)> {
+fn collect(args: &Flows) -> anyhow::Result<Found> {
     let mode = if args.at_risk { scan::FINDINGS } else { scan::ALL };
-    let (mut names, mut samples) = (Vec::new(), Vec::new());
+    let request = ScanControl::request(mode, 0, budget(args));
+    let mut found = Found::default();
     let _lock = pins::lock_for_listing()?;
     for mut attached in target::attachments(&args.target)? {
-        let index = names.len();
-        names.push(Names::of(&attached));
-        attached.scan(mode, 0, |sample| samples.push((index, *sample)))?;
+        let index = found.names.len();
+        let totals = attached.scan(request, |sample| found.samples.push((index, *sample)))?;
+        found.has_findings |= totals.findings() > 0;
+        found.names.push(Names::of(&attached));
     }
-    Ok((names, samples))
+    Ok(found)
+}
+
+/// What is to be sorted must all be there first.
+fn budget(args: &Flows) -> u32 {
+    let limit = if args.sort.is_none() { args.limit } else { None };
+    limit.and_then(|limit| limit.try_into().ok()).unwrap_or(scan::UNLIMITED)
 }
 
 fn sort(order: Option<Sort>, samples: &mut [Owned]) {

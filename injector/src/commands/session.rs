@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use injector_common::{flow::FlowSample, scan};
+use injector_common::{
+    flow::FlowSample,
+    scan::{self, ScanControl},
+};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::sleep,
@@ -113,7 +116,8 @@ impl Session {
         let mut changes: Vec<(Change, FlowSample)> = Vec::new();
         let watch = &mut self.watch;
         watch.begin();
-        let totals = self.attached.scan(scan::WATCH, 0, |sample| {
+        let request = ScanControl::request(scan::WATCH, 0, watch.room());
+        let totals = self.attached.scan(request, |sample| {
             changes.extend(watch.observe(sample).map(|change| (change, *sample)));
         })?;
         changes.extend(watch.finish().into_iter().map(|sample| (Change::Closed, sample)));
@@ -133,7 +137,7 @@ impl Session {
     /// Takes the last figures, then detaches.
     fn end(&mut self, keep: bool) -> anyhow::Result<Summary> {
         let counters = self.attached.counters()?;
-        let totals = self.attached.scan(scan::TOTALS, 0, |_| {})?;
+        let totals = self.attached.totals()?;
         if !keep {
             let _lock = pins::lock_all()?;
             bpf::detach(self.attached.pins())?;

@@ -1,7 +1,5 @@
 //! `status`: what is attached, and how it does.
 
-use injector_common::scan;
-
 use crate::{
     bpf::Attached,
     cli::{Format, Status},
@@ -30,6 +28,6 @@ fn describe(pins: PinDir) -> anyhow::Result<AttachmentStatus> {
     }
     let mut attached = Attached::open(pins)?;
     let counters = attached.counters()?;
-    let totals = attached.scan(scan::TOTALS, 0, |_| {})?;
+    let totals = attached.totals()?;
     Ok(AttachmentStatus::attached(&attached, &counters, &totals))
 }
