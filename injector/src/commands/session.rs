@@ -134,17 +134,26 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the last figures, then detaches.
+    /// Takes the last figures, then detaches, whether there are any or not.
     fn end(&mut self, keep: bool) -> anyhow::Result<Summary> {
-        let counters = self.attached.counters()?;
-        let totals = self.attached.totals()?;
+        let figures = self.attached.counters().and_then(|counters| Ok((counters, self.attached.totals()?)));
         if !keep {
-            let _lock = pins::lock_all()?;
-            bpf::detach(self.attached.pins())?;
-            pins::tidy();
+            self.detach()?;
         }
+        let (counters, totals) = figures?;
         let watched_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Summary::new(watched_ms, keep, &counters, &totals))
+    }
+
+    /// Looks once more under the lock: somebody may have put another one in
+    /// its place.
+    fn detach(&self) -> anyhow::Result<()> {
+        let _lock = pins::lock_all()?;
+        if self.attached.is_current() {
+            bpf::detach(self.attached.pins())?;
+        }
+        pins::tidy();
+        Ok(())
     }
 }
 
