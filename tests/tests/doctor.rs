@@ -37,7 +37,9 @@ fn it_tells_nobody_what_is_missing() {
     let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
     let output = injector.run_through(&nobody, &["doctor"]);
     assert_eq!(output.code, FINDINGS, "{output:?}");
-    assert!(output.stdout.contains("CAP_BPF"), "{}", output.stdout);
+    for told in ["CAP_BPF", "grant it", "programs of others on the way: unknown"] {
+        assert!(output.stdout.contains(told), "{told}: {}", output.stdout);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::{
     exit::Code,
     output::{self, Table},
     pins::BPFFS,
-    preflight::{self, NEEDS},
+    preflight::{self, NEEDS, Need},
 };
 
 /// One thing looked at.
@@ -26,7 +26,8 @@ struct Report {
     schema: &'static str,
     ok: bool,
     checks: Vec<Check>,
-    foreign_programs: Vec<ForeignProgram>,
+    /// `null` where they can't be listed.
+    foreign_programs: Option<Vec<ForeignProgram>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -41,28 +42,32 @@ struct ForeignProgram {
 pub(super) fn run(args: &Doctor) -> anyhow::Result<Code> {
     let cgroup = Cgroup::open(&args.cgroup);
     let mut checks = vec![kernel(), btf(), cgroup_mount(), bpffs()];
-    checks.extend(NEEDS.iter().map(|need| Check {
-        what: need.name.to_owned(),
-        ok: need.is_met(),
-        detail: format!("for {}", need.purpose),
-    }));
+    checks.extend(NEEDS.iter().map(capability));
     checks.push(programs());
     checks.push(match &cgroup {
         Ok(cgroup) => ok("cgroup", cgroup.path().display().to_string()),
         Err(error) => bad("cgroup", format!("{error:#}")),
     });
-    let foreign = cgroup.and_then(|cgroup| bpf::foreign_programs(cgroup.path())).unwrap_or_default();
+    let foreign = cgroup.and_then(|cgroup| bpf::foreign_programs(cgroup.path())).ok();
     let report = Report {
         schema: "injector.doctor/v1",
         ok: checks.iter().all(|check| check.ok),
         checks,
-        foreign_programs: foreign.into_iter().map(Into::into).collect(),
+        foreign_programs: foreign.map(|programs| programs.into_iter().map(Into::into).collect()),
     };
     match args.output {
         Format::Json => output::json_document(&report)?,
         Format::Table => output::line(format_args!("{}", text(&report)))?,
     }
     Ok(if report.ok { Code::Ok } else { Code::Findings })
+}
+
+fn capability(need: &Need) -> Check {
+    if need.is_met() {
+        ok(need.name, format!("for {}", need.purpose))
+    } else {
+        bad(need.name, format!("needed for {}: grant it, or run injector as root", need.purpose))
+    }
 }
 
 fn kernel() -> Check {
@@ -124,11 +129,14 @@ fn text(report: &Report) -> String {
         let mark = if check.ok { "ok" } else { "MISSING" };
         checks.row([check.what.clone(), mark.to_owned(), check.detail.clone()]);
     }
-    if report.foreign_programs.is_empty() {
+    let Some(programs) = &report.foreign_programs else {
+        return format!("{checks}\n\nprograms of others on the way: unknown, as they can't be listed");
+    };
+    if programs.is_empty() {
         return format!("{checks}\n\nno programs of others on the way");
     }
     let mut foreign = Table::new(["OTHERS ON THE WAY", "HOOK", "ID", "PROGRAM"]);
-    for program in &report.foreign_programs {
+    for program in programs {
         foreign.row([program.cgroup.clone(), program.hook.to_owned(), program.id.to_string(), program.name.clone()]);
     }
     format!("{checks}\n\n{foreign}")

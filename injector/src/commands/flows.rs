@@ -54,6 +54,9 @@ pub(super) fn run(args: &Flows) -> anyhow::Result<Code> {
 
 fn list(args: &Flows) -> anyhow::Result<Code> {
     let Found { mut names, mut samples, has_findings } = collect(args)?;
+    if names.is_empty() {
+        output::message(format_args!("injector: nothing is attached"));
+    }
     sort(args.sort, &mut samples);
     samples.truncate(args.limit.unwrap_or(usize::MAX));
     let flows = samples.iter().filter_map(|(owner, sample)| Some(names.get_mut(*owner)?.flow(sample)));
