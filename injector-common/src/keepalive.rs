@@ -3,6 +3,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::conflict::ENFORCE;
+
 /// Longest `TCP_KEEPIDLE` and `TCP_KEEPINTVL` the kernel takes, in seconds
 /// (`MAX_TCP_KEEPIDLE`, `MAX_TCP_KEEPINTVL` in include/net/tcp.h).
 pub const MAX_IDLE_S: u32 = 32_767;
@@ -39,9 +41,11 @@ pub struct Policy {
     pub limit_ms: u32,
     /// Wire idle time from which a flow counts as at risk, in milliseconds.
     pub warn_ms: u32,
+    /// Whose word counts, from [`crate::conflict`].
+    pub conflict: u32,
 }
 
-const _: () = assert!(size_of::<Policy>() == 24);
+const _: () = assert!(size_of::<Policy>() == 28);
 
 /// What the application chose before the connection was established. A value
 /// of 0 was never set: the network namespace's sysctl stands in for it.
@@ -101,6 +105,9 @@ pub fn choose(policy: &Policy, own: &Own, sysctl: &Sysctl) -> Choice {
     if policy.keepalive.idle_s == 0 {
         return Choice::Exempt;
     }
+    if policy.conflict == ENFORCE {
+        return Choice::Inject(policy.keepalive);
+    }
     let idle_s = if own.idle_s == 0 { sysctl.idle_s } else { own.idle_s };
     let interval_s = if own.interval_s == 0 { sysctl.interval_s } else { own.interval_s };
     if own.enabled && longest_silence_ms(idle_s, interval_s) < u64::from(policy.limit_ms) {
@@ -136,11 +143,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::conflict::RESPECT;
 
     const POLICY: Policy = Policy {
         keepalive: Keepalive { idle_s: 240, interval_s: 30, probes: 9, user_timeout_ms: 0 },
         limit_ms: 350_000,
         warn_ms: 280_000,
+        conflict: RESPECT,
     };
 
     const LINUX: Sysctl = Sysctl { idle_s: 7200, interval_s: 75 };
@@ -185,6 +194,12 @@ mod tests {
     fn the_interval_of_the_namespace_counts() {
         let policy = Policy { limit_ms: 60_000, keepalive: keepalive(41, 5, 9), ..POLICY };
         assert_eq!(choose(&policy, &own(true, 10, 0, 0), &LINUX), Choice::Tighten(keepalive(10, 5, 9)));
+    }
+
+    #[test]
+    fn an_enforced_policy_asks_nobody() {
+        let policy = Policy { conflict: ENFORCE, ..POLICY };
+        assert_eq!(choose(&policy, &own(true, 60, 10, 3), &LINUX), Choice::Inject(POLICY.keepalive));
     }
 
     #[test]

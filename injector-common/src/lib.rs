@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod attachment;
+pub mod conflict;
 pub mod flow;
 pub mod idle;
 pub mod keepalive;

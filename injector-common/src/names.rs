@@ -4,6 +4,9 @@
 /// The `sock_ops` program. Its link's pin is written last and removed first:
 /// where it is there, the attachment is complete.
 pub const KEEPALIVE: &str = "keepalive";
+/// The `cgroup/setsockopt` program, attached only where applications may be
+/// overruled, and the pin of its link.
+pub const GUARD: &str = "guard";
 /// The iterator over [`FLOWS`], and the pin of its link.
 pub const SCAN: &str = "scan";
 

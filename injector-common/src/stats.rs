@@ -49,8 +49,9 @@ pub const ERRNOS: u32 = 134;
 /// Sockets whose own choice could not be read; they were injected.
 pub const UNREADABLE: u32 = DIRECTIONS * OUTCOMES;
 const FAILURES: u32 = UNREADABLE + 1;
+const OVERRULED: u32 = FAILURES + OPTIONS * ERRNOS;
 /// Entries of the counter array.
-pub const COUNTERS: u32 = FAILURES + OPTIONS * ERRNOS;
+pub const COUNTERS: u32 = OVERRULED + OPTIONS;
 
 /// Where sockets of `direction` that ended in `outcome` are counted.
 #[inline(always)]
@@ -65,6 +66,13 @@ pub const fn failure_index(option: u8, errno: u32) -> u32 {
     FAILURES + option as u32 * ERRNOS + errno
 }
 
+/// Where calls of applications that set `option` to something else than the
+/// policy allows are counted.
+#[inline(always)]
+pub const fn overruled_index(option: u8) -> u32 {
+    OVERRULED + option as u32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,7 +82,8 @@ mod tests {
         let mut seen = [false; COUNTERS as usize];
         let outcomes = (0..2).flat_map(|d| (0..6).map(move |o| outcome_index(d, o)));
         let failures = (0..5).flat_map(|o| (0..ERRNOS).map(move |e| failure_index(o, e)));
-        for index in outcomes.chain(failures).chain([UNREADABLE]) {
+        let overruled = (0..5).map(overruled_index);
+        for index in outcomes.chain(failures).chain(overruled).chain([UNREADABLE]) {
             assert!(!core::mem::replace(&mut seen[index as usize], true), "index {index}");
         }
         assert!(seen.iter().all(|&used| used));

@@ -2,6 +2,7 @@
 #![no_std]
 #![no_main]
 
+mod guard;
 mod keepalive;
 mod maps;
 mod scan;
@@ -9,7 +10,10 @@ mod sk_storage;
 mod sock_ops;
 mod tcp_sock;
 
-use aya_ebpf::{macros::sock_ops, programs::SockOpsContext};
+use aya_ebpf::{
+    macros::{cgroup_sockopt, sock_ops},
+    programs::{SockOpsContext, SockoptContext},
+};
 
 use crate::scan::IterContext;
 
@@ -21,6 +25,15 @@ use crate::scan::IterContext;
 #[expect(clippy::needless_pass_by_value, reason = "the signature that the macro calls")]
 fn keepalive(ctx: SockOpsContext) -> u32 {
     keepalive::established(&ctx);
+    1
+}
+
+/// Sees every `setsockopt` of the cgroup before the kernel does; 1 lets it go
+/// on. Since 5.3.
+#[cgroup_sockopt(setsockopt)]
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the macro calls")]
+fn guard(ctx: SockoptContext) -> i32 {
+    guard::setsockopt(&ctx);
     1
 }
 

@@ -22,6 +22,19 @@ const TCP_USER_TIMEOUT: i32 = 18;
 /// All these options take an int.
 const OPTION_SIZE: i32 = 4;
 
+/// The index in [`stats::OPTION_NAMES`] of an option that we set.
+#[inline(always)]
+pub fn option_index(level: i32, name: i32) -> Option<u8> {
+    match (level, name) {
+        (SOL_SOCKET, SO_KEEPALIVE) => Some(stats::OPTION_KEEPALIVE),
+        (IPPROTO_TCP, TCP_KEEPIDLE) => Some(stats::OPTION_IDLE),
+        (IPPROTO_TCP, TCP_KEEPINTVL) => Some(stats::OPTION_INTERVAL),
+        (IPPROTO_TCP, TCP_KEEPCNT) => Some(stats::OPTION_PROBES),
+        (IPPROTO_TCP, TCP_USER_TIMEOUT) => Some(stats::OPTION_USER_TIMEOUT),
+        _ => None,
+    }
+}
+
 /// Sets one option, named by its index in [`stats::OPTION_NAMES`]. Errors with
 /// the errno.
 #[inline(always)]

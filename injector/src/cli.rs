@@ -79,6 +79,9 @@ pub struct Attach {
     /// Also set `TCP_USER_TIMEOUT`, which then decides when a connection is given up.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub user_timeout: Option<Duration>,
+    /// What becomes of an application's own keepalive calls.
+    #[arg(long, value_enum, default_value_t)]
+    pub on_conflict: OnConflict,
     /// Idle time from which a flow is reported: a share of --timeout, or a duration.
     #[arg(long, value_name = "PERCENT|DURATION", default_value = "80%")]
     pub warn: Warn,
@@ -184,6 +187,18 @@ impl FromStr for Warn {
             None => duration::parse(text).map(Self::Idle),
         }
     }
+}
+
+/// Whose word counts when an application sets keepalive itself.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum OnConflict {
+    /// The application's; what leaves a flow without protection is reported.
+    #[default]
+    Respect,
+    /// The stricter one.
+    Tighten,
+    /// The policy's.
+    Enforce,
 }
 
 /// Orders of a list of flows.

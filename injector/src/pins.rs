@@ -15,7 +15,7 @@ use std::{
 use anyhow::Context as _;
 use injector_common::{
     ABI_VERSION,
-    names::{KEEPALIVE, PINNED_MAPS, SCAN},
+    names::{GUARD, KEEPALIVE, PINNED_MAPS, SCAN},
 };
 use rustix::fs::{FlockOperation, flock};
 
@@ -129,7 +129,7 @@ impl PinDir {
 
     /// Removes all pins and the directory. What is already gone is fine.
     pub fn remove(&self) -> anyhow::Result<()> {
-        for name in [KEEPALIVE, SCAN].iter().chain(&PINNED_MAPS) {
+        for name in [KEEPALIVE, GUARD, SCAN].iter().chain(&PINNED_MAPS) {
             let pin = self.pin(name);
             absent_is_fine(fs::remove_file(&pin)).with_context(|| format!("removing {}", pin.display()))?;
         }

@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
-use injector_common::keepalive::{Keepalive, MAX_IDLE_S, MAX_PROBES, Policy};
+use injector_common::{
+    conflict::{ENFORCE, RESPECT, TIGHTEN},
+    keepalive::{Keepalive, MAX_IDLE_S, MAX_PROBES, Policy},
+};
 
 use crate::{
-    cli::{Attach, Warn},
+    cli::{Attach, OnConflict, Warn},
     duration,
     exit::Error,
     keepalive::{MIN_LIMIT_S, derive, probes_below},
@@ -30,6 +33,11 @@ pub fn policy(args: &Attach) -> Result<Policy, Error> {
         },
         limit_ms,
         warn_ms: warn(args.warn, args.timeout, limit_ms)?,
+        conflict: match args.on_conflict {
+            OnConflict::Respect => RESPECT,
+            OnConflict::Tighten => TIGHTEN,
+            OnConflict::Enforce => ENFORCE,
+        },
     })
 }
 
@@ -129,26 +137,24 @@ mod tests {
         Keepalive { idle_s, interval_s, probes, user_timeout_ms }
     }
 
+    fn expected(keepalive: Keepalive, limit_ms: u32, warn_ms: u32) -> Policy {
+        Policy { keepalive, limit_ms, warn_ms, conflict: RESPECT }
+    }
+
     #[test]
     fn accepted() {
         let table: [(&[&str], Policy); 6] = [
-            (&[], Policy { keepalive: keepalive(240, 30, 9, 0), limit_ms: 350_000, warn_ms: 280_000 }),
-            (
-                &["--timeout", "1h", "--warn", "50%"],
-                Policy { keepalive: keepalive(2468, 308, 9, 0), limit_ms: 3_600_000, warn_ms: 1_800_000 },
-            ),
+            (&[], expected(keepalive(240, 30, 9, 0), 350_000, 280_000)),
+            (&["--timeout", "1h", "--warn", "50%"], expected(keepalive(2468, 308, 9, 0), 3_600_000, 1_800_000)),
             (
                 &["--idle", "2m", "--interval", "10", "--probes", "3"],
-                Policy { keepalive: keepalive(120, 10, 3, 0), limit_ms: 350_000, warn_ms: 280_000 },
+                expected(keepalive(120, 10, 3, 0), 350_000, 280_000),
             ),
-            (
-                &["--user-timeout", "1500ms", "--warn", "300s"],
-                Policy { keepalive: keepalive(240, 30, 9, 1500), limit_ms: 350_000, warn_ms: 300_000 },
-            ),
-            (&["--timeout", "2s"], Policy { keepalive: keepalive(1, 1, 9, 0), limit_ms: 2000, warn_ms: 1600 }),
+            (&["--user-timeout", "1500ms", "--warn", "300s"], expected(keepalive(240, 30, 9, 1500), 350_000, 300_000)),
+            (&["--timeout", "2s"], expected(keepalive(1, 1, 9, 0), 2000, 1600)),
             (
                 &["--timeout", "1d", "--idle", "32767", "--probes", "127"],
-                Policy { keepalive: keepalive(32_767, 7405, 127, 0), limit_ms: 86_400_000, warn_ms: 69_120_000 },
+                expected(keepalive(32_767, 7405, 127, 0), 86_400_000, 69_120_000),
             ),
         ];
         for (args, expected) in table {

@@ -2,6 +2,7 @@
 
 use injector_common::stats::{
     ACTIVE, ERRNOS, OPTION_NAMES, OPTIONS, OUTCOME_NAMES, OUTCOMES, PASSIVE, UNREADABLE, failure_index, outcome_index,
+    overruled_index,
 };
 
 /// The counters of an attachment, summed over all CPUs.
@@ -42,6 +43,11 @@ impl Counters {
     /// Sockets whose own choice could not be read.
     pub fn unreadable(&self) -> u64 {
         self.at(UNREADABLE)
+    }
+
+    /// Calls of applications that were overruled, by option.
+    pub fn overruled(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        (0_u8..).zip(OPTION_NAMES).map(|(index, option)| (option, self.at(overruled_index(index))))
     }
 
     /// Refused options.

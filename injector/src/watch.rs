@@ -146,6 +146,7 @@ mod tests {
         keepalive: Keepalive { idle_s: 240, interval_s: 30, probes: 9, user_timeout_ms: 0 },
         limit_ms: 350_000,
         warn_ms: 280_000,
+        conflict: 0,
     };
 
     fn sample(cookie: u64, status: u8) -> FlowSample {

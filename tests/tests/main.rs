@@ -6,6 +6,7 @@ mod doctor;
 mod errors;
 mod events;
 mod flows;
+mod guard;
 mod harness;
 mod idle;
 mod lifetime;

@@ -1,13 +1,13 @@
 //! Attaching: load, pin, and only then put the program on its hook.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::{
+    os::fd::{AsFd as _, BorrowedFd},
+    path::Path,
+};
 
 use anyhow::Context as _;
-use aya::{
-    Ebpf,
-    programs::{CgroupAttachMode, links::FdLink},
-};
-use injector_common::{attachment::Attachment, keepalive::Policy, names};
+use aya::Ebpf;
+use injector_common::{attachment::Attachment, conflict::RESPECT, keepalive::Policy, names};
 
 use super::{log::BpfLog, maps, object, sys};
 use crate::{cgroup::Cgroup, pins::PinDir};
@@ -30,7 +30,7 @@ pub fn attach(
     pins.remove()?;
     pins.create()?;
     let attached =
-        fill_and_pin(&mut ebpf, pins, policy, attachment).and_then(|()| hook(&mut ebpf, pins, cgroup.as_fd()));
+        fill_and_pin(&mut ebpf, pins, policy, attachment).and_then(|()| hook(&mut ebpf, pins, policy, cgroup.as_fd()));
     if let Err(error) = attached {
         pins.remove()?;
         return Err(error);
@@ -52,15 +52,20 @@ fn fill_and_pin(ebpf: &mut Ebpf, pins: &PinDir, policy: &Policy, attachment: &At
     sys::pin(scan.as_fd(), &pins.pin(names::SCAN)).context("pinning the iterator")
 }
 
-/// From here on new sockets are treated. The link allows others beside it:
-/// before 5.7 there were none, and we need 5.9.
-fn hook(ebpf: &mut Ebpf, pins: &PinDir, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
-    let program = object::keepalive(ebpf)?;
-    let id = program.attach(cgroup, CgroupAttachMode::Single).map_err(|error| {
-        anyhow::Error::from(error).context("attaching to the cgroup (another program there may forbid company)")
-    })?;
-    let link: FdLink = program.take_link(id)?.try_into().context("the kernel has no links (5.7)")?;
-    // The pin keeps the link; our descriptor is closed with the result.
-    link.pin(pins.pin(names::KEEPALIVE)).context("pinning the link")?;
-    Ok(())
+/// From here on new sockets are treated. The guard comes first, so that the
+/// pin of `keepalive` still means that all is there.
+fn hook(ebpf: &mut Ebpf, pins: &PinDir, policy: &Policy, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
+    if policy.conflict != RESPECT {
+        let guard = object::guard(ebpf)?.fd()?.as_fd();
+        link(guard, cgroup, sys::BPF_CGROUP_SETSOCKOPT, &pins.pin(names::GUARD))?;
+    }
+    let keepalive = object::keepalive(ebpf)?.fd()?.as_fd();
+    link(keepalive, cgroup, sys::BPF_CGROUP_SOCK_OPS, &pins.pin(names::KEEPALIVE))
+}
+
+/// The pin keeps the link; our descriptor is closed.
+fn link(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>, hook: u32, pin: &Path) -> anyhow::Result<()> {
+    let link = sys::link_cgroup(program, cgroup, hook)
+        .context("attaching to the cgroup (another program there may forbid company)")?;
+    sys::pin(link.as_fd(), pin).with_context(|| format!("pinning {}", pin.display()))
 }

@@ -100,12 +100,14 @@ impl Attached {
 /// on incomplete attachments too. The caller holds
 /// [`crate::pins::lock_all`].
 pub fn detach(pins: &PinDir) -> anyhow::Result<()> {
-    let pin = pins.pin(names::KEEPALIVE);
-    if pin.exists() {
-        // Removing the pin alone would leave the program at work for a moment,
-        // or for as long as somebody else holds the link.
-        let link = sys::open_pin(&pin).with_context(|| format!("opening {}", pin.display()))?;
-        sys::detach_link(link.as_fd()).with_context(|| format!("detaching {}", pin.display()))?;
+    for name in [names::KEEPALIVE, names::GUARD] {
+        let pin = pins.pin(name);
+        if pin.exists() {
+            // Removing the pin alone would leave the program at work for a
+            // moment, or for as long as somebody else holds the link.
+            let link = sys::open_pin(&pin).with_context(|| format!("opening {}", pin.display()))?;
+            sys::detach_link(link.as_fd()).with_context(|| format!("detaching {}", pin.display()))?;
+        }
     }
     pins.remove()
 }

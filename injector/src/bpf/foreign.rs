@@ -19,10 +19,14 @@ use crate::{
     pins::{self, PinDir},
 };
 
-/// Hooks of a cgroup that concern its TCP sockets, by their `enum
-/// bpf_attach_type` in include/uapi/linux/bpf.h.
-const HOOKS: [(&str, u32); 5] =
-    [("ingress", 0), ("egress", 1), ("sock_ops", 3), ("getsockopt", 21), ("setsockopt", 22)];
+/// Hooks of a cgroup that concern its TCP sockets.
+const HOOKS: [(&str, u32); 5] = [
+    ("ingress", sys::BPF_CGROUP_INET_INGRESS),
+    ("egress", sys::BPF_CGROUP_INET_EGRESS),
+    ("sock_ops", sys::BPF_CGROUP_SOCK_OPS),
+    ("getsockopt", sys::BPF_CGROUP_GETSOCKOPT),
+    ("setsockopt", sys::BPF_CGROUP_SETSOCKOPT),
+];
 
 /// A program on a hook.
 #[derive(Debug)]
@@ -60,12 +64,11 @@ pub fn foreign_programs(path: &Path) -> anyhow::Result<Vec<Foreign>> {
 /// Ids of the programs that our pinned links hold on their hooks.
 fn our_programs() -> anyhow::Result<HashSet<u32>> {
     let _lock = pins::lock_for_listing()?;
-    let attached = PinDir::all()?.into_iter().filter(PinDir::is_attached);
-    attached
-        .map(|pins| {
-            let link = FdLink::from(PinnedLink::from_pin(pins.pin(names::KEEPALIVE))?);
-            Ok(link.info()?.program_id())
-        })
+    let all = PinDir::all()?;
+    let links = all.iter().flat_map(|pins| [names::KEEPALIVE, names::GUARD].map(|name| pins.pin(name)));
+    links
+        .filter(|pin| pin.exists())
+        .map(|pin| Ok(FdLink::from(PinnedLink::from_pin(pin)?).info()?.program_id()))
         .collect()
 }
 

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use aya::{
     Btf, Ebpf, EbpfLoader, include_bytes_aligned,
-    programs::{Iter, ProgramError, SockOps},
+    programs::{CgroupSockopt, Iter, ProgramError, SockOps},
 };
 use injector_common::names;
 
@@ -36,6 +36,7 @@ pub(super) fn load(log: bool) -> anyhow::Result<Ebpf> {
     let mut ebpf = create_maps(log)?;
     keepalive(&mut ebpf)?.load().map_err(|error| refused(names::KEEPALIVE, error))?;
     let btf = Btf::from_sys_fs().context("reading the kernel's BTF")?;
+    guard(&mut ebpf)?.load().map_err(|error| refused(names::GUARD, error))?;
     scan(&mut ebpf)?.load(SCAN_TARGET, &btf).map_err(|error| refused(names::SCAN, error))?;
     Ok(ebpf)
 }
@@ -63,6 +64,12 @@ fn create_maps(log: bool) -> anyhow::Result<Ebpf> {
 /// The `sock_ops` program.
 pub(super) fn keepalive(ebpf: &mut Ebpf) -> anyhow::Result<&mut SockOps> {
     let program = ebpf.program_mut(names::KEEPALIVE).context("the BPF object lacks its keepalive program")?;
+    Ok(program.try_into()?)
+}
+
+/// The `setsockopt` program.
+pub(super) fn guard(ebpf: &mut Ebpf) -> anyhow::Result<&mut CgroupSockopt> {
+    let program = ebpf.program_mut(names::GUARD).context("the BPF object lacks its guard program")?;
     Ok(program.try_into()?)
 }
 

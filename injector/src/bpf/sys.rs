@@ -19,6 +19,13 @@ const BPF_OBJ_GET: i32 = 7;
 const BPF_PROG_QUERY: i32 = 16;
 const BPF_LINK_CREATE: i32 = 28;
 const BPF_LINK_DETACH: i32 = 34;
+
+/// Hooks, by their `enum bpf_attach_type` in include/uapi/linux/bpf.h.
+pub(super) const BPF_CGROUP_INET_INGRESS: u32 = 0;
+pub(super) const BPF_CGROUP_INET_EGRESS: u32 = 1;
+pub(super) const BPF_CGROUP_SOCK_OPS: u32 = 3;
+pub(super) const BPF_CGROUP_GETSOCKOPT: u32 = 21;
+pub(super) const BPF_CGROUP_SETSOCKOPT: u32 = 22;
 const BPF_TRACE_ITER: u32 = 28;
 
 /// ```c
@@ -29,9 +36,9 @@ const BPF_TRACE_ITER: u32 = 28;
 /// ```
 #[derive(IntoBytes, Immutable)]
 #[repr(C)]
-struct LinkCreateIter {
+struct LinkCreate {
     prog_fd: RawFd,
-    target_fd: u32,
+    target_fd: RawFd,
     attach_type: u32,
     flags: u32,
     iter_info: u64,
@@ -83,15 +90,32 @@ pub(super) fn link_iter(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Res
     // `union bpf_iter_link_info { struct { __u32 map_fd; } map; ... }`; longer
     // in newer kernels, which take the rest as zeros.
     let info: RawFd = map.as_raw_fd();
-    let mut attr = LinkCreateIter {
+    create_link(LinkCreate {
         prog_fd: program.as_raw_fd(),
         target_fd: 0,
         attach_type: BPF_TRACE_ITER,
         flags: 0,
         iter_info: (&raw const info).expose_provenance() as u64,
-        iter_info_len: u32::try_from(size_of_val(&info)).unwrap_or(0),
+        iter_info_len: 4,
         padding: 0,
-    };
+    })
+}
+
+/// Attaches a program to a cgroup, beside those of others. Since 5.7. aya's
+/// own links of `setsockopt` programs can't be pinned.
+pub(super) fn link_cgroup(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>, attach_type: u32) -> io::Result<OwnedFd> {
+    create_link(LinkCreate {
+        prog_fd: program.as_raw_fd(),
+        target_fd: cgroup.as_raw_fd(),
+        attach_type,
+        flags: 0,
+        iter_info: 0,
+        iter_info_len: 0,
+        padding: 0,
+    })
+}
+
+fn create_link(mut attr: LinkCreate) -> io::Result<OwnedFd> {
     let fd = bpf(BPF_LINK_CREATE, &mut attr)?;
     // SAFETY: the kernel has just given us this descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

@@ -7,6 +7,7 @@ use std::{
 };
 
 use injector_common::{
+    conflict::{ENFORCE, TIGHTEN},
     keepalive::Policy,
     scan::{HISTOGRAM_BOUNDS_S, ScanTotals},
     stats::{ACTIVE, PASSIVE},
@@ -30,6 +31,8 @@ pub struct Parameters {
     limit_ms: u32,
     warn_ms: u32,
     keepalive: Keepalive,
+    /// `respect`, `tighten` or `enforce`.
+    on_conflict: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -76,6 +79,7 @@ struct Sockets {
     active: BTreeMap<&'static str, u64>,
     passive: BTreeMap<&'static str, u64>,
     unreadable: u64,
+    overruled: BTreeMap<&'static str, u64>,
     failures: Vec<Failure>,
 }
 
@@ -144,6 +148,11 @@ impl Parameters {
                 probes: keepalive.probes,
                 user_timeout_ms: keepalive.user_timeout_ms,
             },
+            on_conflict: match policy.conflict {
+                TIGHTEN => "tighten",
+                ENFORCE => "enforce",
+                _ => "respect",
+            },
         }
     }
 }
@@ -166,6 +175,7 @@ impl Sockets {
             active: counters.outcomes(ACTIVE).collect(),
             passive: counters.outcomes(PASSIVE).collect(),
             unreadable: counters.unreadable(),
+            overruled: counters.overruled().collect(),
             failures: counters.failures(),
         }
     }
@@ -184,6 +194,9 @@ impl Display for Parameters {
         write!(formatter, ", keepalive {idle_s}s/{interval_s}s/{probes}")?;
         if user_timeout_ms > 0 {
             write!(formatter, ", user timeout {}", ms(user_timeout_ms))?;
+        }
+        if self.on_conflict != "respect" {
+            write!(formatter, ", on conflict {}", self.on_conflict)?;
         }
         Ok(())
     }
@@ -221,6 +234,9 @@ impl Display for AttachmentStatus {
                 "           {} of them injected without knowing what the application chose",
                 details.sockets.unreadable
             )?;
+        }
+        for (option, count) in details.sockets.overruled.iter().filter(|(_, count)| **count > 0) {
+            writeln!(formatter, "           {option} overruled {count} times after the application set it")?;
         }
         writeln!(formatter, "  flows    {}", list(details.flows.by_status()))?;
         write!(formatter, "  idle     {}", bars(&details.idle_histogram))

@@ -1,0 +1,71 @@
+//! The `guard` program: an application's own keepalive calls, where the policy
+//! does not simply let them stand.
+
+use aya_ebpf::programs::SockoptContext;
+use injector_common::{conflict::overrule, stats};
+
+use crate::{maps, sock_ops};
+
+/// The kernel copies at most a page of the value for us. Larger ones are left
+/// to it by saying so.
+const MAX_COPIED: i32 = 4096;
+const IPPROTO_TCP: u32 = 6;
+/// All keepalive options take an int.
+const VALUE_SIZE: i32 = 4;
+
+/// Replaces the value of a keepalive option where the policy says so. Every
+/// other call passes untouched.
+#[inline(always)]
+pub fn setsockopt(ctx: &SockoptContext) {
+    if let Some(option) = keepalive_option(ctx) {
+        replace(ctx, option);
+    }
+    // SAFETY: a context member that may be written; 0 has the kernel use the
+    // caller's own buffer.
+    unsafe {
+        if (*ctx.sockopt).optlen > MAX_COPIED {
+            (*ctx.sockopt).optlen = 0;
+        }
+    }
+}
+
+/// The index in [`stats::OPTION_NAMES`], for TCP sockets.
+#[inline(always)]
+fn keepalive_option(ctx: &SockoptContext) -> Option<u8> {
+    // SAFETY: context members; the kernel always gives the socket.
+    let (level, name, protocol) = unsafe {
+        let socket = (*ctx.sockopt).__bindgen_anon_1.sk;
+        ((*ctx.sockopt).level, (*ctx.sockopt).optname, (*socket).protocol)
+    };
+    if protocol == IPPROTO_TCP { sock_ops::option_index(level, name) } else { None }
+}
+
+#[inline(always)]
+fn replace(ctx: &SockoptContext, option: u8) {
+    // SAFETY: context members, which the verifier knows as the bounds of the
+    // copied value.
+    let (value, end, length) = unsafe {
+        (
+            (*ctx.sockopt).__bindgen_anon_2.optval.cast::<i32>(),
+            (*ctx.sockopt).__bindgen_anon_3.optval_end.cast::<i32>(),
+            (*ctx.sockopt).optlen,
+        )
+    };
+    // A shorter value gets its error from the kernel. The buffer alone does not
+    // tell: it is longer than what the caller gave.
+    if length < VALUE_SIZE || value.wrapping_add(1) > end {
+        return;
+    }
+    // SAFETY: four bytes are there, as just checked; BPF loads need no
+    // alignment beyond what the kernel's buffer has.
+    unsafe {
+        if let Some(policy) = maps::policy()
+            && let Some(ours) = overrule(policy, option, value.read())
+        {
+            value.write(ours);
+            // What we wrote, however long the caller's value was.
+            (*ctx.sockopt).optlen = VALUE_SIZE;
+            maps::count(stats::overruled_index(option));
+        }
+    }
+}
