@@ -90,12 +90,15 @@ pub fn mount_point() -> anyhow::Result<PathBuf> {
         })
 }
 
-/// A path inside the mount is taken as it is, any other as relative to it.
+/// A path inside the mount is taken as it is, any other as relative to it;
+/// only where nothing is there, as the directory it may name elsewhere.
 fn locate(path: &Path, mount: &Path) -> PathBuf {
-    if path.starts_with(mount) || (path.is_absolute() && path != Path::new("/") && path.exists()) {
+    if path.starts_with(mount) {
         return path.to_owned();
     }
-    mount.join(path.strip_prefix("/").unwrap_or(path))
+    let below = mount.join(path.strip_prefix("/").unwrap_or(path));
+    let is_elsewhere = path.is_absolute() && path != Path::new("/") && path.exists();
+    if is_elsewhere && !below.exists() { path.to_owned() } else { below }
 }
 
 fn relative(full: &Path, mount: &Path) -> PathBuf {
@@ -171,6 +174,13 @@ mod tests {
         for (path, expected) in table {
             assert_eq!(locate(Path::new(path), mount), Path::new(expected), "{path}");
         }
+    }
+
+    #[test]
+    fn a_cgroup_comes_before_a_directory_of_the_same_name() {
+        let mount = tempfile::tempdir().expect("a directory");
+        fs::create_dir(mount.path().join("etc")).expect("created");
+        assert_eq!(locate(Path::new("/etc"), mount.path()), mount.path().join("etc"));
     }
 
     #[test]

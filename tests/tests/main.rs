@@ -12,6 +12,7 @@ mod idle;
 mod lifetime;
 mod listing;
 mod privileges;
+mod removed;
 mod rescue;
 mod respect;
 mod scale;

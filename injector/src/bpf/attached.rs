@@ -63,6 +63,15 @@ impl Attached {
         self.pins.identity() == Some(self.identity)
     }
 
+    /// Whether its cgroup is still there. The kernel takes programs off a
+    /// removed one, and never uses its id for another.
+    pub fn has_cgroup(&self) -> anyhow::Result<bool> {
+        let pin = self.pins.pin(names::KEEPALIVE);
+        let link = sys::open_pin(&pin).with_context(|| format!("opening {}", pin.display()))?;
+        let link = sys::cgroup_link(link.as_fd()).with_context(|| format!("reading {}", pin.display()))?;
+        Ok(link.cgroup_id != 0)
+    }
+
     /// The policy in force.
     pub const fn policy(&self) -> &Policy {
         &self.policy

@@ -6,11 +6,7 @@ use std::{
     path::Path,
 };
 
-use aya::programs::{
-    ProgramInfo,
-    links::{FdLink, PinnedLink},
-    loaded_programs,
-};
+use aya::programs::{ProgramInfo, loaded_programs};
 use injector_common::names;
 
 use super::sys;
@@ -66,10 +62,7 @@ fn our_programs() -> anyhow::Result<HashSet<u32>> {
     let _lock = pins::lock_for_listing()?;
     let all = PinDir::all()?;
     let links = all.iter().flat_map(|pins| [names::KEEPALIVE, names::GUARD].map(|name| pins.pin(name)));
-    links
-        .filter(|pin| pin.exists())
-        .map(|pin| Ok(FdLink::from(PinnedLink::from_pin(pin)?).info()?.program_id()))
-        .collect()
+    links.filter(|pin| pin.exists()).map(|pin| Ok(sys::cgroup_link(sys::open_pin(&pin)?.as_fd())?.program_id)).collect()
 }
 
 fn name(program: &ProgramInfo) -> String {

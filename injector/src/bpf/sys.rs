@@ -16,6 +16,7 @@ use zerocopy::{Immutable, IntoBytes};
 
 const BPF_OBJ_PIN: i32 = 6;
 const BPF_OBJ_GET: i32 = 7;
+const BPF_OBJ_GET_INFO_BY_FD: i32 = 15;
 const BPF_PROG_QUERY: i32 = 16;
 const BPF_LINK_CREATE: i32 = 28;
 const BPF_LINK_DETACH: i32 = 34;
@@ -77,6 +78,39 @@ struct Obj {
     file_flags: u32,
 }
 
+/// ```c
+/// struct { /* BPF_OBJ_GET_INFO_BY_FD */
+///     __u32 bpf_fd; __u32 info_len; __aligned_u64 info;
+/// }
+/// ```
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+struct ObjGetInfo {
+    bpf_fd: RawFd,
+    info_len: u32,
+    info: u64,
+}
+
+/// The beginning of `struct bpf_link_info`, for a link to a cgroup:
+///
+/// ```c
+/// __u32 type; __u32 id; __u32 prog_id;
+/// struct { __u64 cgroup_id; __u32 attach_type; } cgroup;
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub(super) struct CgroupLink {
+    kind: u32,
+    id: u32,
+    /// Kernel's id of the program.
+    pub(super) program_id: u32,
+    padding: u32,
+    /// Kernel's id of the cgroup; 0 once that is removed.
+    pub(super) cgroup_id: u64,
+    attach_type: u32,
+    end: u32,
+}
+
 /// `struct { __u32 link_fd; } /* BPF_LINK_DETACH */`
 #[derive(IntoBytes, Immutable)]
 #[repr(C)]
@@ -136,6 +170,16 @@ pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     let fd = bpf(BPF_OBJ_GET, &mut attr)?;
     // SAFETY: the kernel has just given us this descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// What a link to a cgroup holds.
+pub(super) fn cgroup_link(link: BorrowedFd<'_>) -> io::Result<CgroupLink> {
+    let mut info = CgroupLink::default();
+    let mut attr =
+        ObjGetInfo { bpf_fd: link.as_raw_fd(), info_len: 32, info: (&raw mut info).expose_provenance() as u64 };
+    const { assert!(size_of::<CgroupLink>() == 32) };
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    Ok(info)
 }
 
 /// Takes a link off its hook at once, whoever else still holds it. Since 5.9.

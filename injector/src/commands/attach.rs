@@ -49,11 +49,11 @@ fn attach(pins: &PinDir, cgroup: &Cgroup, policy: &Policy, log: bool) -> anyhow:
     let _lock = pins::lock_all()?;
     if pins.is_attached() {
         let there = Attached::open(pins.clone())?;
-        return Err(Error::AlreadyAttached {
-            name: pins.name().to_owned(),
-            cgroup: String::from_utf8_lossy(there.description().path()).into_owned(),
+        let cgroup = String::from_utf8_lossy(there.description().path()).into_owned();
+        if there.has_cgroup()? {
+            return Err(Error::AlreadyAttached { name: pins.name().to_owned(), cgroup }.into());
         }
-        .into());
+        output::message(format_args!("injector: note: replacing {}, whose cgroup {cgroup} was removed", pins.name()));
     }
     let description = Attachment::new(now_unix_ms(), cgroup.id(), cgroup.path().as_os_str().as_encoded_bytes());
     bpf::attach(pins, cgroup, policy, &description, log)

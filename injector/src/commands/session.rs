@@ -90,20 +90,25 @@ impl Session {
             output::message(format_args!("injector: {} was detached by someone else", self.attached.name()));
             return Ok(());
         }
+        let has_cgroup = self.attached.has_cgroup()?;
+        if !has_cgroup {
+            output::message(format_args!("injector: the cgroup of {} was removed, ending", self.attached.name()));
+        }
         if watched.as_ref().is_err_and(exit::is_closed_pipe) {
             output::message(format_args!("injector: stdout was closed, ending"));
         }
-        let summary = self.end(args.keep)?;
+        // Pins without a cgroup would only be in the way of the next one.
+        let summary = self.end(args.keep && has_cgroup)?;
         watched?;
         Ok(self.writer.write(&Event::Summary(summary))?)
     }
 
     /// Scans whenever a flow could have something to report. Ends only by an
-    /// error, or when the pins are gone.
+    /// error, or when the pins or the cgroup are gone.
     async fn watch(&mut self) -> anyhow::Result<()> {
         self.writer.write(&Event::attached(&self.attached))?;
         loop {
-            if !self.attached.is_current() {
+            if !self.attached.is_current() || !self.attached.has_cgroup()? {
                 return Ok(());
             }
             let pause = self.scan()?;

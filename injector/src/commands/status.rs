@@ -29,5 +29,5 @@ fn describe(pins: PinDir) -> anyhow::Result<AttachmentStatus> {
     let mut attached = Attached::open(pins)?;
     let counters = attached.counters()?;
     let totals = attached.totals()?;
-    Ok(AttachmentStatus::attached(&attached, &counters, &totals))
+    Ok(AttachmentStatus::attached(&attached, attached.has_cgroup()?, &counters, &totals))
 }

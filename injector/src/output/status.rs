@@ -55,8 +55,8 @@ pub struct FlowCounts {
 #[derive(Debug, Serialize)]
 pub struct AttachmentStatus {
     name: String,
-    /// `attached`, or `incomplete` where a process was killed half-way:
-    /// nothing is at work then.
+    /// `attached`; `incomplete` where a process was killed half-way, and
+    /// `cgroup_removed`: nothing is at work then.
     state: &'static str,
     #[serde(flatten)]
     details: Option<Details>,
@@ -116,12 +116,12 @@ impl AttachmentStatus {
     }
 
     /// An attachment at work.
-    pub fn attached(attached: &Attached, counters: &Counters, totals: &ScanTotals) -> Self {
+    pub fn attached(attached: &Attached, has_cgroup: bool, counters: &Counters, totals: &ScanTotals) -> Self {
         let description = attached.description();
         let since = UNIX_EPOCH + Duration::from_millis(description.since_unix_ms);
         Self {
             name: attached.name().to_owned(),
-            state: "attached",
+            state: if has_cgroup { "attached" } else { "cgroup_removed" },
             details: Some(Details {
                 cgroup: String::from_utf8_lossy(description.path()).into_owned(),
                 cgroup_id: description.cgroup_id,
@@ -213,8 +213,9 @@ impl Display for AttachmentStatus {
         };
         writeln!(
             formatter,
-            "{}: attached to cgroup {} since {}{}",
+            "{}: {} {} since {}{}",
             self.name,
+            self.hold(),
             details.cgroup,
             details.since,
             age(&details.since)
@@ -240,6 +241,12 @@ impl Display for AttachmentStatus {
         }
         writeln!(formatter, "  flows    {}", list(details.flows.by_status()))?;
         write!(formatter, "  idle     {}", bars(&details.idle_histogram))
+    }
+}
+
+impl AttachmentStatus {
+    fn hold(&self) -> &'static str {
+        if self.state == "attached" { "attached to cgroup" } else { "nothing is at work, as its cgroup was removed:" }
     }
 }
 
