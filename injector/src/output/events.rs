@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     flows::{keepalive, process},
     json_line, line,
-    status::{FlowCounts, Parameters},
+    status::{FlowCounts, Parameters, list},
 };
 use crate::{
     bpf::Attached,
@@ -164,17 +164,12 @@ fn flow_line(what: &str, flow: &Flow) -> String {
 }
 
 fn summary_text(summary: &Summary) -> String {
-    let list = |counts: &mut dyn Iterator<Item = (&str, u64)>| {
-        let counts: Vec<_> =
-            counts.filter(|&(_, count)| count > 0).map(|(name, count)| format!("{count} {name}")).collect();
-        if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
-    };
     let end = if summary.attached { "programs left at work" } else { "detached" };
     format!(
         "{end} after {}: sockets: {}; flows: {}",
         short(summary.watched_ms.try_into().unwrap_or(i64::MAX)),
-        list(&mut summary.sockets.iter().map(|(&name, &count)| (name, count))),
-        list(&mut summary.flows.by_status()),
+        list(summary.sockets.iter().map(|(&name, &count)| (name, count))),
+        list(summary.flows.by_status()),
     )
 }
 

@@ -262,7 +262,8 @@ fn age(since: &str) -> String {
     age.map(|age| format!(" ({} ago)", exact(Duration::from_secs(age.as_secs())))).unwrap_or_default()
 }
 
-fn list(counts: impl Iterator<Item = (&'static str, u64)>) -> String {
+/// What there is any of: `2 injected, 1 respected`.
+pub(super) fn list(counts: impl Iterator<Item = (&'static str, u64)>) -> String {
     let counts: Vec<_> =
         counts.filter(|&(_, count)| count > 0).map(|(name, count)| format!("{count} {name}")).collect();
     if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
