@@ -31,6 +31,11 @@ pub fn short(ms: i64) -> String {
     }
 }
 
+/// Writes milliseconds that have passed, as [`short`] does.
+pub fn elapsed(ms: u64) -> String {
+    short(ms.try_into().unwrap_or(i64::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

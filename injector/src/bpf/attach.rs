@@ -26,6 +26,8 @@ pub fn attach(
     log: bool,
 ) -> anyhow::Result<Option<BpfLog>> {
     let mut ebpf = object::load(log)?;
+    // Opened before anything is attached: it may fail.
+    let log = if log { BpfLog::open(&mut ebpf)? } else { None };
     // What a killed process left behind.
     pins.remove()?;
     pins.create()?;
@@ -35,7 +37,6 @@ pub fn attach(
         pins.remove()?;
         return Err(error);
     }
-    let log = if log { BpfLog::open(&mut ebpf)? } else { None };
     drop(ebpf);
     sys::release_memory();
     Ok(log)

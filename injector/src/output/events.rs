@@ -13,7 +13,7 @@ use super::{
 use crate::{
     bpf::Attached,
     cli::EventFormat,
-    duration::{exact, short},
+    duration::{elapsed, exact},
     flow::Flow,
     stats::Counters,
     watch::Change,
@@ -150,7 +150,7 @@ fn text(event: &Event<'_>) -> String {
 fn flow_line(what: &str, flow: &Flow) -> String {
     let now = humantime::format_rfc3339_seconds(SystemTime::now());
     let arrow = if flow.direction == "active" { "->" } else { "<-" };
-    let idle = short(flow.idle_ms.try_into().unwrap_or(i64::MAX));
+    let idle = elapsed(flow.idle_ms);
     let limit = exact(std::time::Duration::from_millis(flow.limit_ms));
     let reason = flow.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default();
     format!(
@@ -167,7 +167,7 @@ fn summary_text(summary: &Summary) -> String {
     let end = if summary.attached { "programs left at work" } else { "detached" };
     format!(
         "{end} after {}: sockets: {}; flows: {}",
-        short(summary.watched_ms.try_into().unwrap_or(i64::MAX)),
+        elapsed(summary.watched_ms),
         list(summary.sockets.iter().map(|(&name, &count)| (name, count))),
         list(summary.flows.by_status()),
     )

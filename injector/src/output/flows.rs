@@ -4,7 +4,11 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::{cli::FlowFormat, duration::short, flow::Flow};
+use crate::{
+    cli::FlowFormat,
+    duration::{elapsed, short},
+    flow::Flow,
+};
 
 /// The document of `flows -o json`.
 #[derive(Debug, Serialize)]
@@ -71,13 +75,12 @@ fn row(cells: &[&str; 12]) -> String {
 }
 
 fn columns(flow: &Flow) -> String {
-    let ms = |ms: u64| short(ms.try_into().unwrap_or(i64::MAX));
     row(&[
         flow.status,
         &short(flow.remaining_ms),
-        &ms(flow.idle_ms),
-        &ms(flow.app_idle_ms),
-        &ms(flow.limit_ms),
+        &elapsed(flow.idle_ms),
+        &elapsed(flow.app_idle_ms),
+        &elapsed(flow.limit_ms),
         &keepalive(flow),
         flow.keepalive.owner,
         flow.direction,
@@ -92,7 +95,7 @@ fn wide(flow: &Flow) -> String {
     format!(
         "{:11}  {:8}  {:9}  {:<5}  {:<10}  {:<8}  {:<10}  {}",
         flow.state,
-        short(flow.age_ms.try_into().unwrap_or(i64::MAX)),
+        elapsed(flow.age_ms),
         flow.outcome,
         flow.uid,
         flow.netns,
