@@ -3,13 +3,14 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsStr,
     fs::{self, File},
     io,
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::fs::MetadataExt as _,
+        unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     },
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
@@ -90,6 +91,18 @@ pub fn mount_point() -> anyhow::Result<PathBuf> {
         })
 }
 
+/// Whether the cgroup at `path` (relative to the mount) is the one with this
+/// id, and not another that has taken its place.
+pub fn exists(path: &[u8], id: u64) -> bool {
+    let directory = directory(Path::new(OsStr::from_bytes(path)));
+    directory.is_ok_and(|directory| fs::metadata(directory).is_ok_and(|metadata| metadata.ino() == id))
+}
+
+/// The directory of the cgroup at `path` (relative to the mount).
+pub fn directory(path: &Path) -> anyhow::Result<PathBuf> {
+    Ok(mount_point()?.join(path.strip_prefix("/").unwrap_or(path)))
+}
+
 /// A path inside the mount is taken as it is, any other as relative to it;
 /// only where nothing is there, as the directory it may name elsewhere.
 fn locate(path: &Path, mount: &Path) -> PathBuf {
@@ -132,8 +145,7 @@ impl CgroupPaths {
     /// Reads the tree below `root` (relative to the mount).
     pub fn below(root: &Path) -> anyhow::Result<Self> {
         let mut paths = Self { mount: mount_point()?, by_id: HashMap::new() };
-        let inside: PathBuf = root.components().filter(|part| matches!(part, Component::Normal(_))).collect();
-        paths.add(&paths.mount.join(inside));
+        paths.add(&directory(root)?);
         Ok(paths)
     }
 

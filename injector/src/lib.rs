@@ -19,6 +19,7 @@ pub mod exit;
 pub mod flow;
 pub mod keepalive;
 pub mod logging;
+pub mod notice;
 pub mod output;
 pub mod pins;
 pub mod preflight;

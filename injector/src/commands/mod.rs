@@ -5,6 +5,7 @@ mod detach;
 mod doctor;
 mod flows;
 mod generate;
+mod place;
 mod session;
 mod status;
 mod target;
