@@ -24,7 +24,8 @@ fn main() {
 /// The beginning of the object's digest: whether what is attached is this build.
 fn build_id(object: &Path) -> String {
     let bytes = fs::read(object).unwrap_or_else(|error| panic!("cannot read {}: {error}", object.display()));
-    Sha256::digest(bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest = Sha256::digest(bytes);
+    format!("{:016x}", digest.iter().take(8).fold(0_u64, |id, &byte| id << 8 | u64::from(byte)))
 }
 
 fn prebuilt(workspace: &Path) -> PathBuf {

@@ -37,6 +37,8 @@ pub enum Command {
     Flows(Flows),
     /// Show what is attached, what became of its sockets, and how idle its flows are.
     Status(Status),
+    /// Take over connections that were there before injector was attached.
+    Adopt(Adopt),
     /// Take injector off a cgroup again.
     Detach(Detach),
     /// Check whether this host has what injector needs.
@@ -82,6 +84,9 @@ pub struct Attach {
     /// What becomes of an application's own keepalive calls.
     #[arg(long, value_enum, default_value_t)]
     pub on_conflict: OnConflict,
+    /// Take over the connections that are there already, too.
+    #[arg(long)]
+    pub existing: bool,
     /// Idle time from which a flow is reported: a share of --timeout, or a duration.
     #[arg(long, value_name = "PERCENT|DURATION", default_value = "80%")]
     pub warn: Warn,
@@ -132,6 +137,18 @@ pub struct Status {
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
+}
+
+/// Arguments of `adopt`.
+#[derive(Debug, Args)]
+#[group(id = "which", required = true, multiple = false, args = ["cgroup", "name"])]
+pub struct Adopt {
+    /// The attachment that takes them over.
+    #[command(flatten)]
+    pub target: Target,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: EventFormat,
 }
 
 /// Arguments of `detach`.

@@ -10,6 +10,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+pub mod adopt;
 pub mod bpf;
 pub mod cgroup;
 pub mod cli;

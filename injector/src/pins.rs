@@ -141,8 +141,8 @@ impl PinDir {
     /// Removes what belongs to other `keepalive` programs than this one.
     pub fn remove_other_generations(&self, program_id: u32) -> anyhow::Result<()> {
         let current = self.generation(program_id);
-        let others = entries(&self.path())?.into_iter().filter(|path| path.is_dir() && *path != current);
-        others.map(|path| remove_tree(&path)).collect()
+        let mut others = entries(&self.path())?.into_iter().filter(|path| path.is_dir() && *path != current);
+        others.try_for_each(|path| remove_tree(&path))
     }
 
     /// Removes all pins and the directory. What is already gone is fine.

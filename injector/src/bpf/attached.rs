@@ -5,13 +5,13 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use anyhow::Context as _;
 use injector_common::{
     attachment::Attachment,
-    flow::FlowSample,
+    flow::{FlowRecord, FlowSample},
     keepalive::Policy,
     names,
     scan::{self, ScanControl, ScanTotals},
 };
 
-use super::{generation::Generation, maps::PerCpu, pinned::Pinned, sys};
+use super::{generation::Generation, maps::PerCpu, pinned::Pinned, records::Records, sys};
 use crate::{
     cgroup,
     exit::Error,
@@ -28,6 +28,7 @@ pub struct Attached {
     guard: Option<Pinned>,
     maps: Vec<Pinned>,
     counters: PerCpu,
+    records: Records,
     generation: Generation,
 }
 
@@ -61,6 +62,7 @@ impl Attached {
             keepalive,
             guard: guard.exists().then(|| Pinned::open(guard)).transpose()?,
             maps: names::LASTING_MAPS.iter().map(|name| Pinned::open(pins.pin(name))).collect::<anyhow::Result<_>>()?,
+            records: Records::open(&pins.pin(names::FLOWS))?,
             counters: PerCpu::open(&pins.path(), names::COUNTERS)?,
             generation: Generation::open(&pins, program_id)?,
             pins,
@@ -132,6 +134,17 @@ impl Attached {
     /// What became of the sockets seen so far.
     pub fn counters(&self) -> anyhow::Result<Counters> {
         self.counters.sums().map(Counters::new)
+    }
+
+    /// The record of a socket, if it has one.
+    pub fn record(&self, socket: BorrowedFd<'_>) -> anyhow::Result<Option<FlowRecord>> {
+        self.records.get(socket)
+    }
+
+    /// Gives a socket its first record, or another one in place of the one it
+    /// has.
+    pub fn remember(&mut self, socket: BorrowedFd<'_>, record: FlowRecord, is_new: bool) -> anyhow::Result<()> {
+        self.records.set(socket, record, is_new)
     }
 
     /// Visits the flows that `request` asks for, and returns the sums over all

@@ -19,7 +19,7 @@ impl<T: FromBytes + IntoBytes + Immutable + Copy + Debug + 'static> Value for T 
 /// Tells aya what zerocopy has proved.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
-pub(super) struct Plain<T>(T);
+pub(super) struct Plain<T>(pub(super) T);
 
 // SAFETY: `Value` promises that any bytes are a valid `T` and that `T` has no
 // padding.
@@ -86,7 +86,8 @@ pub(super) fn pin(ebpf: &Ebpf, name: &str, pin: &Path) -> anyhow::Result<()> {
     map.pin(pin).with_context(|| format!("pinning {}", pin.display()))
 }
 
-fn open(pin: &Path) -> anyhow::Result<Map> {
+/// Opens a pinned map.
+pub(super) fn open(pin: &Path) -> anyhow::Result<Map> {
     let data = MapData::from_pin(pin).with_context(|| format!("opening {}", pin.display()))?;
     Ok(Map::from_map_data(data)?)
 }

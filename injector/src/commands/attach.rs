@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 
 use super::{
+    adopt,
     place::{self, How, Place},
     session::{Session, Signals},
 };
@@ -35,12 +36,15 @@ pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     let signals = Signals::new()?;
     let how = How { watch: !args.detach, log: !args.detach && verbose >= BPF_MESSAGES };
     let place = place::take(&pins, &cgroup, &policy, how)?;
+    let Place { mut attached, own, log } = place;
     let writer = EventWriter::new(args.output);
     if args.detach {
-        writer.write(&Event::attached(&place.attached))?;
+        writer.write(&Event::attached(&attached))?;
+        if args.existing {
+            adopt::existing(&mut attached, writer)?;
+        }
         return Ok(Code::Ok);
     }
-    let Place { attached, own, log } = place;
     runtime.block_on(Session::new(attached, own, writer).run(args, signals, log))?;
     Ok(Code::Ok)
 }

@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod adopt;
 mod attach;
 mod detach;
 mod doctor;
@@ -21,6 +22,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Code> {
         Command::Attach(args) => attach::run(&args, cli.verbose),
         Command::Flows(args) => flows::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Adopt(args) => adopt::run(&args),
         Command::Detach(args) => detach::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions { shell } => generate::completions(shell),

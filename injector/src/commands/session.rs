@@ -16,6 +16,7 @@ use tokio::{
     time::sleep,
 };
 
+use super::adopt;
 use crate::{
     bpf::{self, Attached, BpfLog, Standing},
     cli::Attach,
@@ -60,8 +61,8 @@ impl Signals {
 #[derive(Debug)]
 pub(super) struct Session {
     attached: Attached,
-    /// Tells others that we watch, for as long as the pins are there.
-    _own: Option<Lock>,
+    /// Tells others that we watch.
+    own: Option<Lock>,
     names: Names,
     watch: Watch,
     writer: EventWriter,
@@ -72,7 +73,7 @@ impl Session {
     /// Begins now.
     pub(super) fn new(attached: Attached, own: Option<Lock>, writer: EventWriter) -> Self {
         let names = Names::of(&attached);
-        Self { attached, _own: own, names, watch: Watch::default(), writer, started: Instant::now() }
+        Self { attached, own, names, watch: Watch::default(), writer, started: Instant::now() }
     }
 
     /// Watches until asked to end, then detaches unless `--keep`, and sums up.
@@ -85,10 +86,11 @@ impl Session {
                 () = after(args.run_for) => {}
             }
         };
+        let existing = args.existing;
         let watched = tokio::select! {
             () = end => Ok(()),
             error = pass_on(log) => Err(error).context("reading the BPF programs' log"),
-            ended = self.watch() => ended,
+            ended = self.watch(existing) => ended,
         };
         let standing = self.standing()?;
         match standing {
@@ -111,8 +113,11 @@ impl Session {
 
     /// Scans whenever a flow could have something to report. Ends only by an
     /// error, or when the programs are no longer ours to watch.
-    async fn watch(&mut self) -> anyhow::Result<()> {
+    async fn watch(&mut self, existing: bool) -> anyhow::Result<()> {
         self.writer.write(&Event::attached(&self.attached))?;
+        if existing {
+            adopt::existing(&mut self.attached, self.writer)?;
+        }
         let mut notice = Notice::of(&self.attached);
         loop {
             match self.standing()? {
@@ -151,7 +156,7 @@ impl Session {
         let repinned = preflight::ensure_bpffs().map_err(Into::into).and_then(|()| {
             let _lock = pins::lock_all()?;
             self.attached.repin()?;
-            self._own = self.attached.pins().own()?;
+            self.own = self.attached.pins().own()?;
             anyhow::Ok(())
         });
         match repinned {

@@ -13,7 +13,7 @@ use crate::{
 pub(super) fn run(args: &Status) -> anyhow::Result<Code> {
     preflight::check_capabilities()?;
     let lock = pins::lock_for_listing()?;
-    let mut attachments = PinDir::all()?.into_iter().map(describe).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut attachments = PinDir::all()?.iter().map(describe).collect::<anyhow::Result<Vec<_>>>()?;
     attachments.extend(OtherVersion::all()?.iter().map(AttachmentStatus::other_version));
     drop(lock);
     match args.output {
@@ -23,13 +23,13 @@ pub(super) fn run(args: &Status) -> anyhow::Result<Code> {
     Ok(Code::Ok)
 }
 
-fn describe(pins: PinDir) -> anyhow::Result<AttachmentStatus> {
+fn describe(pins: &PinDir) -> anyhow::Result<AttachmentStatus> {
     if !pins.is_attached() {
-        return Ok(AttachmentStatus::incomplete(&pins));
+        return Ok(AttachmentStatus::incomplete(pins));
     }
     // Complete once, and damaged from outside: no reason to hide the others.
     let Ok(mut attached) = Attached::open(pins.clone()) else {
-        return Ok(AttachmentStatus::incomplete(&pins));
+        return Ok(AttachmentStatus::incomplete(pins));
     };
     let counters = attached.counters()?;
     let totals = attached.totals()?;
