@@ -5,7 +5,7 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::duration;
+use crate::{duration, recommend};
 
 /// Keeps idle TCP connections alive, and tells which come near their end.
 ///
@@ -43,6 +43,8 @@ pub enum Command {
     Detach(Detach),
     /// Check whether this host has what injector needs.
     Doctor(Doctor),
+    /// Print settings for a place where no eBPF runs.
+    Recommend(Recommend),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -171,6 +173,21 @@ pub struct Doctor {
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
+}
+
+/// Arguments of `recommend`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  injector recommend --for sysctl | tee /etc/sysctl.d/60-tcp-keepalive.conf
+  injector recommend --for cloudformation --timeout 20m > timeouts.yaml")]
+pub struct Recommend {
+    /// What the settings are for.
+    #[arg(long = "for", value_enum, value_name = "TARGET")]
+    pub target: recommend::Target,
+    /// Idle timeout of the hop that forgets first; for the AWS targets, what the hops are set to.
+    #[arg(long, value_name = "DURATION", default_value = "350s", value_parser = duration::parse)]
+    pub timeout: Duration,
 }
 
 /// One attachment, or none in particular.

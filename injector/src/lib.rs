@@ -25,6 +25,7 @@ pub mod output;
 pub mod pins;
 pub mod preflight;
 pub mod process;
+pub mod recommend;
 pub mod settings;
 pub mod stats;
 pub mod watch;

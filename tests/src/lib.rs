@@ -20,13 +20,16 @@ mod middlebox;
 mod netns;
 mod objects;
 mod output;
+mod parsers;
 mod peer;
 mod postgres;
 mod privilege;
 mod process;
 mod redis;
 mod reports;
+mod server;
 mod socket;
+mod sockets;
 mod unique;
 mod witness;
 
@@ -41,6 +44,7 @@ pub use middlebox::{Expiry, Middlebox};
 pub use netns::Netns;
 pub use objects::Objects;
 pub use output::Output;
+pub use parsers::{hcl, yaml};
 pub use peer::{Peer, connected};
 pub use postgres::{Postgres, Psql};
 pub use privilege::require_root;
@@ -50,6 +54,8 @@ pub use reports::{
     AttachmentKeepalive, AttachmentStatus, Bucket, Direction, Flow, FlowKeepalive, FlowProcess, Outcomes, Owner,
     Sockets, Status,
 };
+pub use server::Server;
 pub use socket::{Failure, Keepalive, Route, Socket};
+pub use sockets::{Connection, connections_of};
 pub use unique::unique_name;
 pub use witness::{Seen, Witness};

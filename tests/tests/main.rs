@@ -14,6 +14,8 @@ mod killed;
 mod lifetime;
 mod listing;
 mod privileges;
+mod recommend;
+mod recommended_servers;
 mod removed;
 mod rescue;
 mod respect;

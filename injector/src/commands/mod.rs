@@ -7,6 +7,7 @@ mod doctor;
 mod flows;
 mod generate;
 mod place;
+mod recommend;
 mod session;
 mod status;
 mod target;
@@ -25,6 +26,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Code> {
         Command::Adopt(args) => adopt::run(&args),
         Command::Detach(args) => detach::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Recommend(args) => recommend::run(&args),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),
     }
