@@ -11,26 +11,54 @@ pub const MAX_PATH: usize = 4095;
 pub struct Attachment {
     /// Wall-clock time of attaching: milliseconds since the Unix epoch.
     pub since_unix_ms: u64,
+    /// The same moment on the clock that counts from boot, suspended time
+    /// included: nanoseconds.
+    pub since_boot_ns: u64,
     /// Kernel's id of the cgroup, which is never used again for another one.
     pub cgroup_id: u64,
     /// Tells builds of the BPF object apart.
     pub build: u64,
+    /// Tells the policy and rules of one generation from those of another.
+    pub rules: u64,
     path_len: u16,
     path: [u8; MAX_PATH],
     padding: [u8; 7],
 }
 
-const _: () = assert!(size_of::<Attachment>() == 24 + 2 + MAX_PATH + 7);
+const _: () = assert!(size_of::<Attachment>() == 40 + 2 + MAX_PATH + 7);
+
+/// When something was attached, on two clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Since {
+    /// Milliseconds since the Unix epoch.
+    pub unix_ms: u64,
+    /// Nanoseconds since boot, suspended time included.
+    pub boot_ns: u64,
+}
 
 impl Attachment {
     /// `path` is relative to the cgroup v2 mount and starts with `/`. A longer
     /// one than [`MAX_PATH`] is cut: it only serves as a description.
-    pub fn new(since_unix_ms: u64, cgroup_id: u64, build: u64, path: &[u8]) -> Self {
+    pub fn new(since: Since, cgroup_id: u64, path: &[u8]) -> Self {
         let len = path.len().min(MAX_PATH);
         let mut bytes = [0; MAX_PATH];
         bytes[..len].copy_from_slice(&path[..len]);
-        #[expect(clippy::cast_possible_truncation, reason = "at most MAX_PATH")]
-        Self { since_unix_ms, cgroup_id, build, path_len: len as u16, path: bytes, padding: [0; 7] }
+        Self {
+            since_unix_ms: since.unix_ms,
+            since_boot_ns: since.boot_ns,
+            cgroup_id,
+            build: 0,
+            rules: 0,
+            #[expect(clippy::cast_possible_truncation, reason = "at most MAX_PATH")]
+            path_len: len as u16,
+            path: bytes,
+            padding: [0; 7],
+        }
+    }
+
+    /// When it was attached.
+    pub const fn since(&self) -> Since {
+        Since { unix_ms: self.since_unix_ms, boot_ns: self.since_boot_ns }
     }
 
     /// The cgroup's path, relative to the cgroup v2 mount.
@@ -47,7 +75,7 @@ mod tests {
     fn a_path_comes_back() {
         let long = [b'x'; MAX_PATH + 1];
         for (path, expected) in [(&b"/"[..], &b"/"[..]), (b"/a/b", b"/a/b"), (&long, &long[..MAX_PATH])] {
-            assert_eq!(Attachment::new(1, 2, 3, path).path(), expected);
+            assert_eq!(Attachment::new(Since { unix_ms: 1, boot_ns: 2 }, 3, path).path(), expected);
         }
     }
 }

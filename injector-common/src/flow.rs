@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::keepalive::Keepalive;
+use crate::{decision::Choice, keepalive::Keepalive};
 
 /// The flow was seen when its connection was established.
 pub const ESTABLISHED: u8 = 0;
@@ -48,13 +48,19 @@ pub struct FlowRecord {
     pub outcome: u8,
     /// [`ESTABLISHED`] or [`ADOPTED`].
     pub origin: u8,
+    /// Which limits apply, by the rules of [`Self::generation`].
+    pub choice: Choice,
+    /// The rules that [`Self::choice`] was made by.
+    pub generation: u32,
     /// Parameters set by us; all 0 where none were.
     pub applied: Keepalive,
     /// Who talks to whom.
     pub endpoints: Endpoints,
+    /// Explicit padding.
+    pub padding: u32,
 }
 
-const _: () = assert!(size_of::<FlowRecord>() == 96);
+const _: () = assert!(size_of::<FlowRecord>() == 112);
 
 /// The counters as the last scan saw them, and what they told. Establishment
 /// counts as a scan.
@@ -96,6 +102,13 @@ pub struct FlowSample {
     pub uid: u32,
     /// Idle timeout of the hop, in milliseconds.
     pub limit_ms: u32,
+    /// Index of that hop, or [`crate::decision::NO_HOP`].
+    pub hop: u32,
+    /// Timer on the way that keepalive can't hold off, in milliseconds; 0 for
+    /// none.
+    pub layer7_ms: u32,
+    /// Index of the hop that has that timer, or [`crate::decision::NO_HOP`].
+    pub layer7_hop: u32,
     /// Who talks to whom.
     pub endpoints: Endpoints,
     /// Parameters in force, sysctl defaults filled in.
@@ -118,9 +131,25 @@ pub struct FlowSample {
     pub status: u8,
     /// [`ESTABLISHED`] or [`ADOPTED`].
     pub origin: u8,
+    /// Explicit padding.
+    pub padding: u32,
 }
 
-const _: () = assert!(size_of::<FlowSample>() == 136);
+const _: () = assert!(size_of::<FlowSample>() == 152);
+
+/// A flow in short, where only its place and its limits are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FlowBrief {
+    /// Inode number of the socket; 0 where no process holds it any more.
+    pub inode: u64,
+    /// As in [`FlowSample`].
+    pub hop: u32,
+    /// As in [`FlowSample`].
+    pub layer7_hop: u32,
+}
+
+const _: () = assert!(size_of::<FlowBrief>() == 16);
 
 /// `TCP_ESTABLISHED` and its like, from `include/net/tcp_states.h`.
 pub mod state {

@@ -10,6 +10,7 @@
 
 pub mod attachment;
 pub mod conflict;
+pub mod decision;
 pub mod flow;
 pub mod idle;
 pub mod keepalive;

@@ -12,8 +12,13 @@ pub const SCAN: &str = "scan";
 
 /// Socket-local storage: one [`crate::flow::FlowRecord`] per flow.
 pub const FLOWS: &str = "FLOWS";
-/// Array of one [`crate::keepalive::Policy`].
-pub const POLICY: &str = "POLICY";
+/// Array of [`crate::decision::Decision`], the first one for flows that no rule
+/// names.
+pub const DECISIONS: &str = "DECISIONS";
+/// Trie from [`crate::decision::RuleKey`] to an index of [`DECISIONS`].
+pub const RULES: &str = "RULES";
+/// Array of [`crate::decision::HopName`].
+pub const HOPS: &str = "HOPS";
 /// Per-CPU array of `u64`, laid out by [`crate::stats`].
 pub const COUNTERS: &str = "COUNTERS";
 /// Array of one [`crate::scan::ScanControl`].
@@ -25,10 +30,15 @@ pub const ATTACHMENT: &str = "ATTACHMENT";
 /// one with other parameters, goes on with them.
 pub const LASTING_MAPS: [&str; 2] = [FLOWS, COUNTERS];
 /// Maps of one generation: one build of the programs with its parameters.
-pub const GENERATION_MAPS: [&str; 3] = [POLICY, SCAN_CONTROL, ATTACHMENT];
+pub const GENERATION_MAPS: [&str; 5] = [DECISIONS, RULES, HOPS, SCAN_CONTROL, ATTACHMENT];
 
 /// Read-only global: where the kernel's structures keep what we read, see
 /// [`crate::offsets`].
 pub const OFFSETS: &str = "OFFSETS";
 /// Read-only global: jiffies per second of the running kernel.
 pub const TICKS_PER_SECOND: &str = "TICKS_PER_SECOND";
+/// Read-only global: tells the rules of one generation from those of another.
+pub const GENERATION: &str = "GENERATION";
+/// Read-only global: the lookups that can find a rule, see
+/// [`crate::decision::LOOKUPS`].
+pub const LOOKUPS: &str = "LOOKUPS";

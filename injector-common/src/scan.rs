@@ -20,6 +20,10 @@ pub const WATCH: u32 = 2;
 /// Write out nothing: totals only.
 pub const TOTALS: u32 = 3;
 
+/// Write out every flow as a [`crate::flow::FlowBrief`]: nine times as many
+/// fit into what the kernel hands out at once.
+pub const BRIEF: u32 = 4;
+
 /// Upper bounds of the idle-time histogram's buckets in seconds; one more
 /// bucket holds what lies above. Among them the limits that clouds use.
 pub const HISTOGRAM_BOUNDS_S: [u64; 12] = [1, 5, 10, 30, 60, 120, 240, 300, 350, 600, 1800, 3600];
@@ -33,7 +37,7 @@ pub const NEVER: u64 = u64::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ScanControl {
-    /// [`ALL`], [`FINDINGS`], [`WATCH`] or [`TOTALS`].
+    /// [`ALL`], [`FINDINGS`], [`WATCH`], [`TOTALS`] or [`BRIEF`].
     pub mode: u32,
     /// Write out at most this many flows; with [`WATCH`], this many that it was
     /// not told about yet.

@@ -40,18 +40,26 @@ pub struct Facts {
     pub limit_ms: u64,
     /// Idle time from which to warn.
     pub warn_ms: u64,
+    /// Silence of the applications.
+    pub app_idle_ms: u64,
+    /// Timer on the way that counts payload alone, and so can't be held off by
+    /// keepalive; 0 for none.
+    pub layer7_ms: u64,
+    /// Application idle time from which to warn of it.
+    pub layer7_warn_ms: u64,
 }
 
 /// The status of a flow.
 #[inline(always)]
 pub const fn classify(facts: &Facts) -> u8 {
-    if facts.idle_ms >= facts.limit_ms {
+    let has_timer = facts.layer7_ms != 0;
+    if facts.idle_ms >= facts.limit_ms || has_timer && facts.app_idle_ms >= facts.layer7_ms {
         OVERDUE
     } else if facts.unanswered_probes >= STALLED_PROBES || facts.retransmits >= STALLED_RETRANSMITS {
         STALLED
-    } else if facts.idle_ms >= facts.warn_ms {
+    } else if facts.idle_ms >= facts.warn_ms || has_timer && facts.app_idle_ms >= facts.layer7_warn_ms {
         AT_RISK
-    } else if facts.enabled && facts.longest_silence_ms < facts.limit_ms {
+    } else if !has_timer && facts.enabled && facts.longest_silence_ms < facts.limit_ms {
         PROTECTED
     } else {
         EXPOSED
@@ -89,7 +97,11 @@ mod tests {
         idle_ms: 0,
         limit_ms: 350_000,
         warn_ms: 280_000,
+        app_idle_ms: 0,
+        layer7_ms: 0,
+        layer7_warn_ms: 0,
     };
+    const BEHIND_A_TIMER: Facts = Facts { layer7_ms: 60_000, layer7_warn_ms: 48_000, ..QUIET };
 
     #[test]
     fn statuses() {
@@ -104,6 +116,10 @@ mod tests {
             ("probes unanswered", Facts { unanswered_probes: 2, idle_ms: 290_000, ..QUIET }, STALLED),
             ("data unanswered", Facts { retransmits: 3, ..QUIET }, STALLED),
             ("forgotten outweighs stalled", Facts { unanswered_probes: 5, idle_ms: 400_000, ..QUIET }, OVERDUE),
+            ("keepalive does not help", BEHIND_A_TIMER, EXPOSED),
+            ("the timer comes near", Facts { app_idle_ms: 48_000, ..BEHIND_A_TIMER }, AT_RISK),
+            ("the timer has fired", Facts { app_idle_ms: 60_000, ..BEHIND_A_TIMER }, OVERDUE),
+            ("no timer", Facts { app_idle_ms: 60_000, ..QUIET }, PROTECTED),
             ("a mark above the limit never hides it", Facts { warn_ms: 900_000, idle_ms: 350_000, ..QUIET }, OVERDUE),
         ];
         for (case, facts, expected) in table {

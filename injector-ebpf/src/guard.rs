@@ -2,9 +2,9 @@
 //! does not simply let them stand.
 
 use aya_ebpf::programs::SockoptContext;
-use injector_common::{conflict::overrule, stats};
+use injector_common::{conflict::overrule, decision::FALLBACK, keepalive::Policy, stats};
 
-use crate::{maps, sock_ops};
+use crate::{maps, rules, sk_storage, sock_ops};
 
 /// The kernel copies at most a page of the value for us. Larger ones are left
 /// to it by saying so.
@@ -40,6 +40,19 @@ fn keepalive_option(ctx: &SockoptContext) -> Option<u8> {
     if protocol == IPPROTO_TCP { sock_ops::option_index(level, name) } else { None }
 }
 
+/// That of the socket's flow; before there is one, that of flows at large.
+#[inline(always)]
+fn policy(ctx: &SockoptContext) -> Option<&'static Policy> {
+    // SAFETY: a context member; the kernel always gives the socket.
+    let record = sk_storage::find(unsafe { (*ctx.sockopt).__bindgen_anon_1.sk });
+    let choice = match record {
+        // SAFETY: points to this socket's record.
+        Some(record) => rules::of(unsafe { &mut *record }).limit,
+        None => FALLBACK,
+    };
+    Some(&maps::decision(choice)?.policy)
+}
+
 #[inline(always)]
 fn replace(ctx: &SockoptContext, option: u8) {
     // SAFETY: context members, which the verifier knows as the bounds of the
@@ -59,7 +72,7 @@ fn replace(ctx: &SockoptContext, option: u8) {
     // SAFETY: four bytes are there, as just checked; BPF loads need no
     // alignment beyond what the kernel's buffer has.
     unsafe {
-        if let Some(policy) = maps::policy()
+        if let Some(policy) = policy(ctx)
             && let Some(ours) = overrule(policy, option, value.read())
         {
             value.write(ours);

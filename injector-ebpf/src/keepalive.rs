@@ -13,7 +13,7 @@ use injector_common::{
     stats,
 };
 
-use crate::{maps, sk_storage, sock_ops, tcp_sock::TcpSock};
+use crate::{maps, rules, sk_storage, sock_ops, tcp_sock::TcpSock};
 
 /// Treats the socket, and counts what became of it.
 #[inline(always)]
@@ -23,15 +23,30 @@ pub fn established(ctx: &SockOpsContext) {
         BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => stats::PASSIVE,
         _ => return,
     };
-    let (Some(policy), Some(socket)) = (maps::policy(), sock_ops::socket(ctx)) else {
+    let endpoints = sock_ops::endpoints(ctx);
+    let choice = rules::choose(&endpoints, direction);
+    let (Some(decision), Some(socket)) = (maps::decision(choice.limit), sock_ops::socket(ctx)) else {
         return;
     };
-    let (outcome, applied) = treat(ctx, policy, socket);
-    let outcome = if outcome == stats::EXEMPT || remember(ctx, socket, direction, outcome, applied) {
-        outcome
-    } else {
-        stats::NO_STORAGE
+    let (outcome, applied) = treat(ctx, &decision.policy, socket);
+    // SAFETY: has no preconditions.
+    let opened_ns = unsafe { bpf_ktime_get_ns() };
+    let mut record = FlowRecord {
+        cookie: sock_ops::cookie(ctx),
+        opened_ns,
+        seen: sock_ops::seen(ctx, opened_ns),
+        reported: 0,
+        direction,
+        outcome,
+        origin: flow::ESTABLISHED,
+        choice,
+        generation: maps::generation(),
+        applied,
+        endpoints,
+        padding: 0,
     };
+    let is_remembered = outcome == stats::EXEMPT || sk_storage::store(socket, &mut record);
+    let outcome = if is_remembered { outcome } else { stats::NO_STORAGE };
     maps::count(stats::outcome_index(direction, outcome));
     debug!(ctx, "port {} direction {} outcome {}", ctx.local_port(), direction, outcome);
 }
@@ -86,23 +101,4 @@ fn apply(ctx: &SockOpsContext, keepalive: &Keepalive) -> Result<(), ()> {
 #[inline(always)]
 fn set(ctx: &SockOpsContext, option: u8, value: u32) -> Result<(), ()> {
     sock_ops::set(ctx, option, value).map_err(|errno| maps::count(stats::failure_index(option, errno)))
-}
-
-/// Creates the flow record.
-#[inline(always)]
-fn remember(ctx: &SockOpsContext, socket: *mut bpf_sock, direction: u8, outcome: u8, applied: Keepalive) -> bool {
-    // SAFETY: has no preconditions.
-    let opened_ns = unsafe { bpf_ktime_get_ns() };
-    let mut record = FlowRecord {
-        cookie: sock_ops::cookie(ctx),
-        opened_ns,
-        seen: sock_ops::seen(ctx, opened_ns),
-        applied,
-        endpoints: sock_ops::endpoints(ctx),
-        direction,
-        outcome,
-        reported: 0,
-        origin: flow::ESTABLISHED,
-    };
-    sk_storage::store(socket, &mut record)
 }

@@ -5,6 +5,7 @@
 mod guard;
 mod keepalive;
 mod maps;
+mod rules;
 mod scan;
 mod sk_storage;
 mod sock_ops;

@@ -2,17 +2,32 @@
 //! are those of `injector-common`.
 
 use aya_ebpf::{
-    btf_maps::{Array, PerCpuArray, SkStorage},
+    btf_maps::{Array, LpmTrie, PerCpuArray, SkStorage, lpm_trie::Key},
     macros::btf_map,
 };
-use injector_common::{attachment::Attachment, flow::FlowRecord, keepalive::Policy, offsets, scan::ScanControl, stats};
+use injector_common::{
+    attachment::Attachment,
+    decision::{Decision, HopName, KEY_BITS, RuleKey},
+    flow::FlowRecord,
+    offsets,
+    scan::ScanControl,
+    stats,
+};
 
 /// One record per flow, freed by the kernel with its socket.
 #[btf_map]
 pub static FLOWS: SkStorage<FlowRecord> = SkStorage::new();
 
+/// Made as large as it must be when it is loaded, like [`RULES`].
 #[btf_map]
-static POLICY: Array<Policy, 1> = Array::new();
+static DECISIONS: Array<Decision, 1> = Array::new();
+
+#[btf_map]
+static RULES: LpmTrie<RuleKey, u32, 1> = LpmTrie::new();
+
+/// Not used by any program: the hops' names, for userspace.
+#[btf_map]
+static HOPS: Array<HopName, 1> = Array::new();
 
 #[btf_map]
 static COUNTERS: PerCpuArray<u64, { stats::COUNTERS as usize }> = PerCpuArray::new();
@@ -34,6 +49,14 @@ static OFFSETS: [u32; offsets::COUNT] = [0; offsets::COUNT];
 #[unsafe(link_section = ".rodata")]
 static TICKS_PER_SECOND: u32 = 0;
 
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata")]
+static GENERATION: u32 = 0;
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata")]
+static LOOKUPS: u32 = 0;
+
 /// Where the kernel keeps `member` (an index of [`offsets`]).
 #[inline(always)]
 pub fn offset(member: usize) -> usize {
@@ -49,10 +72,30 @@ pub fn ticks_per_second() -> u32 {
     unsafe { (&raw const TICKS_PER_SECOND).read_volatile() }
 }
 
-/// The policy in force.
+/// What the rules of this program are told by from those of another.
 #[inline(always)]
-pub fn policy() -> Option<&'static Policy> {
-    POLICY.get(0)
+pub fn generation() -> u32 {
+    // SAFETY: a valid static; volatile for the same reason.
+    unsafe { (&raw const GENERATION).read_volatile() }
+}
+
+/// The lookups that can find a rule.
+#[inline(always)]
+pub fn lookups() -> u32 {
+    // SAFETY: a valid static; volatile for the same reason.
+    unsafe { (&raw const LOOKUPS).read_volatile() }
+}
+
+/// A decision, by its index.
+#[inline(always)]
+pub fn decision(index: u32) -> Option<&'static Decision> {
+    DECISIONS.get(index)
+}
+
+/// The index of the decision for a key.
+#[inline(always)]
+pub fn rule(key: RuleKey) -> Option<u32> {
+    RULES.get(&Key::new(KEY_BITS, key)).copied()
 }
 
 /// The scan under way.

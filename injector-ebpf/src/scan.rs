@@ -11,15 +11,17 @@ use aya_ebpf::{
     },
 };
 use injector_common::{
-    flow::{ADOPTED, FlowRecord, FlowSample, state},
+    decision::Decision,
+    flow::{ADOPTED, FlowBrief, FlowRecord, FlowSample, state},
     idle::{self, Idle, Now},
-    keepalive::{Keepalive, Own, longest_silence_ms},
+    keepalive::{Keepalive, Own, Policy, longest_silence_ms},
     scan::{self, ScanControl, ScanTotals, histogram_bucket},
     status::{Facts, classify, is_finding, until_change_ms},
 };
 
 use crate::{
-    maps::{policy, scan_control, ticks_per_second},
+    maps::{decision, scan_control, ticks_per_second},
+    rules,
     tcp_sock::TcpSock,
 };
 
@@ -63,8 +65,8 @@ struct Flow {
     unanswered_probes: u8,
     state: u8,
     status: u8,
-    limit_ms: u32,
-    warn_ms: u32,
+    limit: &'static Decision,
+    layer7: &'static Decision,
 }
 
 /// Measures the flow, writes it out if it passes the filter, and adds it up.
@@ -92,12 +94,13 @@ pub fn visit(ctx: *mut IterContext) {
 
 /// Reads and judges the socket; `None` once the connection is closing.
 #[inline(always)]
-fn look(tcp: TcpSock, record: &FlowRecord) -> Result<Option<Flow>, i32> {
+fn look(tcp: TcpSock, record: &mut FlowRecord) -> Result<Option<Flow>, i32> {
     let state = tcp.state();
     if !state::is_live(state) || tcp.is_orphan() {
         return Ok(None);
     }
-    let Some(policy) = policy() else { return Ok(None) };
+    let choice = rules::of(record);
+    let (Some(limit), Some(layer7)) = (decision(choice.limit), decision(choice.layer7)) else { return Ok(None) };
     let own = tcp.own_keepalive();
     let effective = tcp.effective(&own)?;
     let activity = tcp.activity();
@@ -109,8 +112,11 @@ fn look(tcp: TcpSock, record: &FlowRecord) -> Result<Option<Flow>, i32> {
         unanswered_probes: activity.unanswered_probes,
         retransmits,
         idle_ms: idle.wire_ms,
-        limit_ms: u64::from(policy.limit_ms),
-        warn_ms: u64::from(policy.warn_ms),
+        limit_ms: u64::from(limit.policy.limit_ms),
+        warn_ms: u64::from(limit.policy.warn_ms),
+        app_idle_ms: idle.application_ms,
+        layer7_ms: u64::from(layer7.layer7_ms),
+        layer7_warn_ms: u64::from(layer7.layer7_warn_ms),
     });
     Ok(Some(Flow {
         tcp,
@@ -121,8 +127,8 @@ fn look(tcp: TcpSock, record: &FlowRecord) -> Result<Option<Flow>, i32> {
         unanswered_probes: activity.unanswered_probes,
         state,
         status,
-        limit_ms: policy.limit_ms,
-        warn_ms: policy.warn_ms,
+        limit,
+        layer7,
     }))
 }
 
@@ -141,7 +147,7 @@ fn now() -> Now {
 fn settle(ctx: *mut IterContext, control: &mut ScanControl, record: &mut FlowRecord, flow: &Flow) {
     let is_told = control.mode == scan::WATCH && record.reported != 0;
     let is_new = control.budget != 0 && is_wanted(control, flow);
-    if (is_told || is_new) && !write(ctx, record, flow) {
+    if (is_told || is_new) && !write(ctx, control, record, flow) {
         return;
     }
     if is_new && !is_told && control.budget != scan::UNLIMITED {
@@ -157,7 +163,7 @@ fn settle(ctx: *mut IterContext, control: &mut ScanControl, record: &mut FlowRec
 #[inline(always)]
 fn is_wanted(control: &ScanControl, flow: &Flow) -> bool {
     let passes = match control.mode {
-        scan::ALL => true,
+        scan::ALL | scan::BRIEF => true,
         scan::FINDINGS | scan::WATCH => is_finding(flow.status),
         _ => false,
     };
@@ -174,19 +180,46 @@ fn add_up(totals: &mut ScanTotals, record: &FlowRecord, flow: &Flow) {
         *count += 1;
     }
     totals.adopted += u64::from(record.origin == ADOPTED);
-    if let Some(ms) = until_change_ms(idle_ms, u64::from(flow.warn_ms), u64::from(flow.limit_ms))
+    let Policy { warn_ms, limit_ms, .. } = flow.limit.policy;
+    note_change(totals, until_change_ms(idle_ms, u64::from(warn_ms), u64::from(limit_ms)));
+    let Decision { layer7_ms, layer7_warn_ms, .. } = *flow.layer7;
+    if layer7_ms != 0 {
+        let idle_ms = flow.idle.application_ms;
+        note_change(totals, until_change_ms(idle_ms, u64::from(layer7_warn_ms), u64::from(layer7_ms)));
+    }
+}
+
+#[inline(always)]
+fn note_change(totals: &mut ScanTotals, until_ms: Option<u64>) {
+    if let Some(ms) = until_ms
         && ms < totals.next_change_ms
     {
         totals.next_change_ms = ms;
     }
 }
 
-const SAMPLE_SIZE: u32 = 136;
+const SAMPLE_SIZE: u32 = 152;
 const _: () = assert!(size_of::<FlowSample>() == SAMPLE_SIZE as usize);
+const BRIEF_SIZE: u32 = 16;
+const _: () = assert!(size_of::<FlowBrief>() == BRIEF_SIZE as usize);
 
 /// Tells whether there was room.
 #[inline(always)]
-fn write(ctx: *mut IterContext, record: &FlowRecord, flow: &Flow) -> bool {
+fn write(ctx: *mut IterContext, control: &ScanControl, record: &FlowRecord, flow: &Flow) -> bool {
+    if control.mode == scan::BRIEF { write_brief(ctx, flow) } else { write_sample(ctx, record, flow) }
+}
+
+#[inline(always)]
+fn write_brief(ctx: *mut IterContext, flow: &Flow) -> bool {
+    let brief =
+        FlowBrief { inode: flow.tcp.inode().unwrap_or(0), hop: flow.limit.hop, layer7_hop: flow.layer7.layer7_hop };
+    // SAFETY: `seq` is the iterator's own, and the value has no padding.
+    let result = unsafe { bpf_seq_write((*(*ctx).meta).seq, (&raw const brief).cast(), BRIEF_SIZE) };
+    result == 0
+}
+
+#[inline(always)]
+fn write_sample(ctx: *mut IterContext, record: &FlowRecord, flow: &Flow) -> bool {
     let sample = FlowSample {
         cookie: record.cookie,
         age_ms: flow.idle.seen.scanned_ns.saturating_sub(record.opened_ns) / 1_000_000,
@@ -196,7 +229,10 @@ fn write(ctx: *mut IterContext, record: &FlowRecord, flow: &Flow) -> bool {
         inode: flow.tcp.inode().unwrap_or(0),
         netns: flow.tcp.netns().unwrap_or(0),
         uid: flow.tcp.uid(),
-        limit_ms: flow.limit_ms,
+        limit_ms: flow.limit.policy.limit_ms,
+        hop: flow.limit.hop,
+        layer7_ms: flow.layer7.layer7_ms,
+        layer7_hop: flow.layer7.layer7_hop,
         endpoints: record.endpoints,
         effective: flow.effective,
         applied: record.applied,
@@ -208,6 +244,7 @@ fn write(ctx: *mut IterContext, record: &FlowRecord, flow: &Flow) -> bool {
         outcome: record.outcome,
         status: flow.status,
         origin: record.origin,
+        padding: 0,
     };
     // SAFETY: `seq` is the iterator's own, and the sample is initialised in
     // full: it has no implicit padding.

@@ -34,6 +34,17 @@ pub fn store(socket: *mut bpf_sock, record: &mut FlowRecord) -> bool {
     true
 }
 
+/// The flow record of `socket`, if it has one.
+#[inline(always)]
+pub fn find(socket: *mut bpf_sock) -> Option<*mut FlowRecord> {
+    // SAFETY: `socket` comes non-null from the context.
+    let found = unsafe {
+        bpf_sk_storage_get((&raw const FLOWS).cast_mut().cast(), socket.cast(), core::ptr::null_mut(), 0)
+    }
+    .cast::<FlowRecord>();
+    if found.is_null() { None } else { Some(found) }
+}
+
 /// Copies word by word: a plain assignment becomes a call to a byte loop, which
 /// alone costs the verifier more than all the rest of the program.
 #[inline(always)]

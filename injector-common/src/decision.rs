@@ -1,0 +1,191 @@
+//! Which limit applies to a flow: what userspace compiled from the hops, and
+//! how it is looked up.
+//!
+//! One trie of longest prefixes holds all rules. A flow is looked up by its
+//! peer's address and port, by its peer's address alone and by its own address;
+//! each hit names a [`Decision`], and of each kind of limit the shortest counts.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{flow::Endpoints, keepalive::Policy};
+
+/// The decision for flows that no rule names.
+pub const FALLBACK: u32 = 0;
+/// "None of the hops."
+pub const NO_HOP: u32 = u32::MAX;
+
+/// Bit of [`RuleKey::scope`]: for accepted flows; otherwise for those that we
+/// opened.
+pub const SCOPE_PASSIVE: u16 = 1 << 1;
+/// Bit of [`RuleKey::scope`]: the address is ours; otherwise the peer's.
+pub const SCOPE_LOCAL: u16 = 1 << 0;
+
+/// Lookup by the peer's address and port.
+pub const BY_PORT: u32 = 1 << 0;
+/// Lookup by the peer's address, whatever the port.
+pub const BY_PEER: u32 = 1 << 1;
+/// Lookup by our address.
+pub const BY_LOCAL: u32 = 1 << 2;
+/// All lookups.
+pub const LOOKUPS: [u32; 3] = [BY_PORT, BY_PEER, BY_LOCAL];
+
+/// What counts for the flows of a rule; a value of the `DECISIONS` map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Decision {
+    /// What to inject, and the limit to beat. A limit of 0 ms: this rule knows
+    /// of none.
+    pub policy: Policy,
+    /// Index of the hop that has the limit, or [`NO_HOP`].
+    pub hop: u32,
+    /// Timer that counts payload alone, which keepalive can't hold off, in
+    /// milliseconds; 0 for none.
+    pub layer7_ms: u32,
+    /// Application idle time from which that makes a flow count as at risk, in
+    /// milliseconds.
+    pub layer7_warn_ms: u32,
+    /// Index of the hop that has that timer, or [`NO_HOP`].
+    pub layer7_hop: u32,
+}
+
+const _: () = assert!(size_of::<Decision>() == 44);
+
+/// Data of a key in the `RULES` map. Scope and port always count in full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct RuleKey {
+    /// [`SCOPE_PASSIVE`] and [`SCOPE_LOCAL`].
+    pub scope: u16,
+    /// The peer's port in host byte order; 0 where it does not matter.
+    pub port: u16,
+    /// IPv6 words in network byte order; IPv4 is mapped.
+    pub address: [u32; 4],
+}
+
+/// Bits of [`RuleKey`] before the address.
+pub const KEY_HEAD_BITS: u32 = 32;
+/// Bits of [`RuleKey`].
+pub const KEY_BITS: u32 = KEY_HEAD_BITS + 128;
+
+const _: () = assert!(size_of::<RuleKey>() * 8 == KEY_BITS as usize);
+
+/// The key of one of the [`LOOKUPS`].
+#[inline(always)]
+pub const fn key(lookup: u32, endpoints: &Endpoints, is_passive: bool) -> RuleKey {
+    let direction = if is_passive { SCOPE_PASSIVE } else { 0 };
+    match lookup {
+        BY_PORT => RuleKey { scope: direction, port: endpoints.peer_port, address: endpoints.peer_address },
+        BY_PEER => RuleKey { scope: direction, port: 0, address: endpoints.peer_address },
+        _ => RuleKey { scope: direction | SCOPE_LOCAL, port: 0, address: endpoints.local_address },
+    }
+}
+
+/// Indices of the decisions that count for a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Choice {
+    /// Whose policy counts; [`FALLBACK`] where no rule has a limit.
+    pub limit: u32,
+    /// Whose layer-7 timer counts; [`FALLBACK`], which has none, where no rule
+    /// has one.
+    pub layer7: u32,
+}
+
+/// The best of the decisions seen so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Best {
+    /// Their indices.
+    pub choice: Choice,
+    limit_ms: u32,
+    layer7_ms: u32,
+}
+
+impl Best {
+    /// Nothing seen.
+    pub const NONE: Self =
+        Self { choice: Choice { limit: FALLBACK, layer7: FALLBACK }, limit_ms: u32::MAX, layer7_ms: u32::MAX };
+
+    /// Takes over what `decision` has that is shorter.
+    #[inline(always)]
+    pub const fn consider(&mut self, index: u32, decision: &Decision) {
+        let limit_ms = decision.policy.limit_ms;
+        if limit_ms != 0 && limit_ms < self.limit_ms {
+            self.limit_ms = limit_ms;
+            self.choice.limit = index;
+        }
+        if decision.layer7_ms != 0 && decision.layer7_ms < self.layer7_ms {
+            self.layer7_ms = decision.layer7_ms;
+            self.choice.layer7 = index;
+        }
+    }
+}
+
+/// Longest name of a hop, in bytes.
+pub const MAX_HOP_NAME: usize = 63;
+
+/// What later invocations want to know of a hop; a value of the `HOPS` map.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct HopName {
+    length: u8,
+    name: [u8; MAX_HOP_NAME],
+}
+
+impl HopName {
+    /// A longer one than [`MAX_HOP_NAME`] is cut.
+    pub fn new(name: &str) -> Self {
+        let bytes = name.as_bytes();
+        let length = bytes.len().min(MAX_HOP_NAME);
+        let mut name = [0; MAX_HOP_NAME];
+        name[..length].copy_from_slice(&bytes[..length]);
+        #[expect(clippy::cast_possible_truncation, reason = "at most MAX_HOP_NAME")]
+        Self { length: length as u8, name }
+    }
+
+    /// The name.
+    pub fn as_bytes_of_name(&self) -> &[u8] {
+        &self.name[..usize::from(self.length).min(MAX_HOP_NAME)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decision(limit_ms: u32, layer7_ms: u32) -> Decision {
+        Decision { policy: Policy { limit_ms, ..Policy::default() }, layer7_ms, ..Decision::default() }
+    }
+
+    #[test]
+    fn of_each_kind_the_shortest_counts() {
+        let mut best = Best::NONE;
+        let seen = [(3, decision(350, 0)), (4, decision(60, 900)), (5, decision(0, 60)), (6, decision(70, 70))];
+        for (index, decision) in seen {
+            best.consider(index, &decision);
+        }
+        assert_eq!(best.choice, Choice { limit: 4, layer7: 5 });
+        assert_eq!(Best::NONE.choice, Choice { limit: FALLBACK, layer7: FALLBACK });
+    }
+
+    #[test]
+    fn keys_tell_the_lookups_apart() {
+        let endpoints = Endpoints { local_address: [1; 4], peer_address: [2; 4], local_port: 3, peer_port: 4 };
+        let table = [
+            (BY_PORT, false, RuleKey { scope: 0, port: 4, address: [2; 4] }),
+            (BY_PEER, true, RuleKey { scope: 2, port: 0, address: [2; 4] }),
+            (BY_LOCAL, false, RuleKey { scope: 1, port: 0, address: [1; 4] }),
+            (BY_LOCAL, true, RuleKey { scope: 3, port: 0, address: [1; 4] }),
+        ];
+        for (lookup, is_passive, expected) in table {
+            assert_eq!(key(lookup, &endpoints, is_passive), expected);
+        }
+    }
+
+    #[test]
+    fn names_come_back() {
+        let long = "x".repeat(MAX_HOP_NAME + 1);
+        for (name, expected) in [("", ""), ("nlb", "nlb"), (&long, &long[..MAX_HOP_NAME])] {
+            assert_eq!(HopName::new(name).as_bytes_of_name(), expected.as_bytes());
+        }
+    }
+}
