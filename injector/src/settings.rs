@@ -12,11 +12,8 @@ use crate::{
     cli::{Attach, OnConflict, Warn},
     duration,
     exit::Error,
-    keepalive::{MIN_LIMIT_S, derive, probes_below},
+    keepalive::{MAX_LIMIT, MIN_LIMIT_S, derive, probes_below},
 };
-
-/// Longest limit: what fits into 32 bits of milliseconds, in whole days.
-const MAX_LIMIT: Duration = Duration::from_secs(49 * 24 * 3600);
 
 /// The policy that `attach` puts in force.
 ///
