@@ -4,6 +4,7 @@
 //! --hop (parse), --config (crate::config) -> Hop -> compile (what the kernel looks up)
 //! ```
 
+pub mod compile;
 mod kind;
 mod parse;
 mod place;
