@@ -1,11 +1,19 @@
 //! The command line as typed. What it means is decided in
 //! [`crate::settings`] and [`crate::commands`].
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    fmt::{self, Display, Formatter},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::duration;
+use crate::{
+    duration,
+    hop::{Hop, HopArg},
+};
 
 /// Keeps idle TCP connections alive, and tells which come near their end.
 ///
@@ -41,6 +49,12 @@ pub enum Command {
     Detach(Detach),
     /// Check whether this host has what injector needs.
     Doctor(Doctor),
+    /// Check, show or start a configuration file.
+    Config {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -156,6 +170,47 @@ pub struct Doctor {
     pub output: Format,
 }
 
+/// Where the hops on the way of the flows are told.
+#[derive(Debug, Default, Args)]
+pub struct HopArgs {
+    /// A hop that forgets idle flows; again for each.
+    #[arg(long = "hop", value_name = "NAME=KIND[:TIMEOUT][@PREFIX[:PORT]]", value_parser = HopArg::parse_hop)]
+    pub hops: Vec<Hop>,
+    /// Configuration file; a --hop takes the place of the file's hop of that name.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// What to do with a configuration file.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether a file is right, and what is wrong where.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Print what a file comes to, defaults and the sources of values included.
+    Show {
+        /// The file.
+        file: PathBuf,
+        /// Form of the output.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: FileFormat,
+    },
+    /// Print a file to start from, with every key explained.
+    Default,
+}
+
+/// Forms of a configuration.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum FileFormat {
+    /// A file again.
+    #[default]
+    Toml,
+    /// For programs.
+    Json,
+}
+
 /// One attachment, or none in particular.
 #[derive(Debug, Args)]
 pub struct Target {
@@ -174,6 +229,16 @@ pub enum Warn {
     Percent(u32),
     /// Idle time.
     Idle(Duration),
+}
+
+/// The form that [`FromStr`] reads.
+impl Display for Warn {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Percent(percent) => write!(formatter, "{percent}%"),
+            Self::Idle(idle) => formatter.write_str(&duration::exact(*idle)),
+        }
+    }
 }
 
 impl FromStr for Warn {

@@ -14,6 +14,7 @@ pub mod bpf;
 pub mod cgroup;
 pub mod cli;
 pub mod commands;
+pub mod config;
 pub mod duration;
 pub mod exit;
 pub mod flow;

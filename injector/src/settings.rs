@@ -15,6 +15,11 @@ use crate::{
     keepalive::{MAX_LIMIT, MIN_LIMIT_S, derive, probes_below},
 };
 
+/// `--timeout` unless told otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(350);
+/// `--warn` unless told otherwise.
+pub const DEFAULT_WARN: Warn = Warn::Percent(80);
+
 /// The policy that `attach` puts in force.
 ///
 /// Errors with [`Error::BadValue`], naming the option and its range.
@@ -157,6 +162,13 @@ mod tests {
         for (args, expected) in table {
             assert_eq!(parse(args), Ok(expected), "{args:?}");
         }
+    }
+
+    #[test]
+    fn the_defaults_of_files_are_those_of_the_command_line() {
+        let given = parse(&["--timeout", &duration::exact(DEFAULT_TIMEOUT), "--warn", "80%"]);
+        assert_eq!(parse(&[]), given);
+        assert_eq!("80%".parse(), Ok(DEFAULT_WARN));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 mod attach;
+mod config;
 mod detach;
 mod doctor;
 mod flows;
@@ -22,6 +23,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Code> {
         Command::Status(args) => status::run(&args),
         Command::Detach(args) => detach::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Config { command } => config::run(&command),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),
     }

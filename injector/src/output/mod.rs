@@ -2,6 +2,7 @@
 
 mod events;
 mod flows;
+mod hops;
 mod status;
 mod table;
 
@@ -12,6 +13,7 @@ use std::{
 
 pub use events::{Event, EventWriter, Summary};
 pub use flows::{FlowWriter, flows_document};
+pub use hops::{HopReport, config_document};
 use serde::Serialize;
 pub use status::{AttachmentStatus, status_document, status_report};
 pub use table::Table;
