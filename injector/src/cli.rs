@@ -49,6 +49,8 @@ pub enum Command {
     Detach(Detach),
     /// Check whether this host has what injector needs.
     Doctor(Doctor),
+    /// List hops, with the keepalive that each asks for.
+    Timeouts(Timeouts),
     /// Check, show or start a configuration file.
     Config {
         /// What to do with it.
@@ -179,6 +181,21 @@ pub struct HopArgs {
     /// Configuration file; a --hop takes the place of the file's hop of that name.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// Arguments of `timeouts`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  injector timeouts --hop eni=eni --hop db=nlb-tcp:1800s@10.0.9.0/24:5432
+  injector timeouts --config /etc/injector.toml -o json")]
+pub struct Timeouts {
+    /// The hops.
+    #[command(flatten)]
+    pub hops: HopArgs,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
 }
 
 /// What to do with a configuration file.

@@ -109,7 +109,9 @@ impl Display for Caveat {
                 formatter.write_str("only 1 probe falls below the limit: if it is lost, so is the flow")
             }
             Self::FewProbes(count) => write!(formatter, "only {count} probes fall below the limit"),
-            Self::Capped => write!(formatter, "the kernel takes at most {MAX_IDLE_S}s"),
+            Self::Capped => {
+                write!(formatter, "the first probe comes after {MAX_IDLE_S}s, the longest that the kernel takes")
+            }
         }
     }
 }

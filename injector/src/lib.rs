@@ -19,6 +19,7 @@ pub mod duration;
 pub mod exit;
 pub mod flow;
 pub mod hop;
+pub mod host;
 pub mod keepalive;
 pub mod logging;
 pub mod nearest;

@@ -6,9 +6,11 @@ mod detach;
 mod doctor;
 mod flows;
 mod generate;
+mod hops;
 mod session;
 mod status;
 mod target;
+mod timeouts;
 
 use crate::{
     cli::{Cli, Command},
@@ -23,6 +25,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Code> {
         Command::Status(args) => status::run(&args),
         Command::Detach(args) => detach::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Timeouts(args) => timeouts::run(&args),
         Command::Config { command } => config::run(&command),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),

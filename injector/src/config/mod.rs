@@ -25,7 +25,7 @@ pub use show::{rule, to_toml};
 
 use crate::{
     cli::{OnConflict, Warn},
-    hop::{Hop, Place},
+    hop::{Hop, Place, Source},
 };
 
 /// A file with everything in it explained, as `injector config default`
@@ -79,8 +79,8 @@ pub struct Application {
     pub keepalive: Option<Keepalive>,
     /// Where its connections go.
     pub place: Place,
-    /// Line in the file.
-    pub line: usize,
+    /// Where it was told.
+    pub source: Source,
 }
 
 /// Keepalive that an application sets. What it leaves out is the sysctl's.

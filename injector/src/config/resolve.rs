@@ -31,7 +31,7 @@ pub fn resolve(raw: &RawFile, path: &Path, text: &str) -> Result<Config, ConfigE
         let hops: Vec<_> = raw.hop.iter().map(|hop| self::hop(hop, path, line)).collect::<Result<_, _>>()?;
         check_conflicts(&hops, &raw.hop, line)?;
         let applications: Vec<_> =
-            raw.application.iter().map(|one| application(one, line)).collect::<Result<_, _>>()?;
+            raw.application.iter().map(|one| application(one, path, line)).collect::<Result<_, _>>()?;
         check_application_names(&raw.application, line)?;
         Ok(Config { attach, hops, applications })
     };
@@ -160,7 +160,7 @@ fn check_conflicts(hops: &[Hop], raw: &[RawHop], line: impl Fn(usize) -> usize) 
     Err((offset, format!("{conflict} (the first one is in line {})", line(raw[first].name.span().start))))
 }
 
-fn application(raw: &RawApplication, line: impl Fn(usize) -> usize) -> Result<Application, Complaint> {
+fn application(raw: &RawApplication, path: &Path, line: impl Fn(usize) -> usize) -> Result<Application, Complaint> {
     let name = &raw.name.get_ref().0;
     if check_name(name).is_err() {
         let message = format!("{name:?} is no name for an application: write 1 to 63 letters, digits, '-', '_' or '.'");
@@ -175,7 +175,7 @@ fn application(raw: &RawApplication, line: impl Fn(usize) -> usize) -> Result<Ap
         idle: time(raw.idle.as_ref()),
         keepalive: raw.keepalive.as_ref().map(keepalive).transpose()?,
         place: place(raw.remote.as_ref(), raw.port.as_ref(), None, None)?,
-        line: line(raw.name.span().start),
+        source: Source::File { path: path.to_owned(), line: line(raw.name.span().start) },
     })
 }
 

@@ -3,8 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::hop::Source;
-
 mod wrong;
 
 const FILE: &str = "hops.toml";
@@ -124,7 +122,7 @@ proptest! {
             match what {
                 0 => bytes[at] = byte,
                 1 => bytes.insert(at, byte),
-                2 => drop(bytes.remove(at)),
+                2 => bytes[at..].rotate_left(1),
                 _ => bytes.truncate(at.max(1)),
             }
         }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::Refused;
 use crate::{
-    duration::exact,
+    duration::seconds,
     keepalive::{MAX_LIMIT, MIN_LIMIT},
     nearest::nearest,
 };
@@ -192,6 +192,14 @@ const fn l7(name: &'static str, default_s: u64, range: Range, expiry: Expiry, so
 }
 
 impl Range {
+    /// `60s to 6000s`, or `fixed`.
+    pub fn bounds(self) -> String {
+        match self {
+            Self::Fixed(_) => "fixed".to_owned(),
+            Self::Within(min, max) => format!("{} to {}", seconds(min), seconds(max)),
+        }
+    }
+
     /// Whether `timeout` is possible.
     pub fn contains(self, timeout: Duration) -> bool {
         match self {
@@ -201,18 +209,14 @@ impl Range {
     }
 }
 
+/// The end of a sentence that begins with the kind.
 impl Display for Range {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fixed(only) => write!(formatter, "always has {}", seconds(*only)),
-            Self::Within(min, max) => write!(formatter, "takes {} to {}", seconds(*min), seconds(*max)),
+            Self::Within(..) => write!(formatter, "takes {}", self.bounds()),
         }
     }
-}
-
-/// Makers write seconds, so that is what people compare with.
-fn seconds(duration: Duration) -> String {
-    if duration.subsec_nanos() == 0 { format!("{}s", duration.as_secs()) } else { exact(duration) }
 }
 
 impl Expiry {

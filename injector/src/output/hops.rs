@@ -139,7 +139,7 @@ struct AttachReport {
 #[derive(Debug, Serialize)]
 struct ApplicationReport {
     name: String,
-    line: usize,
+    source: Source,
     idle_ms: Option<u64>,
     keepalive: Option<OwnKeepalive>,
     place: PlaceReport,
@@ -183,7 +183,7 @@ impl ApplicationReport {
     fn of(application: &Application) -> Self {
         Self {
             name: application.name.clone(),
-            line: application.line,
+            source: application.source.clone(),
             idle_ms: application.idle.map(ms),
             keepalive: application.keepalive.map(|own| OwnKeepalive {
                 idle_ms: own.idle.map(ms),

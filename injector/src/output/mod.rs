@@ -5,6 +5,7 @@ mod flows;
 mod hops;
 mod status;
 mod table;
+mod timeouts;
 
 use std::{
     fmt::Arguments,
@@ -17,6 +18,7 @@ pub use hops::{HopReport, config_document};
 use serde::Serialize;
 pub use status::{AttachmentStatus, status_document, status_report};
 pub use table::Table;
+pub use timeouts::{timeouts_document, timeouts_report};
 
 /// Writes a message to stderr. There is nobody to tell when that fails.
 pub fn message(text: Arguments<'_>) {
