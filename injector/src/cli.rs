@@ -34,7 +34,7 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 failure, 2 usage, 3 unsupported host, 4 missing privilege, \
-5 findings (`flows --at-risk --fail`, `doctor`).";
+5 findings (`flows --at-risk --fail`, `doctor`, `check`).";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -51,6 +51,8 @@ pub enum Command {
     Doctor(Doctor),
     /// List hops, with the keepalive that each asks for.
     Timeouts(Timeouts),
+    /// Find timeouts that don't fit each other, along the way of the flows.
+    Check(Check),
     /// Check, show or start a configuration file.
     Config {
         /// What to do with it.
@@ -190,6 +192,21 @@ Examples:
   injector timeouts --hop eni=eni --hop db=nlb-tcp:1800s@10.0.9.0/24:5432
   injector timeouts --config /etc/injector.toml -o json")]
 pub struct Timeouts {
+    /// The hops.
+    #[command(flatten)]
+    pub hops: HopArgs,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  injector check --hop eni=eni:350s --hop lb=nlb-tcp:1800s
+  injector check --config /etc/injector.toml -o json")]
+pub struct Check {
     /// The hops.
     #[command(flatten)]
     pub hops: HopArgs,

@@ -12,6 +12,7 @@
 
 pub mod bpf;
 pub mod cgroup;
+pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 mod attach;
+mod check;
 mod config;
 mod detach;
 mod doctor;
@@ -26,6 +27,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Code> {
         Command::Detach(args) => detach::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Timeouts(args) => timeouts::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Config { command } => config::run(&command),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),

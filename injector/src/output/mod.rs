@@ -1,6 +1,7 @@
 //! Writing: data to stdout, messages to stderr.
 
 mod events;
+mod findings;
 mod flows;
 mod hops;
 mod status;
@@ -13,6 +14,7 @@ use std::{
 };
 
 pub use events::{Event, EventWriter, Summary};
+pub use findings::{findings_document, findings_report};
 pub use flows::{FlowWriter, flows_document};
 pub use hops::{HopReport, config_document};
 use serde::Serialize;
