@@ -18,14 +18,32 @@ pub struct Attachment {
     pub cgroup_id: u64,
     /// Tells builds of the BPF object apart.
     pub build: u64,
-    /// Tells the policy and rules of one generation from those of another.
+    /// Tells the rules of one generation from those of another.
     pub rules: u64,
+    /// How often to look at the flows.
+    pub pace: Pace,
     path_len: u16,
     path: [u8; MAX_PATH],
     padding: [u8; 7],
 }
 
-const _: () = assert!(size_of::<Attachment>() == 40 + 2 + MAX_PATH + 7);
+const _: () = assert!(size_of::<Attachment>() == 48 + 2 + MAX_PATH + 7);
+
+/// How soon after each other the flows can have something to report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Pace {
+    /// No flow is at its warning mark sooner than this after it was opened, in
+    /// milliseconds.
+    pub first_ms: u32,
+    /// No flow passes from its mark to its limit in less, in milliseconds.
+    pub margin_ms: u32,
+}
+
+impl Pace {
+    /// What nothing is slower than.
+    pub const SLOWEST: Self = Self { first_ms: u32::MAX, margin_ms: u32::MAX };
+}
 
 /// When something was attached, on two clocks.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +67,7 @@ impl Attachment {
             cgroup_id,
             build: 0,
             rules: 0,
+            pace: Pace::SLOWEST,
             #[expect(clippy::cast_possible_truncation, reason = "at most MAX_PATH")]
             path_len: len as u16,
             path: bytes,

@@ -38,10 +38,9 @@ pub fn store(socket: *mut bpf_sock, record: &mut FlowRecord) -> bool {
 #[inline(always)]
 pub fn find(socket: *mut bpf_sock) -> Option<*mut FlowRecord> {
     // SAFETY: `socket` comes non-null from the context.
-    let found = unsafe {
-        bpf_sk_storage_get((&raw const FLOWS).cast_mut().cast(), socket.cast(), core::ptr::null_mut(), 0)
-    }
-    .cast::<FlowRecord>();
+    let found =
+        unsafe { bpf_sk_storage_get((&raw const FLOWS).cast_mut().cast(), socket.cast(), core::ptr::null_mut(), 0) }
+            .cast::<FlowRecord>();
     if found.is_null() { None } else { Some(found) }
 }
 

@@ -1,11 +1,20 @@
 //! The command line as typed. What it means is decided in
 //! [`crate::settings`] and [`crate::commands`].
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    fmt::{self, Display, Formatter},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{duration, recommend};
+use crate::{
+    duration,
+    hop::{Hop, HopArg},
+    recommend,
+};
 
 /// Keeps idle TCP connections alive, and tells which come near their end.
 ///
@@ -26,7 +35,7 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 failure, 2 usage, 3 unsupported host, 4 missing privilege, \
-5 findings (`flows --at-risk --fail`, `doctor`).";
+5 findings (`flows --at-risk --fail`, `doctor`, `check`).";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -45,6 +54,16 @@ pub enum Command {
     Doctor(Doctor),
     /// Print settings for a place where no eBPF runs.
     Recommend(Recommend),
+    /// List hops, with the keepalive that each asks for.
+    Timeouts(Timeouts),
+    /// Find timeouts that don't fit each other, along the way of the flows.
+    Check(Check),
+    /// Check, show or start a configuration file.
+    Config {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -63,14 +82,17 @@ Examples:
   injector attach --cgroup /sys/fs/cgroup/kubepods.slice --detach")]
 pub struct Attach {
     /// cgroup v2 directory, or a path relative to the cgroup v2 mount (`/` is its root).
-    #[arg(long, value_name = "PATH")]
-    pub cgroup: PathBuf,
+    #[arg(long, value_name = "PATH", required_unless_present = "config")]
+    pub cgroup: Option<PathBuf>,
     /// Name of the attachment [default: from the cgroup's path].
     #[arg(long)]
     pub name: Option<String>,
-    /// Idle timeout of the hop that forgets first.
-    #[arg(long, value_name = "DURATION", default_value = "350s", value_parser = duration::parse)]
-    pub timeout: Duration,
+    /// Idle timeout of flows that no hop is known for [default: 350s].
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub timeout: Option<Duration>,
+    /// The hops on the way.
+    #[command(flatten)]
+    pub hops: HopArgs,
     /// Silence before the first probe, `TCP_KEEPIDLE` [default: from --timeout; 240s for 350s].
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub idle: Option<Duration>,
@@ -83,15 +105,15 @@ pub struct Attach {
     /// Also set `TCP_USER_TIMEOUT`, which then decides when a connection is given up.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub user_timeout: Option<Duration>,
-    /// What becomes of an application's own keepalive calls.
-    #[arg(long, value_enum, default_value_t)]
-    pub on_conflict: OnConflict,
+    /// What becomes of an application's own keepalive calls [default: respect].
+    #[arg(long, value_enum)]
+    pub on_conflict: Option<OnConflict>,
     /// Take over the connections that are there already, too.
     #[arg(long)]
     pub existing: bool,
-    /// Idle time from which a flow is reported: a share of --timeout, or a duration.
-    #[arg(long, value_name = "PERCENT|DURATION", default_value = "80%")]
-    pub warn: Warn,
+    /// Idle time from which a flow is reported: a share of the limit, or a duration [default: 80%].
+    #[arg(long, value_name = "PERCENT|DURATION")]
+    pub warn: Option<Warn>,
     /// End by itself after this time.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     pub run_for: Option<Duration>,
@@ -190,6 +212,77 @@ pub struct Recommend {
     pub timeout: Duration,
 }
 
+/// Where the hops on the way of the flows are told.
+#[derive(Clone, Debug, Default, Args)]
+pub struct HopArgs {
+    /// A hop that forgets idle flows; again for each.
+    #[arg(long = "hop", value_name = "NAME=KIND[:TIMEOUT][@PREFIX[:PORT]]", value_parser = HopArg::parse_hop)]
+    pub hops: Vec<Hop>,
+    /// Configuration file; a --hop takes the place of the file's hop of that name.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Arguments of `timeouts`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  injector timeouts --hop eni=eni --hop db=nlb-tcp:1800s@10.0.9.0/24:5432
+  injector timeouts --config /etc/injector.toml -o json")]
+pub struct Timeouts {
+    /// The hops.
+    #[command(flatten)]
+    pub hops: HopArgs,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  injector check --hop eni=eni:350s --hop lb=nlb-tcp:1800s
+  injector check --config /etc/injector.toml -o json")]
+pub struct Check {
+    /// The hops.
+    #[command(flatten)]
+    pub hops: HopArgs,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// What to do with a configuration file.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether a file is right, and what is wrong where.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Print what a file comes to, defaults and the sources of values included.
+    Show {
+        /// The file.
+        file: PathBuf,
+        /// Form of the output.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: FileFormat,
+    },
+    /// Print a file to start from, with every key explained.
+    Default,
+}
+
+/// Forms of a configuration.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum FileFormat {
+    /// A file again.
+    #[default]
+    Toml,
+    /// For programs.
+    Json,
+}
+
 /// One attachment, or none in particular.
 #[derive(Debug, Args)]
 pub struct Target {
@@ -208,6 +301,16 @@ pub enum Warn {
     Percent(u32),
     /// Idle time.
     Idle(Duration),
+}
+
+/// The form that [`FromStr`] reads.
+impl Display for Warn {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Percent(percent) => write!(formatter, "{percent}%"),
+            Self::Idle(idle) => formatter.write_str(&duration::exact(*idle)),
+        }
+    }
 }
 
 impl FromStr for Warn {

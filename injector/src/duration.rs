@@ -19,6 +19,12 @@ pub fn exact(duration: Duration) -> String {
     humantime::format_duration(duration).to_string().replace(' ', "")
 }
 
+/// Writes seconds, as makers of networks do: `350s`; parts of a second as
+/// [`exact`] does.
+pub fn seconds(duration: Duration) -> String {
+    if duration.subsec_nanos() == 0 { format!("{}s", duration.as_secs()) } else { exact(duration) }
+}
+
 /// Writes milliseconds in the few characters a table has: `3.2s`, `42s`,
 /// `4m10s`; negative where something lies in the past.
 pub fn short(ms: i64) -> String {
@@ -62,6 +68,14 @@ mod tests {
         for text in ["", " ", "s", "4x", "-4s", "4.5.6", "99999999999999999999999", "٣s"] {
             let error = parse(text).expect_err(text);
             assert!(error.contains("1h30m"), "{error}");
+        }
+    }
+
+    #[test]
+    fn in_seconds() {
+        let table = [(350_000, "350s"), (1_500, "1s500ms"), (432_000_000, "432000s"), (0, "0s")];
+        for (ms, text) in table {
+            assert_eq!(seconds(Duration::from_millis(ms)), text);
         }
     }
 

@@ -4,6 +4,8 @@ use std::{io, path::PathBuf, process::ExitCode};
 
 use thiserror::Error;
 
+use crate::config::ConfigError;
+
 /// What the process tells its caller. The values are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
@@ -41,6 +43,9 @@ pub enum Error {
         /// What would be right, and why.
         expected: String,
     },
+    /// The configuration file is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The path leads nowhere.
     #[error("no cgroup at {}: {hint}", path.display())]
     NoSuchCgroup {
@@ -104,7 +109,9 @@ impl Error {
     /// The exit code of this kind of error.
     pub const fn code(&self) -> Code {
         match self {
-            Self::BadValue { .. } | Self::NoSuchCgroup { .. } | Self::NotACgroup { .. } => Code::Usage,
+            Self::BadValue { .. } | Self::Config(_) | Self::NoSuchCgroup { .. } | Self::NotACgroup { .. } => {
+                Code::Usage
+            }
             Self::AlreadyAttached { .. } | Self::NotAttached { .. } | Self::CgroupNotAttached { .. } => Code::Failure,
             Self::Unsupported { .. } => Code::Unsupported,
             Self::Privilege { .. } => Code::Privilege,

@@ -5,10 +5,11 @@
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     path::Path,
+    time::Duration,
 };
 
 use injector_common::{
-    flow::{FlowSample, state},
+    flow::{ADOPTED, FlowSample, state},
     keepalive::Keepalive as Parameters,
     stats::{ACTIVE, OUTCOME_NAMES},
     status::{EXPOSED, STATUS_NAMES},
@@ -16,8 +17,9 @@ use injector_common::{
 use serde::Serialize;
 
 use crate::{
-    bpf::Attached,
+    bpf::{Attached, Hops},
     cgroup::CgroupPaths,
+    duration::seconds,
     process::{Process, SocketHolders},
 };
 
@@ -48,12 +50,18 @@ pub struct Flow {
     pub app_idle_ms: u64,
     /// Idle timeout of the hop.
     pub limit_ms: u64,
-    /// Time left until the limit; negative beyond it.
+    /// Name of that hop; `null` where none is known and `--timeout` stands in.
+    pub hop: Option<String>,
+    /// A timer on the way that keepalive can't hold off.
+    pub layer7: Option<Layer7>,
+    /// Time left until the first of both; negative beyond it.
     pub remaining_ms: i64,
     /// Keepalive in force.
     pub keepalive: Keepalive,
-    /// What became of the socket at establishment.
+    /// What became of the socket.
     pub outcome: &'static str,
+    /// `established` where it was seen then, or `adopted`.
+    pub origin: &'static str,
     /// Kernel's id of its cgroup.
     pub cgroup_id: u64,
     /// Path of its cgroup; `null` once that is removed.
@@ -66,6 +74,15 @@ pub struct Flow {
     pub inode: u64,
     /// Process that holds it, as far as `/proc` shows it.
     pub process: Option<Process>,
+}
+
+/// A timer that sees payload only.
+#[derive(Clone, Debug, Serialize)]
+pub struct Layer7 {
+    /// Name of the hop that has it.
+    pub hop: Option<String>,
+    /// After which silence of the applications it closes the flow.
+    pub timeout_ms: u64,
 }
 
 /// Keepalive in force on a flow, sysctl defaults filled in.
@@ -92,6 +109,7 @@ pub struct Keepalive {
 pub struct Names {
     attachment: String,
     cgroup: String,
+    hops: Hops,
     paths: Option<CgroupPaths>,
     holders: Option<SocketHolders>,
 }
@@ -99,7 +117,13 @@ pub struct Names {
 impl Names {
     /// For the flows of one attachment.
     pub fn of(attached: &Attached) -> Self {
-        Self { attachment: attached.name().to_owned(), cgroup: attached.cgroup_path(), paths: None, holders: None }
+        Self {
+            attachment: attached.name().to_owned(),
+            cgroup: attached.cgroup_path(),
+            hops: attached.hops(),
+            paths: None,
+            holders: None,
+        }
     }
 
     /// Forgets what was read, since cgroups and processes come and go.
@@ -110,6 +134,9 @@ impl Names {
 
     /// Shows a sample.
     pub fn flow(&mut self, sample: &FlowSample) -> Flow {
+        let hop = self.hops.name(sample.hop);
+        let layer7 = (sample.layer7_ms != 0)
+            .then(|| Layer7 { hop: self.hops.name(sample.layer7_hop), timeout_ms: sample.layer7_ms.into() });
         let cgroup = &self.cgroup;
         let paths = self.paths.get_or_insert_with(|| CgroupPaths::below(Path::new(cgroup)).unwrap_or_default());
         let holders = self.holders.get_or_insert_with(SocketHolders::load);
@@ -118,7 +145,7 @@ impl Names {
             attachment: self.attachment.clone(),
             cookie: sample.cookie,
             status: STATUS_NAMES.get(usize::from(sample.status)).unwrap_or(&"unknown"),
-            reason: reason(sample),
+            reason: reason(sample, layer7.as_ref()),
             direction: if sample.direction == ACTIVE { "active" } else { "passive" },
             state: state::name(sample.state),
             local,
@@ -127,9 +154,12 @@ impl Names {
             idle_ms: sample.idle_ms,
             app_idle_ms: sample.app_idle_ms,
             limit_ms: sample.limit_ms.into(),
+            hop,
+            layer7,
             remaining_ms: remaining_ms(sample),
             keepalive: keepalive(sample),
             outcome: OUTCOME_NAMES.get(usize::from(sample.outcome)).unwrap_or(&"unknown"),
+            origin: if sample.origin == ADOPTED { "adopted" } else { "established" },
             cgroup_id: sample.cgroup_id,
             cgroup: paths.get(sample.cgroup_id).map(str::to_owned),
             netns: sample.netns,
@@ -140,9 +170,13 @@ impl Names {
     }
 }
 
-/// Milliseconds until the limit; negative beyond it.
+/// Milliseconds until the first limit; negative beyond it.
 pub fn remaining_ms(sample: &FlowSample) -> i64 {
-    i64::from(sample.limit_ms).saturating_sub_unsigned(sample.idle_ms)
+    let wire = i64::from(sample.limit_ms).saturating_sub_unsigned(sample.idle_ms);
+    if sample.layer7_ms == 0 {
+        return wire;
+    }
+    wire.min(i64::from(sample.layer7_ms).saturating_sub_unsigned(sample.app_idle_ms))
 }
 
 fn endpoints(sample: &FlowSample) -> (SocketAddr, SocketAddr) {
@@ -193,7 +227,12 @@ fn as_applied(sample: &FlowSample) -> bool {
 }
 
 /// Why a flow is exposed although we had set its keepalive.
-fn reason(sample: &FlowSample) -> Option<String> {
+fn reason(sample: &FlowSample, layer7: Option<&Layer7>) -> Option<String> {
+    if let Some(timer) = layer7 {
+        let hop = timer.hop.as_deref().unwrap_or("a hop");
+        let at = seconds(Duration::from_millis(timer.timeout_ms));
+        return Some(format!("keepalive does not help here: {hop} closes at {at}"));
+    }
     let (applied, effective) = (&sample.applied, &sample.effective);
     if applied.idle_s == 0 || (sample.enabled != 0 && as_applied(sample)) {
         return None;
@@ -263,7 +302,7 @@ mod tests {
             ),
         ];
         for (case, sample, expected_owner, expected_reason) in table {
-            assert_eq!((owner(&sample), reason(&sample).as_deref()), (expected_owner, expected_reason), "{case}");
+            assert_eq!((owner(&sample), reason(&sample, None).as_deref()), (expected_owner, expected_reason), "{case}");
         }
     }
 
@@ -286,5 +325,14 @@ mod tests {
     fn beyond_the_limit_the_remainder_is_negative() {
         assert_eq!(remaining_ms(&sample()), 349_000);
         assert_eq!(remaining_ms(&FlowSample { idle_ms: 360_000, ..sample() }), -10_000);
+    }
+
+    #[test]
+    fn a_timer_that_keepalive_does_not_reach() {
+        let sample = FlowSample { layer7_ms: 60_000, app_idle_ms: 50_000, ..sample() };
+        assert_eq!(remaining_ms(&sample), 10_000);
+        let timer = Layer7 { hop: Some("web".to_owned()), timeout_ms: 60_000 };
+        let expected = "keepalive does not help here: web closes at 60s";
+        assert_eq!(reason(&sample, Some(&timer)).as_deref(), Some(expected));
     }
 }

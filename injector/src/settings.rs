@@ -1,7 +1,7 @@
 //! What the arguments of `attach` come to, checked against the kernel's
 //! ranges and against each other.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use injector_common::{
     conflict::{ENFORCE, RESPECT, TIGHTEN},
@@ -12,33 +12,115 @@ use crate::{
     cli::{Attach, OnConflict, Warn},
     duration,
     exit::Error,
-    keepalive::{MIN_LIMIT_S, derive, probes_below},
+    hop::Hop,
+    keepalive::{MAX_LIMIT, MIN_LIMIT_S, derive, probes_below},
 };
 
-/// Longest limit: what fits into 32 bits of milliseconds, in whole days.
-const MAX_LIMIT: Duration = Duration::from_secs(49 * 24 * 3600);
+/// `--timeout` unless told otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(350);
+/// `--warn` unless told otherwise.
+pub const DEFAULT_WARN: Warn = Warn::Percent(80);
 
-/// The policy that `attach` puts in force.
+/// What `attach` is to do, from its arguments or from a file. What is left out
+/// has its default.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `--cgroup`.
+    pub cgroup: Option<PathBuf>,
+    /// `--name`.
+    pub name: Option<String>,
+    /// `--timeout`.
+    pub timeout: Option<Duration>,
+    /// `--idle`.
+    pub idle: Option<Duration>,
+    /// `--interval`.
+    pub interval: Option<Duration>,
+    /// `--probes`.
+    pub probes: Option<u32>,
+    /// `--user-timeout`.
+    pub user_timeout: Option<Duration>,
+    /// `--warn`.
+    pub warn: Option<Warn>,
+    /// `--on-conflict`.
+    pub on_conflict: Option<OnConflict>,
+}
+
+impl Settings {
+    /// From the arguments of `attach`.
+    pub fn of(args: &Attach) -> Self {
+        Self {
+            cgroup: args.cgroup.clone(),
+            name: args.name.clone(),
+            timeout: args.timeout,
+            idle: args.idle,
+            interval: args.interval,
+            probes: args.probes,
+            user_timeout: args.user_timeout,
+            warn: args.warn,
+            on_conflict: args.on_conflict,
+        }
+    }
+
+    /// These, and where they say nothing `other`.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            cgroup: self.cgroup.or(other.cgroup),
+            name: self.name.or(other.name),
+            timeout: self.timeout.or(other.timeout),
+            idle: self.idle.or(other.idle),
+            interval: self.interval.or(other.interval),
+            probes: self.probes.or(other.probes),
+            user_timeout: self.user_timeout.or(other.user_timeout),
+            warn: self.warn.or(other.warn),
+            on_conflict: self.on_conflict.or(other.on_conflict),
+        }
+    }
+}
+
+/// The policy for flows that no hop is known for.
 ///
 /// Errors with [`Error::BadValue`], naming the option and its range.
-pub fn policy(args: &Attach) -> Result<Policy, Error> {
-    let limit_ms = limit(args.timeout)?;
+pub fn policy(settings: &Settings) -> Result<Policy, Error> {
+    let timeout = settings.timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let limit_ms = limit(timeout)?;
     let derived = derive(limit_ms / 1000);
     Ok(Policy {
         keepalive: Keepalive {
-            idle_s: probe_time("--idle", args.idle, derived.idle_s, args.timeout)?,
-            interval_s: probe_time("--interval", args.interval, derived.interval_s, args.timeout)?,
-            probes: probes(args.probes.unwrap_or(derived.probes))?,
-            user_timeout_ms: args.user_timeout.map_or(Ok(0), user_timeout)?,
+            idle_s: probe_time("--idle", settings.idle, derived.idle_s, timeout)?,
+            interval_s: probe_time("--interval", settings.interval, derived.interval_s, timeout)?,
+            probes: probes(settings.probes.unwrap_or(derived.probes))?,
+            user_timeout_ms: settings.user_timeout.map_or(Ok(0), user_timeout)?,
         },
         limit_ms,
-        warn_ms: warn(args.warn, args.timeout, limit_ms)?,
-        conflict: match args.on_conflict {
+        warn_ms: warn(settings.warn.unwrap_or(DEFAULT_WARN), timeout, limit_ms)?,
+        conflict: match settings.on_conflict.unwrap_or_default() {
             OnConflict::Respect => RESPECT,
             OnConflict::Tighten => TIGHTEN,
             OnConflict::Enforce => ENFORCE,
         },
     })
+}
+
+/// The policy for flows that `hop` limits.
+///
+/// Errors as [`policy`] does, naming the hop.
+pub fn policy_for(settings: &Settings, hop: &Hop) -> Result<Policy, Error> {
+    policy(&Settings { timeout: Some(hop.timeout), ..settings.clone() }).map_err(|error| at(hop, error))
+}
+
+/// Idle time in milliseconds from which to warn of the timer of `hop`.
+pub fn warn_mark(settings: &Settings, hop: &Hop) -> Result<u32, Error> {
+    warn(settings.warn.unwrap_or(DEFAULT_WARN), hop.timeout, hop.timeout_ms()).map_err(|error| at(hop, error))
+}
+
+fn at(hop: &Hop, error: Error) -> Error {
+    match error {
+        Error::BadValue { what, value, expected } => {
+            Error::BadValue { what, value, expected: format!("{expected} (hop {})", hop.name) }
+        }
+        other => other,
+    }
 }
 
 /// What is allowed but may surprise; a sentence each.
@@ -131,7 +213,7 @@ mod tests {
         let Command::Attach(attach) = Cli::try_parse_from(command).map_err(|error| error.to_string())?.command else {
             unreachable!("attach was asked for");
         };
-        policy(&attach).map_err(|error| error.to_string())
+        policy(&Settings::of(&attach)).map_err(|error| error.to_string())
     }
 
     fn keepalive(idle_s: u32, interval_s: u32, probes: u32, user_timeout_ms: u32) -> Keepalive {
@@ -161,6 +243,13 @@ mod tests {
         for (args, expected) in table {
             assert_eq!(parse(args), Ok(expected), "{args:?}");
         }
+    }
+
+    #[test]
+    fn the_defaults_of_files_are_those_of_the_command_line() {
+        let given = parse(&["--timeout", &duration::exact(DEFAULT_TIMEOUT), "--warn", "80%"]);
+        assert_eq!(parse(&[]), given);
+        assert_eq!("80%".parse(), Ok(DEFAULT_WARN));
     }
 
     #[test]

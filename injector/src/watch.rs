@@ -7,8 +7,8 @@
 use std::{collections::HashMap, time::Duration};
 
 use injector_common::{
+    attachment::Pace,
     flow::FlowSample,
-    keepalive::Policy,
     scan::{NEVER, ScanTotals},
     status::{AT_RISK, OVERDUE, STALLED, is_finding},
 };
@@ -91,22 +91,22 @@ impl Watch {
     }
 
     /// How long to sleep after a scan that returned `totals`.
-    pub fn pause(&self, policy: &Policy, totals: &ScanTotals) -> Duration {
+    pub fn pause(&self, pace: Pace, totals: &ScanTotals) -> Duration {
         let by_silence = match totals.next_change_ms {
             NEVER => Duration::MAX,
             // A tick beyond, or the flow would still be just below its mark.
             ms => Duration::from_millis(ms) + TICK,
         };
         // A flow opened right after the scan can't be at its mark any sooner.
-        let for_new_flows = Duration::from_millis(policy.warn_ms.into());
-        let for_followed = if self.followed.is_empty() { Duration::MAX } else { self.recheck(policy) };
-        by_silence.min(for_new_flows).min(for_followed).max(floor(policy))
+        let for_new_flows = Duration::from_millis(pace.first_ms.into());
+        let for_followed = if self.followed.is_empty() { Duration::MAX } else { self.recheck(pace) };
+        by_silence.min(for_new_flows).min(for_followed).max(floor(pace))
     }
 
     /// Followed flows may recover or close at any time. Looking for that gets
     /// rarer the longer nothing happens.
-    fn recheck(&self, policy: &Policy) -> Duration {
-        let first = floor(policy);
+    fn recheck(&self, pace: Pace) -> Duration {
+        let first = floor(pace);
         first.saturating_mul(1 << self.quiet_rounds.min(16))
     }
 }
@@ -116,8 +116,8 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// Scans are never closer together than this: a share of the time between
 /// mark and limit, so that no flow passes both unseen, and 1 s at most.
-fn floor(policy: &Policy) -> Duration {
-    let margin = Duration::from_millis(policy.limit_ms.saturating_sub(policy.warn_ms).into());
+fn floor(pace: Pace) -> Duration {
+    let margin = Duration::from_millis(pace.margin_ms.into());
     (margin / 4).clamp(Duration::from_millis(50), Duration::from_secs(1))
 }
 
@@ -137,17 +137,12 @@ fn change(before: Option<u8>, now: u8) -> Option<Change> {
 
 #[cfg(test)]
 mod tests {
-    use injector_common::{keepalive::Keepalive, status::PROTECTED};
+    use injector_common::status::PROTECTED;
     use proptest::prelude::*;
 
     use super::*;
 
-    const POLICY: Policy = Policy {
-        keepalive: Keepalive { idle_s: 240, interval_s: 30, probes: 9, user_timeout_ms: 0 },
-        limit_ms: 350_000,
-        warn_ms: 280_000,
-        conflict: 0,
-    };
+    const PACE: Pace = Pace { first_ms: 280_000, margin_ms: 70_000 };
 
     fn sample(cookie: u64, status: u8) -> FlowSample {
         FlowSample { cookie, status, ..FlowSample::default() }
@@ -200,9 +195,9 @@ mod tests {
         let totals = |next_change_ms| ScanTotals { next_change_ms, ..ScanTotals::EMPTY };
         let mut watch = Watch::default();
         scan(&mut watch, &[]);
-        assert_eq!(watch.pause(&POLICY, &totals(NEVER)), Duration::from_secs(280));
-        assert_eq!(watch.pause(&POLICY, &totals(41_000)), Duration::from_millis(41_010));
-        assert_eq!(watch.pause(&POLICY, &totals(3)), Duration::from_secs(1));
+        assert_eq!(watch.pause(PACE, &totals(NEVER)), Duration::from_secs(280));
+        assert_eq!(watch.pause(PACE, &totals(41_000)), Duration::from_millis(41_010));
+        assert_eq!(watch.pause(PACE, &totals(3)), Duration::from_secs(1));
     }
 
     #[test]
@@ -211,7 +206,7 @@ mod tests {
         let pauses: Vec<_> = (0..12)
             .map(|_| {
                 scan(&mut watch, &[(1, OVERDUE)]);
-                watch.pause(&POLICY, &ScanTotals::EMPTY).as_secs()
+                watch.pause(PACE, &ScanTotals::EMPTY).as_secs()
             })
             .collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 280, 280, 280]);
@@ -222,8 +217,9 @@ mod tests {
         #[test]
         fn no_flow_passes_mark_and_limit_unseen(limit_ms in 2000_u32..100_000_000, percent in 1_u64..=95) {
             let warn_ms = u32::try_from(u64::from(limit_ms) * percent / 100).expect("fits");
-            let policy = Policy { limit_ms, warn_ms, ..POLICY };
-            prop_assert!(floor(&policy) * 2 <= Duration::from_millis((limit_ms - warn_ms).into()));
+            let margin_ms = limit_ms - warn_ms;
+            let pace = Pace { first_ms: warn_ms, margin_ms };
+            prop_assert!(floor(pace) * 2 <= Duration::from_millis(margin_ms.into()));
         }
     }
 }

@@ -75,7 +75,8 @@ impl Cgroup {
     /// The kernel's ids of the programs on a hook of this cgroup, for example `sock_ops`.
     pub fn program_ids(&self, hook: &str) -> Vec<u64> {
         let attached = self.attached();
-        let on_hook = attached.iter().filter(|entry| entry["attach_type"].as_str().is_some_and(|at| at.ends_with(hook)));
+        let on_hook =
+            attached.iter().filter(|entry| entry["attach_type"].as_str().is_some_and(|at| at.ends_with(hook)));
         on_hook.map(|entry| entry["id"].as_u64().expect("programs have ids")).collect()
     }
 

@@ -88,12 +88,12 @@ impl Injector {
         (Self { binary }, directory)
     }
 
-    /// The state that `status` tells of an attachment; `None` where it lists none of that name.
-    pub fn state(&self, name: &str) -> Option<String> {
+    /// The states that `status` tells of a name: none, or one for each pin layout that has it.
+    pub fn states(&self, name: &str) -> Vec<String> {
         let document = self.run(&["status", "-o", "json"]).ok().json();
         let attachments = document["attachments"].as_array().expect("attachments are listed");
-        let found = attachments.iter().find(|attachment| attachment["name"] == name)?;
-        Some(found["state"].as_str().expect("each has a state").to_owned())
+        let found = attachments.iter().filter(|attachment| attachment["name"] == name);
+        found.map(|attachment| attachment["state"].as_str().expect("each has a state").to_owned()).collect()
     }
 
     /// Attaches to a cgroup in the foreground, and returns once the attachment works.

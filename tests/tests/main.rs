@@ -1,6 +1,7 @@
 //! End-to-end tests on the running kernel. They need root: `cargo xtask test` runs them.
 
 mod attach;
+mod clock;
 mod coexist;
 mod doctor;
 mod errors;

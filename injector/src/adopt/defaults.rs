@@ -86,7 +86,10 @@ fn read() -> NamespaceDefaults {
 
 fn listened_on(process: &Process) -> HashSet<u16> {
     let entries = [process.tcp(), process.tcp6()].into_iter().flatten().flatten();
-    entries.filter(|entry| entry.state == TcpState::Listen).map(|entry: TcpNetEntry| entry.local_address.port()).collect()
+    entries
+        .filter(|entry| entry.state == TcpState::Listen)
+        .map(|entry: TcpNetEntry| entry.local_address.port())
+        .collect()
 }
 
 #[cfg(test)]

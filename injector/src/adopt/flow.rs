@@ -25,6 +25,12 @@ pub(super) struct Context {
     pub(super) is_listened_on: bool,
 }
 
+impl Context {
+    const fn direction(&self) -> u8 {
+        if self.is_listened_on { PASSIVE } else { ACTIVE }
+    }
+}
+
 /// What became of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Treated {
@@ -54,21 +60,24 @@ pub(super) fn treat(
         Some(_) => Own::default(),
         None => options::own(enabled, &in_force, &context.sysctl),
     };
-    let (treated, applied) = decide(attached.policy(), socket, &own, context);
+    let Some(endpoints) = endpoints(socket) else { return Ok(Treated::Gone) };
+    let direction = before.map_or(context.direction(), |record| record.direction);
+    let (choice, policy) = attached.choose(&endpoints, direction)?;
+    let (treated, applied) = decide(&policy, socket, &own, context);
     if before.is_some_and(|record| record.applied == applied) {
         return Ok(Treated::Known);
     }
-    let Some(endpoints) = endpoints(socket) else { return Ok(Treated::Gone) };
     let record = FlowRecord {
         applied,
         outcome: outcome(treated),
+        choice,
         ..before.unwrap_or_else(|| FlowRecord {
             cookie: sockopt::socket_cookie(socket).unwrap_or(0),
             opened_ns: opened_ns(info.known_for),
             // Nothing to compare with yet.
             seen: Seen::default(),
             origin: ADOPTED,
-            direction: if context.is_listened_on { PASSIVE } else { ACTIVE },
+            direction,
             endpoints,
             ..FlowRecord::default()
         })
@@ -83,7 +92,7 @@ pub(super) fn treat(
 pub(super) fn treat_listener(attached: &Attached, socket: BorrowedFd<'_>, context: &Context) -> Treated {
     let Ok((enabled, in_force)) = options::in_force(socket) else { return Treated::Gone };
     let own = options::own(enabled, &in_force, &context.sysctl);
-    decide(attached.policy(), socket, &own, context).0
+    decide(attached.fallback(), socket, &own, context).0
 }
 
 fn decide(policy: &Policy, socket: BorrowedFd<'_>, own: &Own, context: &Context) -> (Treated, Keepalive) {

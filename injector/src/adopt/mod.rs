@@ -26,7 +26,7 @@ use crate::bpf::{Attached, tcp_info};
 /// Each pass finds what moved during the one before.
 const MAX_PASSES: usize = 3;
 
-/// `TCP_LISTEN` in include/net/tcp_states.h.
+/// `TCP_LISTEN` in `include/net/tcp_states.h`.
 const LISTEN: u8 = 10;
 
 /// Adopts the TCP sockets of all processes in the attachment's cgroup and the

@@ -85,8 +85,12 @@ impl Report {
         if self.denied.is_empty() {
             return None;
         }
-        let named: Vec<_> =
-            self.denied.iter().take(NAMED).map(|denied| format!("{} {} ({})", denied.pid, denied.name, denied.why)).collect();
+        let named: Vec<_> = self
+            .denied
+            .iter()
+            .take(NAMED)
+            .map(|denied| format!("{} {} ({})", denied.pid, denied.name, denied.why))
+            .collect();
         let more = self.denied.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         Some(format!(

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context as _;
 use aya::Ebpf;
-use injector_common::{attachment::Attachment, conflict::RESPECT, keepalive::Policy, names};
+use injector_common::{attachment::Attachment, conflict::RESPECT, names};
 
 use super::{
     attached::{Attached, open_links, unhook},
@@ -20,16 +20,13 @@ use super::{
     log::BpfLog,
     maps, object, sys,
 };
-use crate::{cgroup::Cgroup, pins::PinDir};
-
-/// Tells builds of the BPF object apart.
-pub const BUILD: u64 = object::BUILD;
+use crate::{cgroup::Cgroup, pins::PinDir, rules::Rules};
 
 /// What to attach.
 #[derive(Debug)]
 pub struct Plan<'a> {
-    /// What to do with sockets.
-    pub policy: &'a Policy,
+    /// What to do with which sockets.
+    pub rules: &'a Rules,
     /// What to tell later invocations.
     pub attachment: &'a Attachment,
     /// Whether to open the programs' own log.
@@ -46,13 +43,18 @@ pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result
     let mut loaded = Loaded::new(plan, None)?;
     let before = open_links(pins)?;
     pins.remove()?;
-    let attached = loaded.pin_all(pins).and_then(|()| loaded.hook(pins, plan.policy, cgroup.as_fd()));
+    let attached = loaded.pin_all(pins).and_then(|()| loaded.hook(pins, guards(plan), cgroup.as_fd()));
     if let Err(error) = attached {
         pins.remove()?;
         return Err(error);
     }
     before.iter().try_for_each(unhook)?;
     Ok(loaded.finish())
+}
+
+/// Whether `there` is this build with these rules.
+pub fn is_same(there: &Attached, rules: &Rules) -> bool {
+    there.description().build == object::BUILD && there.description().rules == rules.digest()
 }
 
 /// Puts another build, or other parameters, in the place of what is attached.
@@ -64,18 +66,24 @@ pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Re
     let mut loaded = Loaded::new(plan, Some(pins))?;
     // The next attach removes it, should this one be killed.
     Generation::pin(&mut loaded.ebpf, pins, loaded.program_id)?;
-    let guards = plan.policy.conflict != RESPECT;
-    if guards {
+    if guards(plan) {
         loaded.guard_in_place(there, cgroup.as_fd())?;
     }
     let program = object::keepalive(&mut loaded.ebpf)?.fd()?.as_fd();
     sys::update_link(there.keepalive(), program).context("replacing the keepalive program")?;
-    if !guards && let Some(guard) = there.guard() {
+    if !guards(plan)
+        && let Some(guard) = there.guard()
+    {
         std::fs::remove_file(guard.path()).with_context(|| format!("removing {}", guard.path().display()))?;
         unhook(guard)?;
     }
     pins.remove_other_generations(loaded.program_id)?;
     Ok(loaded.finish())
+}
+
+/// Whether applications may be overruled.
+fn guards(plan: &Plan<'_>) -> bool {
+    plan.rules.fallback().conflict != RESPECT
 }
 
 /// A loaded object whose programs are on no hook yet.
@@ -88,11 +96,17 @@ struct Loaded {
 impl Loaded {
     /// With the lasting maps of `there`, or with new ones.
     fn new(plan: &Plan<'_>, there: Option<&PinDir>) -> anyhow::Result<Self> {
-        let mut ebpf = object::load(plan.log, there)?;
+        let mut ebpf = object::load(plan.log, plan.rules, there)?;
         // Opened before anything is attached: it may fail.
         let log = if plan.log { BpfLog::open(&mut ebpf)? } else { None };
-        maps::set(&mut ebpf, names::POLICY, plan.policy)?;
-        maps::set(&mut ebpf, names::ATTACHMENT, plan.attachment)?;
+        let mut attachment = *plan.attachment;
+        attachment.build = object::BUILD;
+        attachment.rules = plan.rules.digest();
+        attachment.pace = plan.rules.pace();
+        maps::fill(&mut ebpf, names::DECISIONS, &plan.rules.decisions)?;
+        maps::fill(&mut ebpf, names::HOPS, &plan.rules.hops)?;
+        maps::fill(&mut ebpf, names::ATTACHMENT, &[attachment])?;
+        maps::fill_rules(&mut ebpf, &plan.rules.entries)?;
         let program_id = object::keepalive(&mut ebpf)?.info().context("reading the keepalive program")?.id();
         Ok(Self { ebpf, log, program_id })
     }
@@ -107,8 +121,8 @@ impl Loaded {
 
     /// From here on new sockets are treated. The guard comes first, so that the
     /// pin of `keepalive` still means that all is there.
-    fn hook(&mut self, pins: &PinDir, policy: &Policy, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
-        if policy.conflict != RESPECT {
+    fn hook(&mut self, pins: &PinDir, guards: bool, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
+        if guards {
             self.hook_guard(pins, cgroup)?;
         }
         let keepalive = object::keepalive(&mut self.ebpf)?.fd()?.as_fd();

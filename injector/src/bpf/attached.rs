@@ -5,13 +5,14 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use anyhow::Context as _;
 use injector_common::{
     attachment::Attachment,
-    flow::{FlowRecord, FlowSample},
+    decision::Choice,
+    flow::{Endpoints, FlowBrief, FlowRecord, FlowSample},
     keepalive::Policy,
     names,
     scan::{self, ScanControl, ScanTotals},
 };
 
-use super::{generation::Generation, maps::PerCpu, pinned::Pinned, records::Records, sys};
+use super::{generation::Generation, maps::PerCpu, pinned::Pinned, records::Records, rules::Hops, sys};
 use crate::{
     cgroup,
     exit::Error,
@@ -69,9 +70,16 @@ impl Attached {
         })
     }
 
-    /// Opens every complete attachment on this host.
+    /// Opens every complete attachment on this host. One whose pins are damaged
+    /// must not keep the others from being seen.
     pub fn all() -> anyhow::Result<Vec<Self>> {
-        PinDir::all()?.into_iter().filter(PinDir::is_attached).map(Self::open).collect()
+        let complete = PinDir::all()?.into_iter().filter(PinDir::is_attached);
+        let opened = complete.map(|pins| (pins.name().to_owned(), Self::open(pins)));
+        Ok(opened
+            .filter_map(|(name, attached)| {
+                attached.inspect_err(|error| tracing::warn!("left out {name}, as its pins are damaged: {error:#}")).ok()
+            })
+            .collect())
     }
 
     /// Its name.
@@ -116,9 +124,20 @@ impl Attached {
         Ok(())
     }
 
-    /// The policy in force.
-    pub const fn policy(&self) -> &Policy {
-        &self.generation.policy
+    /// What flows get that no hop is known for.
+    pub const fn fallback(&self) -> &Policy {
+        &self.generation.fallback
+    }
+
+    /// Which limits apply to a flow, and the policy that follows.
+    pub fn choose(&self, endpoints: &Endpoints, direction: u8) -> anyhow::Result<(Choice, Policy)> {
+        let choice = self.generation.rules.choose(endpoints, direction)?;
+        Ok((choice, self.generation.rules.decision(choice.limit)?.policy))
+    }
+
+    /// The names of the hops.
+    pub fn hops(&self) -> Hops {
+        self.generation.hops.clone()
     }
 
     /// What it is attached to, and since when.
@@ -129,6 +148,11 @@ impl Attached {
     /// The sums over all flows alone.
     pub fn totals(&mut self) -> anyhow::Result<ScanTotals> {
         self.scan(ScanControl::request(scan::TOTALS, 0, 0), |_| {})
+    }
+
+    /// Visits all flows, each in short.
+    pub fn brief(&mut self, visit: impl FnMut(&FlowBrief)) -> anyhow::Result<ScanTotals> {
+        self.generation.scan(ScanControl::request(scan::BRIEF, 0, scan::UNLIMITED), visit)
     }
 
     /// What became of the sockets seen so far.

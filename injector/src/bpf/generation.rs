@@ -7,17 +7,19 @@ use anyhow::Context as _;
 use aya::Ebpf;
 use injector_common::{
     attachment::Attachment,
-    flow::FlowSample,
+    decision::FALLBACK,
     keepalive::Policy,
     names,
     scan::{ScanControl, ScanTotals},
 };
+use zerocopy::FromBytes;
 
 use super::{
     iterator,
     maps::{self, Single},
     object,
     pinned::Pinned,
+    rules::{Hops, PinnedRules},
     sys,
 };
 use crate::pins::{self, Gate, PinDir};
@@ -25,7 +27,9 @@ use crate::pins::{self, Gate, PinDir};
 /// A generation, held open: it can be read whatever becomes of its pins.
 #[derive(Debug)]
 pub(super) struct Generation {
-    pub(super) policy: Policy,
+    pub(super) fallback: Policy,
+    pub(super) rules: PinnedRules,
+    pub(super) hops: Hops,
     pub(super) attachment: Attachment,
     pub(super) control: Single<ScanControl>,
     gate: Gate,
@@ -38,8 +42,11 @@ impl Generation {
     /// Opens the one that `program_id` belongs to.
     pub(super) fn open(pins: &PinDir, program_id: u32) -> anyhow::Result<Self> {
         let directory = pins.generation(program_id);
+        let rules = PinnedRules::open(&directory)?;
         Ok(Self {
-            policy: Single::open(&directory, names::POLICY)?.get()?,
+            fallback: rules.decision(FALLBACK)?.policy,
+            rules,
+            hops: Hops::open(&directory)?,
             attachment: Single::open(&directory, names::ATTACHMENT)?.get()?,
             control: Single::open(&directory, names::SCAN_CONTROL)?,
             gate: Gate::open(&directory)?,
@@ -71,9 +78,13 @@ impl Generation {
         Ok(())
     }
 
-    /// One scan. Others of this generation wait: they share the map for
+    /// One scan, of a mode that writes out values of `T`. Others of this generation wait: they share the map for
     /// request and result.
-    pub(super) fn scan(&mut self, request: ScanControl, visit: impl FnMut(&FlowSample)) -> anyhow::Result<ScanTotals> {
+    pub(super) fn scan<T: FromBytes>(
+        &mut self,
+        request: ScanControl,
+        visit: impl FnMut(&T),
+    ) -> anyhow::Result<ScanTotals> {
         let Self { gate, control, scan, .. } = self;
         gate.pass(|| {
             control.set(request)?;

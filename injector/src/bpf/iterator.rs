@@ -7,8 +7,7 @@ use std::{
 };
 
 use bytes::{Buf as _, BytesMut};
-use injector_common::flow::FlowSample;
-use zerocopy::FromBytes as _;
+use zerocopy::FromBytes;
 
 use super::sys;
 
@@ -16,11 +15,11 @@ use super::sys;
 /// `kernel/bpf/bpf_iter.c`: eight pages).
 const CHUNK: usize = 8 * 4096;
 
-/// Runs the linked iterator, which is one scan, and hands each flow to
-/// `visit`.
+/// Runs the linked iterator, which is one scan, and hands each value that it
+/// writes out to `visit`.
 ///
 /// Errors when the kernel fails half-way.
-pub(super) fn read(link: BorrowedFd<'_>, mut visit: impl FnMut(&FlowSample)) -> io::Result<()> {
+pub(super) fn read<T: FromBytes>(link: BorrowedFd<'_>, mut visit: impl FnMut(&T)) -> io::Result<()> {
     let mut iterator = File::from(sys::create_iter(link)?);
     let mut chunk = vec![0; CHUNK];
     let mut pending = BytesMut::with_capacity(CHUNK);
@@ -32,20 +31,21 @@ pub(super) fn read(link: BorrowedFd<'_>, mut visit: impl FnMut(&FlowSample)) -> 
             Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
             Err(error) => return Err(error),
         }
-        take_samples(&mut pending, &mut visit);
+        take_values(&mut pending, &mut visit);
     }
 }
 
 /// Hands out what is complete and leaves the rest.
-fn take_samples(pending: &mut BytesMut, visit: &mut impl FnMut(&FlowSample)) {
-    while let Ok((sample, _)) = FlowSample::read_from_prefix(pending) {
-        visit(&sample);
-        pending.advance(size_of::<FlowSample>());
+fn take_values<T: FromBytes>(pending: &mut BytesMut, visit: &mut impl FnMut(&T)) {
+    while let Ok((value, _)) = T::read_from_prefix(pending) {
+        visit(&value);
+        pending.advance(size_of::<T>());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use injector_common::flow::FlowSample;
     use proptest::prelude::*;
     use zerocopy::IntoBytes as _;
 
@@ -61,7 +61,7 @@ mod tests {
             let (mut pending, mut seen) = (BytesMut::new(), Vec::new());
             for part in bytes.chunks(cut) {
                 pending.extend_from_slice(part);
-                take_samples(&mut pending, &mut |sample| seen.push(sample.cookie));
+                take_values(&mut pending, &mut |sample: &FlowSample| seen.push(sample.cookie));
             }
             prop_assert!(pending.is_empty());
             prop_assert_eq!(seen, (0..count).collect::<Vec<_>>());

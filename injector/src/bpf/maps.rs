@@ -8,9 +8,12 @@ use std::{
 use anyhow::Context as _;
 use aya::{
     Ebpf, Pod,
-    maps::{Array, Map, MapData, PerCpuArray},
+    maps::{Array, LpmTrie, Map, MapData, PerCpuArray, lpm_trie::Key},
 };
+use injector_common::{decision::RuleKey, names};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::rules::Entry;
 
 /// A value that may cross the kernel boundary.
 pub(super) trait Value: FromBytes + IntoBytes + Immutable + Copy + Debug + 'static {}
@@ -51,11 +54,49 @@ impl<T: Value> Single<T> {
     }
 }
 
-/// Fills an array of one value before its programs run.
-pub(super) fn set<T: Value>(ebpf: &mut Ebpf, name: &str, value: &T) -> anyhow::Result<()> {
+/// A pinned array of many values.
+pub(super) struct Table<T: Value>(Array<MapData, Plain<T>>);
+
+impl<T: Value> Debug for Table<T> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Table").field(&self.0.len()).finish()
+    }
+}
+
+impl<T: Value> Table<T> {
+    /// How many values it has room for.
+    pub(super) fn len(&self) -> u32 {
+        self.0.len()
+    }
+
+    /// Opens the pin. Errors where it is gone or holds something else.
+    pub(super) fn open(directory: &Path, name: &str) -> anyhow::Result<Self> {
+        let pin = directory.join(name);
+        Array::try_from(open(&pin)?).map(Self).with_context(|| format!("{} is not what it should be", pin.display()))
+    }
+
+    pub(super) fn get(&self, index: u32) -> anyhow::Result<T> {
+        Ok(self.0.get(&index, 0).map(|Plain(value)| value)?)
+    }
+}
+
+/// Fills an array before its programs run.
+pub(super) fn fill<T: Value>(ebpf: &mut Ebpf, name: &str, values: &[T]) -> anyhow::Result<()> {
     let map = ebpf.map_mut(name).with_context(|| format!("the BPF object lacks the map {name}"))?;
     let mut array: Array<_, Plain<T>> = map.try_into()?;
-    array.set(0, Plain(*value), 0).with_context(|| format!("filling the map {name}"))
+    (0..).zip(values).try_for_each(|(index, value)| {
+        array.set(index, Plain(*value), 0).with_context(|| format!("filling the map {name}"))
+    })
+}
+
+/// Fills the trie of rules.
+pub(super) fn fill_rules(ebpf: &mut Ebpf, entries: &[Entry]) -> anyhow::Result<()> {
+    let map = ebpf.map_mut(names::RULES).with_context(|| format!("the BPF object lacks the map {}", names::RULES))?;
+    let mut trie: LpmTrie<_, Plain<RuleKey>, u32> = map.try_into()?;
+    entries.iter().try_for_each(|entry| {
+        let key = Key::new(entry.bits, Plain(entry.key));
+        trie.insert(&key, entry.decision, 0).with_context(|| format!("filling the map {}", names::RULES))
+    })
 }
 
 /// A pinned per-CPU array of counters.

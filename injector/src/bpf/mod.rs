@@ -13,19 +13,24 @@ mod object;
 mod offsets;
 mod pinned;
 mod records;
+mod rules;
 mod sys;
 mod tcp_info;
 
-pub use attach::{BUILD, Plan, attach, replace};
+use crate::{rules::Rules, settings::Settings};
+
+pub use attach::{Plan, attach, is_same, replace};
 pub use attached::{Attached, Standing, detach, detach_other};
 pub use btf::{Btf, BtfError};
 pub use foreign::{Foreign, foreign_programs};
 pub use log::BpfLog;
 pub use offsets::{KERNEL_BTF, offsets, ticks_per_second};
+pub use rules::Hops;
 pub use tcp_info::{TcpInfo, tcp_info};
 
 /// Loads all programs and drops them again: what the verifier of this kernel
 /// says to them.
 pub fn probe() -> anyhow::Result<()> {
-    object::load(false, None).map(drop)
+    let rules = Rules::new(&Settings::default(), &[])?;
+    object::load(false, &rules, None).map(drop)
 }

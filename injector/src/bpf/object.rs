@@ -13,7 +13,7 @@ use aya::{
 use injector_common::names;
 
 use super::offsets::{offsets, ticks_per_second};
-use crate::{exit::Error, pins::PinDir};
+use crate::{exit::Error, pins::PinDir, rules::Rules};
 
 /// As built by `cargo xtask ebpf`; build.rs chooses which build.
 static OBJECT: &[u8] = include_bytes_aligned!(env!("INJECTOR_BPF_OBJECT"));
@@ -39,8 +39,8 @@ pub(super) const BUILD: u64 = match u64::from_str_radix(env!("INJECTOR_BPF_BUILD
 ///
 /// Errors with [`Error::Privilege`] or [`Error::Unsupported`] where the kernel
 /// refuses.
-pub(super) fn load(log: bool, there: Option<&PinDir>) -> anyhow::Result<Ebpf> {
-    let mut ebpf = create_maps(log, there)?;
+pub(super) fn load(log: bool, rules: &Rules, there: Option<&PinDir>) -> anyhow::Result<Ebpf> {
+    let mut ebpf = create_maps(log, rules, there)?;
     keepalive(&mut ebpf)?.load().map_err(|error| refused(names::KEEPALIVE, error))?;
     let btf = Btf::from_sys_fs().context("reading the kernel's BTF")?;
     guard(&mut ebpf)?.load().map_err(|error| refused(names::GUARD, error))?;
@@ -48,17 +48,28 @@ pub(super) fn load(log: bool, there: Option<&PinDir>) -> anyhow::Result<Ebpf> {
     Ok(ebpf)
 }
 
-fn create_maps(log: bool, there: Option<&PinDir>) -> anyhow::Result<Ebpf> {
+fn create_maps(log: bool, rules: &Rules, there: Option<&PinDir>) -> anyhow::Result<Ebpf> {
     let offsets = offsets()?;
     let ticks = ticks_per_second();
     let log_level = if log { LOG_EVERYTHING } else { 0 };
+    let generation = generation(rules);
     let mut loader = EbpfLoader::new();
     loader
         // For relocations, of which Rust has none: memory for nothing.
         .btf(None)
         .override_global(names::OFFSETS, &offsets[..], true)
         .override_global(names::TICKS_PER_SECOND, &ticks, true)
+        .override_global(names::GENERATION, &generation, true)
+        .override_global(names::LOOKUPS, &rules.lookups, true)
         .override_global(aya_log::LEVEL, &log_level, false);
+    for (name, length) in [
+        (names::DECISIONS, rules.decisions.len()),
+        (names::RULES, rules.entries.len()),
+        (names::HOPS, rules.hops.len()),
+    ] {
+        // The kernel makes no empty maps.
+        loader.map_max_entries(name, u32::try_from(length).context("too many rules")?.max(1));
+    }
     if !log {
         loader.map_max_entries(LOG_MAP, LOG_MAP_BYTES);
     }
@@ -71,6 +82,14 @@ fn create_maps(log: bool, there: Option<&PinDir>) -> anyhow::Result<Ebpf> {
         let is_privilege = is_denied(std::error::Error::source(&error));
         classify("creating the maps", error.into(), is_privilege)
     })
+}
+
+/// Records that were made by other rules are told by it. 0 stands for none.
+fn generation(rules: &Rules) -> u32 {
+    let digest = rules.digest();
+    #[expect(clippy::cast_possible_truncation, reason = "both halves, folded")]
+    let folded = (digest ^ digest >> 32) as u32;
+    folded.max(1)
 }
 
 /// The `sock_ops` program.

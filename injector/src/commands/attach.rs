@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 
 use super::{
-    adopt,
+    adopt, hops,
     place::{self, How, Place},
     session::{Session, Signals},
 };
@@ -14,19 +14,24 @@ use crate::{
     logging::BPF_MESSAGES,
     output::{self, Event, EventWriter},
     pins::PinDir,
-    preflight, settings,
+    preflight,
+    rules::Rules,
+    settings::{self, Settings},
 };
 
 /// Attaches, and unless told otherwise watches until a signal or `--for`
 /// ends it.
 pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
-    let policy = settings::policy(args)?;
-    let cgroup = Cgroup::open(&args.cgroup).context("--cgroup")?;
-    let pins = args.name.as_deref().map_or_else(|| Ok(PinDir::for_cgroup(cgroup.path())), PinDir::named)?;
+    let config = hops::load(&args.hops)?;
+    let settings = Settings::of(args).or(config.attach);
+    let rules = Rules::new(&settings, &config.hops)?;
+    let cgroup = settings.cgroup.as_deref().context("no cgroup: give --cgroup, or `cgroup` in the file")?;
+    let cgroup = Cgroup::open(cgroup).context("--cgroup")?;
+    let pins = settings.name.as_deref().map_or_else(|| Ok(PinDir::for_cgroup(cgroup.path())), PinDir::named)?;
     preflight::check_capabilities()?;
     preflight::ensure_bpffs()?;
     preflight::lift_memory_limit();
-    for remark in settings::remarks(&policy) {
+    for remark in settings::remarks(rules.fallback()) {
         output::message(format_args!("injector: note: {remark}"));
     }
 
@@ -35,7 +40,7 @@ pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     // Before anything is attached: from now on a signal ends in a clean detach.
     let signals = Signals::new()?;
     let how = How { watch: !args.detach, log: !args.detach && verbose >= BPF_MESSAGES };
-    let place = place::take(&pins, &cgroup, &policy, how)?;
+    let place = place::take(&pins, &cgroup, &rules, how)?;
     let Place { mut attached, own, log } = place;
     let writer = EventWriter::new(args.output);
     if args.detach {

@@ -2,15 +2,19 @@
 
 mod adopt;
 mod attach;
+mod check;
+mod config;
 mod detach;
 mod doctor;
 mod flows;
 mod generate;
+mod hops;
 mod place;
 mod recommend;
 mod session;
 mod status;
 mod target;
+mod timeouts;
 
 use crate::{
     cli::{Cli, Command},
@@ -27,6 +31,9 @@ pub fn run(cli: Cli) -> anyhow::Result<Code> {
         Command::Detach(args) => detach::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Recommend(args) => recommend::run(&args),
+        Command::Timeouts(args) => timeouts::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Config { command } => config::run(&command),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),
     }

@@ -3,8 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use injector_common::{attachment::Attachment, keepalive::Policy};
-use zerocopy::IntoBytes as _;
+use injector_common::attachment::{Attachment, Since};
 
 use crate::{
     bpf::{self, Attached, BpfLog, Plan, Standing},
@@ -12,6 +11,7 @@ use crate::{
     exit::Error,
     output,
     pins::{self, Lock, OtherVersion, PinDir},
+    rules::Rules,
 };
 
 /// An attachment that this process has made or taken over.
@@ -38,13 +38,13 @@ pub(super) struct How {
 ///
 /// Errors with [`Error::AlreadyAttached`] where a process watches it, or where
 /// the name belongs to another cgroup.
-pub(super) fn take(pins: &PinDir, cgroup: &Cgroup, policy: &Policy, how: How) -> anyhow::Result<Place> {
+pub(super) fn take(pins: &PinDir, cgroup: &Cgroup, rules: &Rules, how: How) -> anyhow::Result<Place> {
     let _lock = pins::lock_all()?;
     let older = OtherVersion::named(pins.name())?;
     for other in &older {
         other.own()?.ok_or_else(|| taken(pins, cgroup.path().display().to_string(), true))?;
     }
-    let log = put(pins, cgroup, policy, how.log)
+    let log = put(pins, cgroup, rules, how.log)
         .with_context(|| format!("attaching to cgroup {}", cgroup.path().display()))?;
     // Only now, so that there is no moment without protection.
     for other in &older {
@@ -56,21 +56,18 @@ pub(super) fn take(pins: &PinDir, cgroup: &Cgroup, policy: &Policy, how: How) ->
     Ok(Place { attached, own, log })
 }
 
-fn put(pins: &PinDir, cgroup: &Cgroup, policy: &Policy, log: bool) -> anyhow::Result<Option<BpfLog>> {
-    let describe = |since_unix_ms| {
-        let path = cgroup.path().as_os_str().as_encoded_bytes();
-        Attachment::new(since_unix_ms, cgroup.id(), bpf::BUILD, path)
-    };
+fn put(pins: &PinDir, cgroup: &Cgroup, rules: &Rules, log: bool) -> anyhow::Result<Option<BpfLog>> {
+    let describe = |since| Attachment::new(since, cgroup.id(), cgroup.path().as_os_str().as_encoded_bytes());
     let Some(there) = takeable(pins, cgroup)? else {
-        return bpf::attach(pins, cgroup, &Plan { policy, attachment: &describe(now_unix_ms()), log });
+        return bpf::attach(pins, cgroup, &Plan { rules, attachment: &describe(now()), log });
     };
-    let is_same = there.description().build == bpf::BUILD && there.policy().as_bytes() == policy.as_bytes();
+    let is_same = bpf::is_same(&there, rules);
     if is_same && !log {
         note(pins, format_args!("taken over as it was"));
         return Ok(None);
     }
-    let attachment = describe(there.description().since_unix_ms);
-    let log = bpf::replace(&there, cgroup, &Plan { policy, attachment: &attachment, log })?;
+    let attachment = describe(there.description().since());
+    let log = bpf::replace(&there, cgroup, &Plan { rules, attachment: &attachment, log })?;
     note(pins, format_args!("taken over, with programs and parameters replaced"));
     Ok(log)
 }
@@ -111,7 +108,11 @@ fn note(pins: &PinDir, what: std::fmt::Arguments<'_>) {
     output::message(format_args!("injector: note: {}: {what}", pins.name()));
 }
 
-fn now_unix_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+fn now() -> Since {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Since {
+        unix_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+        boot_ns: boot.tv_sec.cast_unsigned() * 1_000_000_000 + boot.tv_nsec.cast_unsigned(),
+    }
 }

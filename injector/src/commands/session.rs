@@ -180,7 +180,7 @@ impl Session {
         })?;
         changes.extend(watch.finish().into_iter().map(|sample| (Change::Closed, sample)));
         self.tell(&changes)?;
-        Ok(self.watch.pause(self.attached.policy(), &totals))
+        Ok(self.watch.pause(self.attached.description().pace, &totals))
     }
 
     fn tell(&mut self, changes: &[(Change, FlowSample)]) -> anyhow::Result<()> {

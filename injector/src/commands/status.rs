@@ -3,6 +3,7 @@
 use crate::{
     bpf::Attached,
     cli::{Format, Status},
+    coverage::Coverage,
     exit::Code,
     output::{self, AttachmentStatus},
     pins::{self, OtherVersion, PinDir},
@@ -33,5 +34,6 @@ fn describe(pins: &PinDir) -> anyhow::Result<AttachmentStatus> {
     };
     let counters = attached.counters()?;
     let totals = attached.totals()?;
-    Ok(AttachmentStatus::attached(&attached, attached.standing()?, &counters, &totals))
+    let coverage = Coverage::of(&mut attached, &totals)?;
+    Ok(AttachmentStatus::attached(&attached, attached.standing()?, &counters, &totals, coverage))
 }

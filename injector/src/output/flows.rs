@@ -64,23 +64,38 @@ impl<W: Write> FlowWriter<W> {
     }
 }
 
-const HEAD: [&str; 12] =
-    ["STATUS", "LEFT", "IDLE", "APP IDLE", "LIMIT", "KEEPALIVE", "BY", "DIR", "LOCAL", "PEER", "CGROUP", "PROCESS"];
-const WIDTHS: [usize; 12] = [9, 8, 8, 8, 7, 12, 11, 7, 21, 21, 20, 18];
+const HEAD: [&str; 13] = [
+    "STATUS",
+    "LEFT",
+    "IDLE",
+    "APP IDLE",
+    "LIMIT",
+    "HOP",
+    "KEEPALIVE",
+    "BY",
+    "DIR",
+    "LOCAL",
+    "PEER",
+    "CGROUP",
+    "PROCESS",
+];
+const WIDTHS: [usize; 13] = [9, 8, 8, 8, 7, 8, 12, 11, 7, 21, 21, 20, 18];
 const WIDE_HEAD: &str = "STATE        AGE       OUTCOME    UID    NETNS       INODE     COOKIE      REASON";
 
-fn row(cells: &[&str; 12]) -> String {
+fn row(cells: &[&str; 13]) -> String {
     let cells: Vec<_> = cells.iter().zip(WIDTHS).map(|(cell, width)| format!("{cell:width$}")).collect();
     cells.join("  ")
 }
 
 fn columns(flow: &Flow) -> String {
+    let (limit_ms, hop) = limit(flow);
     row(&[
         flow.status,
         &short(flow.remaining_ms),
         &elapsed(flow.idle_ms),
         &elapsed(flow.app_idle_ms),
-        &elapsed(flow.limit_ms),
+        &elapsed(limit_ms),
+        hop.as_deref().unwrap_or("-"),
         &keepalive(flow),
         flow.keepalive.owner,
         flow.direction,
@@ -113,6 +128,12 @@ pub(super) fn keepalive(flow: &Flow) -> String {
     } else {
         "off".to_owned()
     }
+}
+
+/// The shortest limit, and the hop that has it.
+fn limit(flow: &Flow) -> (u64, &Option<String>) {
+    let timer = flow.layer7.as_ref().filter(|timer| timer.timeout_ms < flow.limit_ms);
+    timer.map_or((flow.limit_ms, &flow.hop), |timer| (timer.timeout_ms, &timer.hop))
 }
 
 /// Its path, or its id once it is removed.

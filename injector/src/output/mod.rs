@@ -1,9 +1,12 @@
 //! Writing: data to stdout, messages to stderr.
 
 mod events;
+mod findings;
 mod flows;
+mod hops;
 mod status;
 mod table;
+mod timeouts;
 
 use std::{
     fmt::Arguments,
@@ -11,10 +14,13 @@ use std::{
 };
 
 pub use events::{Event, EventWriter, Summary};
+pub use findings::{findings_document, findings_report};
 pub use flows::{FlowWriter, flows_document};
+pub use hops::{HopReport, config_document};
 use serde::Serialize;
 pub use status::{AttachmentStatus, status_document, status_report};
 pub use table::Table;
+pub use timeouts::{Limited, timeouts_document, timeouts_report};
 
 /// Writes a message to stderr. There is nobody to tell when that fails.
 pub fn message(text: Arguments<'_>) {

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::{
     bpf::{Attached, Standing},
+    coverage::Coverage,
     duration::exact,
     pins::{OtherVersion, PinDir},
     stats::{Counters, Failure},
@@ -77,6 +78,7 @@ struct Details {
     parameters: Parameters,
     sockets: Sockets,
     flows: FlowCounts,
+    coverage: Coverage,
     idle_histogram: Vec<Bucket>,
 }
 
@@ -127,7 +129,13 @@ impl AttachmentStatus {
     }
 
     /// An attachment at work.
-    pub fn attached(attached: &Attached, standing: Standing, counters: &Counters, totals: &ScanTotals) -> Self {
+    pub fn attached(
+        attached: &Attached,
+        standing: Standing,
+        counters: &Counters,
+        totals: &ScanTotals,
+        coverage: Coverage,
+    ) -> Self {
         let description = attached.description();
         let since = UNIX_EPOCH + Duration::from_millis(description.since_unix_ms);
         Self {
@@ -141,9 +149,10 @@ impl AttachmentStatus {
                 cgroup: attached.cgroup_path(),
                 cgroup_id: description.cgroup_id,
                 since: humantime::format_rfc3339_seconds(since).to_string(),
-                parameters: Parameters::of(attached.policy()),
+                parameters: Parameters::of(attached.fallback()),
                 sockets: Sockets::of(counters),
                 flows: FlowCounts::of(totals),
+                coverage,
                 idle_histogram: histogram(totals),
             }),
         }
@@ -251,6 +260,12 @@ impl Display for AttachmentStatus {
             writeln!(formatter, "           {option} overruled {count} times after the application set it")?;
         }
         writeln!(formatter, "  flows    {}", list(details.flows.by_status()))?;
+        if details.coverage.adopted > 0 {
+            writeln!(formatter, "           {} of them adopted", details.coverage.adopted)?;
+        }
+        if let Some(gap) = details.coverage.gap(&self.name) {
+            writeln!(formatter, "  missing  {gap}")?;
+        }
         write!(formatter, "  idle     {}", bars(&details.idle_histogram))
     }
 }

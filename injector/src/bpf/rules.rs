@@ -1,0 +1,81 @@
+//! The rules of an attachment, looked up as the programs do.
+
+use std::{
+    fmt::{self, Debug, Formatter},
+    path::Path,
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use aya::maps::{LpmTrie, MapData, MapError, lpm_trie::Key};
+use injector_common::{
+    decision::{Best, Choice, Decision, HopName, KEY_BITS, LOOKUPS, NO_HOP, RuleKey, key},
+    flow::Endpoints,
+    names,
+    stats::PASSIVE,
+};
+
+use super::maps::{self, Plain, Table};
+
+/// Pinned rules and decisions.
+pub(super) struct PinnedRules {
+    rules: LpmTrie<MapData, Plain<RuleKey>, u32>,
+    decisions: Table<Decision>,
+}
+
+impl Debug for PinnedRules {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("PinnedRules").field(&self.decisions).finish()
+    }
+}
+
+/// Names of the hops of a generation, looked up where they are needed.
+#[derive(Clone, Debug)]
+pub struct Hops(Arc<Table<HopName>>);
+
+impl Hops {
+    /// Opens the pin in `directory`.
+    pub(super) fn open(directory: &Path) -> anyhow::Result<Self> {
+        Ok(Self(Arc::new(Table::open(directory, names::HOPS)?)))
+    }
+
+    /// All names.
+    pub fn names(&self) -> impl Iterator<Item = String> + '_ {
+        (0..self.0.len()).map_while(|index| self.name(index)).filter(|name| !name.is_empty())
+    }
+
+    /// The name of a hop, by its index; `None` where it is none.
+    pub fn name(&self, index: u32) -> Option<String> {
+        let name = (index != NO_HOP).then(|| self.0.get(index))?.ok()?;
+        Some(String::from_utf8_lossy(name.as_bytes_of_name()).into_owned())
+    }
+}
+
+impl PinnedRules {
+    /// Opens the pins in `directory`.
+    pub(super) fn open(directory: &Path) -> anyhow::Result<Self> {
+        let pin = directory.join(names::RULES);
+        let rules =
+            maps::open(&pin)?.try_into().with_context(|| format!("{} is not what it should be", pin.display()))?;
+        Ok(Self { rules, decisions: Table::open(directory, names::DECISIONS)? })
+    }
+
+    /// A decision, by its index.
+    pub(super) fn decision(&self, index: u32) -> anyhow::Result<Decision> {
+        self.decisions.get(index)
+    }
+
+    /// Which limits apply to a flow.
+    pub(super) fn choose(&self, endpoints: &Endpoints, direction: u8) -> anyhow::Result<Choice> {
+        let mut best = Best::NONE;
+        for lookup in LOOKUPS {
+            let key = Key::new(KEY_BITS, Plain(key(lookup, endpoints, direction == PASSIVE)));
+            match self.rules.get(&key, 0) {
+                Ok(index) => best.consider(index, &self.decision(index)?),
+                Err(MapError::KeyNotFound) => {}
+                Err(error) => return Err(error).context("looking up a rule"),
+            }
+        }
+        Ok(best.choice)
+    }
+}

@@ -1,0 +1,126 @@
+//! Errors that name file, line and column.
+
+use std::{
+    io, iter,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+use crate::nearest::nearest;
+
+/// Why a file is no configuration.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// It can't be read.
+    #[error("{}: can't be read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something in it is wrong.
+    #[error("{}:{line}:{column}: {message}", path.display())]
+    At {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The column in characters, from 1.
+        column: usize,
+        /// What is wrong, and what would be right.
+        message: String,
+    },
+}
+
+/// An error at the byte `offset` of `text`.
+pub fn at(path: &Path, text: &str, offset: usize, message: String) -> ConfigError {
+    let (line, column) = Lines::of(text).position(offset);
+    ConfigError::At { path: path.to_owned(), line, column, message }
+}
+
+/// The file has bytes that are no UTF-8 after the first `valid` ones.
+pub fn not_text(path: &Path, bytes: &[u8], valid: usize) -> ConfigError {
+    let text = String::from_utf8_lossy(&bytes[..valid]);
+    at(path, &text, valid, "this byte is no UTF-8, which TOML is written in".to_owned())
+}
+
+/// What the parser of TOML says.
+pub fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let Range { start, .. } = error.span().unwrap_or_default();
+    at(path, text, start, readable(error.message()))
+}
+
+/// Where the lines of a text start.
+#[derive(Debug)]
+pub struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    /// Looks through `text` once.
+    pub fn of(text: &'a str) -> Self {
+        let starts = text.match_indices('\n').map(|(index, _)| index + 1);
+        Self { text, starts: iter::once(0).chain(starts).collect() }
+    }
+
+    /// The line of the byte at `offset`, from 1.
+    pub fn line(&self, offset: usize) -> usize {
+        self.starts.partition_point(|&start| start <= offset)
+    }
+
+    /// Its line and its column in characters, both from 1.
+    fn position(&self, offset: usize) -> (usize, usize) {
+        let line = self.line(offset);
+        let start = self.starts.get(line - 1).copied().unwrap_or(0);
+        let before = self.text[start..].char_indices().take_while(|(index, _)| start + index < offset);
+        (line, before.count() + 1)
+    }
+}
+
+/// The parser's message in one line, in words of this file. The names in
+/// backticks are those of serde's derive: first the unknown one, then the known
+/// ones.
+fn readable(message: &str) -> String {
+    if !message.starts_with("unknown field `") {
+        let tables = "tables, each under a line in double brackets such as [[hop]]";
+        return message.replace("missing field", "missing key").replace("a sequence", tables).replace('\n', ", ");
+    }
+    let names: Vec<_> = message.split('`').skip(1).step_by(2).collect();
+    let (unknown, known) = names.split_first().map_or(("", [].as_slice()), |(first, rest)| (*first, rest));
+    let hint = nearest(unknown, known.iter().copied()).map(|name| format!(", `{name}` perhaps")).unwrap_or_default();
+    format!("unknown key `{unknown}`{hint}: there are {}", known.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_characters() {
+        let text = "a = 1\nö = 2\n";
+        for (offset, expected) in [(0, (1, 1)), (4, (1, 5)), (6, (2, 1)), (8, (2, 2)), (99, (3, 1))] {
+            assert_eq!(Lines::of(text).position(offset), expected, "{offset}");
+        }
+        assert_eq!(Lines::of("").position(0), (1, 1));
+    }
+
+    #[test]
+    fn messages() {
+        let table = [
+            (
+                "unknown field `tmeout`, expected one of `idle`, `timeout`",
+                "unknown key `tmeout`, `timeout` perhaps: there are idle, timeout",
+            ),
+            ("unknown field `x`, expected `idle` or `timeout`", "unknown key `x`: there are idle, timeout"),
+            ("missing field `kind`", "missing key `kind`"),
+            ("one\ntwo", "one, two"),
+        ];
+        for (message, expected) in table {
+            assert_eq!(readable(message), expected);
+        }
+    }
+}

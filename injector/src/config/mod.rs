@@ -1,0 +1,86 @@
+//! The configuration file: hops, the applications behind them, and what
+//! `attach` is to do, in TOML.
+//!
+//! ```text
+//! text -> raw (types and places in the text) -> resolve (what it comes to) -> Config
+//! ```
+//!
+//! Every error names file, line and column.
+
+mod error;
+mod raw;
+mod resolve;
+mod show;
+mod values;
+
+use std::{fs, path::Path, str, time::Duration};
+
+pub use error::ConfigError;
+pub use show::{rule, to_toml};
+
+use crate::{
+    hop::{Hop, Place, Source},
+    settings::Settings,
+};
+
+/// A file with everything in it explained, as `injector config default`
+/// prints it.
+pub const DEFAULT: &str = include_str!("default.toml");
+
+/// What a file comes to.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// What `attach` is to do.
+    pub attach: Settings,
+    /// The hops, in the order of the file.
+    pub hops: Vec<Hop>,
+    /// The applications, in the order of the file.
+    pub applications: Vec<Application>,
+}
+
+/// An application, as far as its connections can be idle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Application {
+    /// What the user calls it.
+    pub name: String,
+    /// After which silence it closes a connection itself; `None` where it
+    /// never does.
+    pub idle: Option<Duration>,
+    /// The keepalive it sets; `None` where it leaves that alone.
+    pub keepalive: Option<Keepalive>,
+    /// Where its connections go.
+    pub place: Place,
+    /// Where it was told.
+    pub source: Source,
+}
+
+/// Keepalive that an application sets. What it leaves out is the sysctl's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keepalive {
+    /// `TCP_KEEPIDLE`.
+    pub idle: Option<Duration>,
+    /// `TCP_KEEPINTVL`.
+    pub interval: Option<Duration>,
+    /// `TCP_KEEPCNT`.
+    pub probes: Option<u32>,
+    /// `TCP_USER_TIMEOUT`.
+    pub user_timeout: Option<Duration>,
+}
+
+impl Config {
+    /// Reads the file at `path`.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let bytes = fs::read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(path, &bytes)
+    }
+
+    /// Parses what was read from `path`.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ConfigError> {
+        let text = str::from_utf8(bytes).map_err(|error| error::not_text(path, bytes, error.valid_up_to()))?;
+        let raw = toml::from_str(text).map_err(|error| error::syntax(path, text, &error))?;
+        resolve::resolve(&raw, path, text)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+//! The file as it is written: types, and where in the text each value stands.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::values::{Number, Port, Prefixes, Text, Time, conflict, direction, kind, warn};
+use crate::{
+    cli::{OnConflict, Warn},
+    hop::{Direction, Kind},
+};
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "the keys of a configuration")]
+pub struct RawFile {
+    pub cgroup: Option<Spanned<Text>>,
+    pub name: Option<Spanned<Text>>,
+    pub timeout: Option<Spanned<Time>>,
+    pub idle: Option<Spanned<Time>>,
+    pub interval: Option<Spanned<Time>>,
+    pub probes: Option<Spanned<Number>>,
+    pub user_timeout: Option<Spanned<Time>>,
+    #[serde(default, deserialize_with = "warn")]
+    pub warn: Option<Spanned<Warn>>,
+    #[serde(default, deserialize_with = "conflict")]
+    pub on_conflict: Option<Spanned<OnConflict>>,
+    #[serde(default)]
+    pub hop: Vec<RawHop>,
+    #[serde(default)]
+    pub application: Vec<RawApplication>,
+}
+
+/// `[[hop]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table under [[hop]]")]
+pub struct RawHop {
+    pub name: Spanned<Text>,
+    #[serde(deserialize_with = "kind")]
+    pub kind: Spanned<Kind>,
+    pub timeout: Option<Spanned<Time>>,
+    pub remote: Option<Spanned<Prefixes>>,
+    pub port: Option<Spanned<Port>>,
+    pub local: Option<Spanned<Prefixes>>,
+    #[serde(default, deserialize_with = "direction")]
+    pub direction: Option<Spanned<Direction>>,
+}
+
+/// `[[application]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table under [[application]]")]
+pub struct RawApplication {
+    pub name: Spanned<Text>,
+    pub idle: Option<Spanned<Time>>,
+    pub keepalive: Option<RawKeepalive>,
+    pub remote: Option<Spanned<Prefixes>>,
+    pub port: Option<Spanned<Port>>,
+}
+
+/// `keepalive` of an application.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table: { idle = \"60s\", interval = \"10s\", probes = 9 }")]
+pub struct RawKeepalive {
+    pub idle: Option<Spanned<Time>>,
+    pub interval: Option<Spanned<Time>>,
+    pub probes: Option<Spanned<Number>>,
+    pub user_timeout: Option<Spanned<Time>>,
+}

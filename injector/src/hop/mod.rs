@@ -1,0 +1,327 @@
+//! Hops: what lies on the way of a flow and forgets it after some silence.
+//!
+//! ```text
+//! --hop (parse), --config (crate::config) -> Hop -> compile (what the kernel looks up)
+//! ```
+
+pub mod compile;
+mod kind;
+mod parse;
+mod place;
+
+use std::{
+    collections::HashMap,
+    fmt::{self, Display, Formatter},
+    path::PathBuf,
+    time::Duration,
+};
+
+pub use kind::{Expiry, Facts, Kind, Range};
+pub use parse::HopArg;
+pub use place::{Direction, Ends, Flow, Place, parse_prefix};
+use serde::{Serialize, Serializer};
+use thiserror::Error;
+
+/// Longest name of a hop, as DNS labels have it.
+pub const MAX_NAME: usize = 63;
+
+/// Something on the way that forgets, resets or closes flows that are idle
+/// for longer than [`Self::timeout`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// What the user calls it.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Its idle timeout, within the range of its kind.
+    pub timeout: Duration,
+    /// Which flows it lies on.
+    pub place: Place,
+    /// Where the timeout came from.
+    pub source: Source,
+}
+
+/// Where a timeout came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `--hop`.
+    Flag,
+    /// A line of the configuration file.
+    File {
+        /// The file, as it was given.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// Asked for.
+    Discovered {
+        /// The call that told, such as `ec2:DescribeNetworkInterfaces`.
+        by: String,
+    },
+    /// This host's kernel.
+    Kernel {
+        /// The sysctl.
+        sysctl: &'static str,
+    },
+    /// Nobody said anything: the default of the kind.
+    Default,
+}
+
+/// What is wrong with a hop. The text is a whole sentence about the value.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Refused {
+    /// No name, or one with characters that would not survive a command line.
+    #[error("{0:?} is no name for a hop: write 1 to 63 letters, digits, '-', '_' or '.'")]
+    Name(String),
+    /// No such kind.
+    #[error("{given:?} is no kind of hop{}: there are {}", hint(*.nearest), Kind::list())]
+    Kind {
+        /// What was given.
+        given: String,
+        /// What may have been meant.
+        nearest: Option<&'static str>,
+    },
+    /// A kind without a default.
+    #[error("a hop of kind {0} has no default timeout: write {0}:60s, say")]
+    NoTimeout(Kind),
+    /// A timeout that this kind can't have.
+    #[error("timeout {} is not possible: {kind} {} ({})", crate::duration::exact(*.given), .kind.facts().range, .kind.facts().source)]
+    Timeout {
+        /// What was given.
+        given: Duration,
+        /// The kind.
+        kind: Kind,
+    },
+}
+
+/// Two hops that can't both be meant.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Conflict {
+    /// The same name twice.
+    #[error("there is another hop with the name {name:?}: give each its own")]
+    Name {
+        /// The name.
+        name: String,
+        /// Index of the first one.
+        first: usize,
+        /// Index of the second one.
+        second: usize,
+    },
+    /// The same kind at the same place, with two timeouts.
+    #[error(
+        "{second_name:?} says {} where {first_name:?} says {} for the same {kind}, {place}: keep one of them, or give them different places",
+        crate::duration::exact(*.second_timeout), crate::duration::exact(*.first_timeout)
+    )]
+    Contradiction {
+        /// Index of the first one.
+        first: usize,
+        /// Index of the second one.
+        second: usize,
+        /// Name of the first one.
+        first_name: String,
+        /// Name of the second one.
+        second_name: String,
+        /// Timeout of the first one.
+        first_timeout: Duration,
+        /// Timeout of the second one.
+        second_timeout: Duration,
+        /// What both are.
+        kind: Kind,
+        /// Where both are.
+        place: String,
+    },
+    /// The same hop under two names.
+    #[error("{second_name:?} repeats {first_name:?}: same kind, same timeout, {place}; keep one of them")]
+    Repeated {
+        /// Index of the first one.
+        first: usize,
+        /// Index of the second one.
+        second: usize,
+        /// Name of the first one.
+        first_name: String,
+        /// Name of the second one.
+        second_name: String,
+        /// Where both are.
+        place: String,
+    },
+}
+
+impl Hop {
+    /// A hop whose timeout is `timeout`, or the default of its kind.
+    pub fn new(
+        name: &str,
+        kind: Kind,
+        timeout: Option<Duration>,
+        place: Place,
+        source: Source,
+    ) -> Result<Self, Refused> {
+        check_name(name)?;
+        let (timeout, source) = match (timeout, kind.facts().default) {
+            (Some(timeout), _) => (timeout, source),
+            (None, Some(default)) => (default, Source::Default),
+            (None, None) => return Err(Refused::NoTimeout(kind)),
+        };
+        if !kind.facts().range.contains(timeout) {
+            return Err(Refused::Timeout { given: timeout, kind });
+        }
+        Ok(Self { name: name.to_owned(), kind, timeout, place, source })
+    }
+
+    /// Whether it lies on the way of `flow`. This is the definition: what the
+    /// kernel looks up is compiled from the same places, and tested against it.
+    pub fn applies(&self, flow: &Flow) -> bool {
+        self.place.contains(flow)
+    }
+
+    /// Its timeout in milliseconds; ranges keep it within 32 bits.
+    pub fn timeout_ms(&self) -> u32 {
+        u32::try_from(self.timeout.as_millis()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Finds hops that can't both be meant, in the order of the later one.
+pub fn conflicts(hops: &[Hop]) -> Vec<Conflict> {
+    let mut names = HashMap::new();
+    let mut places = HashMap::new();
+    let mut found = Vec::new();
+    for (second, hop) in hops.iter().enumerate() {
+        if let Some(&first) = names.get(hop.name.as_str()) {
+            found.push(Conflict::Name { name: hop.name.clone(), first, second });
+        }
+        names.entry(hop.name.as_str()).or_insert(second);
+        for place in hop.place.parts() {
+            match places.get(&(hop.kind, place.clone())) {
+                Some(&first) => found.push(clash(hops, first, second, &place)),
+                None => drop(places.insert((hop.kind, place), second)),
+            }
+        }
+    }
+    found
+}
+
+fn clash(hops: &[Hop], first: usize, second: usize, place: &Place) -> Conflict {
+    let (one, other) = (&hops[first], &hops[second]);
+    let (first_name, second_name) = (one.name.clone(), other.name.clone());
+    let place = place.to_string();
+    if one.timeout == other.timeout {
+        return Conflict::Repeated { first, second, first_name, second_name, place };
+    }
+    Conflict::Contradiction {
+        first,
+        second,
+        first_name,
+        second_name,
+        first_timeout: one.timeout,
+        second_timeout: other.timeout,
+        kind: one.kind,
+        place,
+    }
+}
+
+impl Conflict {
+    /// Indices of the two hops, the earlier one first.
+    pub const fn hops(&self) -> (usize, usize) {
+        match self {
+            Self::Name { first, second, .. }
+            | Self::Contradiction { first, second, .. }
+            | Self::Repeated { first, second, .. } => (*first, *second),
+        }
+    }
+}
+
+/// Whether `name` will do for a hop.
+pub fn check_name(name: &str) -> Result<(), Refused> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(fits) {
+        Ok(())
+    } else {
+        Err(Refused::Name(name.to_owned()))
+    }
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!(", {name:?} perhaps")).unwrap_or_default()
+}
+
+impl Display for Source {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => formatter.write_str("--hop"),
+            Self::File { path, line } => write!(formatter, "{}:{line}", path.display()),
+            Self::Discovered { by } => write!(formatter, "discovered by {by}"),
+            Self::Kernel { sysctl } => write!(formatter, "sysctl {sysctl}"),
+            Self::Default => formatter.write_str("default of its kind"),
+        }
+    }
+}
+
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hop(text: &str) -> Hop {
+        text.parse::<HopArg>().and_then(|arg| arg.hop()).expect(text)
+    }
+
+    #[test]
+    fn a_missing_timeout_is_the_kinds() {
+        let hop = Hop::new("x", Kind::Eni, None, Place::ANYWHERE, Source::Flag).expect("a hop");
+        assert_eq!((hop.timeout, hop.source), (Duration::from_secs(350), Source::Default));
+        let hop = Hop::new("x", Kind::Eni, Some(Duration::from_secs(60)), Place::ANYWHERE, Source::Flag);
+        assert_eq!(hop.expect("a hop").source, Source::Flag);
+        let refused = Hop::new("x", Kind::Custom, None, Place::ANYWHERE, Source::Flag);
+        assert_eq!(refused, Err(Refused::NoTimeout(Kind::Custom)));
+    }
+
+    #[test]
+    fn names() {
+        for name in ["a", "db-1.eu_west", &"x".repeat(63)] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        for name in ["", "a b", "ä", "a=b", "a/b", &"x".repeat(64)] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_can_not_both_be_meant() {
+        let table: [(&[&str], Option<&str>); 8] = [
+            (&["a=eni", "b=nlb-tcp"], None),
+            (&["a=eni", "a=nlb-tcp"], Some("another hop with the name \"a\"")),
+            (&["a=eni:350s", "b=eni:60s"], Some("\"b\" says 1m where \"a\" says 5m50s for the same eni, anywhere")),
+            (&["a=eni:350s", "b=eni"], Some("\"b\" repeats \"a\"")),
+            (&["a=nlb-tcp:60s@10.0.0.0/8", "b=nlb-tcp:90s@10.1.0.0/16"], None),
+            (&["a=nlb-tcp:60s@10.0.0.0/8", "b=nlb-tcp:90s@10.0.0.0/8:443"], None),
+            (&["a=nlb-tcp:60s@10.0.0.1", "b=nlb-tcp:90s@[::ffff:10.0.0.1]"], Some("10.0.0.1/32")),
+            (&["a=nlb-tcp:60s@10.0.0.1", "b=gwlb:90s@10.0.0.1"], None),
+        ];
+        for (args, expected) in table {
+            let hops: Vec<_> = args.iter().map(|text| hop(text)).collect();
+            let found: Vec<_> = conflicts(&hops).iter().map(ToString::to_string).collect();
+            match expected {
+                None => assert!(found.is_empty(), "{args:?}: {found:?}"),
+                Some(part) => assert!(found.len() == 1 && found[0].contains(part), "{args:?}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn sources_say_where() {
+        let table = [
+            (Source::Flag, "--hop"),
+            (Source::File { path: "a.toml".into(), line: 3 }, "a.toml:3"),
+            (Source::Discovered { by: "ec2:DescribeNetworkInterfaces".to_owned() }, "discovered by ec2:"),
+            (Source::Kernel { sysctl: "net.x" }, "sysctl net.x"),
+            (Source::Default, "default of its kind"),
+        ];
+        for (source, text) in table {
+            assert!(source.to_string().starts_with(text), "{source}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Hops and configurations as JSON has them.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::{
+    config::{Application, Config, rule},
+    hop::{Direction, Ends, Expiry, Hop, Kind, Place, Range, Source},
+    keepalive::derive_with_reasons,
+    settings::{DEFAULT_TIMEOUT, DEFAULT_WARN, Settings},
+};
+
+/// A hop with all there is to say about it.
+#[derive(Debug, Serialize)]
+pub struct HopReport {
+    /// What the user calls it.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Its idle timeout.
+    pub timeout_ms: u64,
+    /// Where the timeout came from.
+    pub source: Source,
+    /// Shortest timeout of this kind.
+    pub min_ms: u64,
+    /// Longest timeout of this kind.
+    pub max_ms: u64,
+    /// Where the range can be read.
+    pub documentation: &'static str,
+    /// What becomes of a flow at its end.
+    pub expiry: Expiry,
+    /// Whether TCP keepalive counts as activity.
+    pub keepalive_counts: bool,
+    /// Keepalive that beats it; `null` where none can.
+    pub keepalive: Option<KeepaliveReport>,
+    /// Which flows it lies on.
+    pub place: PlaceReport,
+    /// Flows that it limits now; `null` where nobody looked.
+    pub flows: Option<u64>,
+}
+
+/// Derived keepalive.
+#[derive(Debug, Serialize)]
+pub struct KeepaliveReport {
+    /// `TCP_KEEPIDLE`.
+    pub idle_s: u32,
+    /// `TCP_KEEPINTVL`.
+    pub interval_s: u32,
+    /// `TCP_KEEPCNT`.
+    pub probes: u32,
+    /// Probes that are sent before the timeout.
+    pub probes_below: u32,
+    /// What to know about it.
+    pub caveats: Vec<String>,
+}
+
+/// A place.
+#[derive(Debug, Serialize)]
+pub struct PlaceReport {
+    /// Prefixes of the peer; empty for any.
+    pub remote: Vec<String>,
+    /// Port of the peer; `null` for any.
+    pub port: Option<u16>,
+    /// Prefix of our end; `null` for any.
+    pub local: Option<String>,
+    /// Which side opened the flows; `null` for both.
+    pub direction: Option<Direction>,
+}
+
+impl HopReport {
+    /// All there is to say about `hop`, except how many flows it limits.
+    pub fn of(hop: &Hop) -> Self {
+        let facts = hop.kind.facts();
+        let (Range::Fixed(min) | Range::Within(min, _)) = facts.range;
+        let (Range::Fixed(max) | Range::Within(_, max)) = facts.range;
+        Self {
+            name: hop.name.clone(),
+            kind: hop.kind,
+            timeout_ms: ms(hop.timeout),
+            source: hop.source.clone(),
+            min_ms: ms(min),
+            max_ms: ms(max),
+            documentation: facts.source,
+            expiry: facts.expiry,
+            keepalive_counts: facts.keepalive,
+            keepalive: facts.keepalive.then(|| KeepaliveReport::of(hop.timeout)).flatten(),
+            place: PlaceReport::of(&hop.place),
+            flows: None,
+        }
+    }
+}
+
+impl KeepaliveReport {
+    fn of(timeout: Duration) -> Option<Self> {
+        let derived = derive_with_reasons(timeout).ok()?;
+        Some(Self {
+            idle_s: derived.timing.idle_s,
+            interval_s: derived.timing.interval_s,
+            probes: derived.timing.probes,
+            probes_below: derived.probes_below,
+            caveats: derived.caveats.iter().map(ToString::to_string).collect(),
+        })
+    }
+}
+
+impl PlaceReport {
+    fn of(place: &Place) -> Self {
+        let (remote, port, local) = match &place.ends {
+            Ends::Any => (vec![], None, None),
+            Ends::Remote { prefixes, port } => (prefixes.iter().map(ToString::to_string).collect(), *port, None),
+            Ends::Local { prefix } => (vec![], None, Some(prefix.to_string())),
+        };
+        Self { remote, port, local, direction: place.direction }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct ConfigDocument {
+    schema: &'static str,
+    attach: AttachReport,
+    hops: Vec<HopReport>,
+    applications: Vec<ApplicationReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct AttachReport {
+    cgroup: Option<String>,
+    name: Option<String>,
+    timeout_ms: u64,
+    idle_ms: Option<u64>,
+    interval_ms: Option<u64>,
+    probes: Option<u32>,
+    user_timeout_ms: Option<u64>,
+    warn: String,
+    on_conflict: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct ApplicationReport {
+    name: String,
+    source: Source,
+    idle_ms: Option<u64>,
+    keepalive: Option<OwnKeepalive>,
+    place: PlaceReport,
+}
+
+#[derive(Debug, Serialize)]
+struct OwnKeepalive {
+    idle_ms: Option<u64>,
+    interval_ms: Option<u64>,
+    probes: Option<u32>,
+    user_timeout_ms: Option<u64>,
+}
+
+/// The document of `config show -o json`.
+pub fn config_document(config: &Config) -> impl Serialize {
+    ConfigDocument {
+        schema: "injector.config/v1",
+        attach: AttachReport::of(&config.attach),
+        hops: config.hops.iter().map(HopReport::of).collect(),
+        applications: config.applications.iter().map(ApplicationReport::of).collect(),
+    }
+}
+
+impl AttachReport {
+    fn of(settings: &Settings) -> Self {
+        Self {
+            cgroup: settings.cgroup.as_ref().map(|path| path.display().to_string()),
+            name: settings.name.clone(),
+            timeout_ms: ms(settings.timeout.unwrap_or(DEFAULT_TIMEOUT)),
+            idle_ms: settings.idle.map(ms),
+            interval_ms: settings.interval.map(ms),
+            probes: settings.probes,
+            user_timeout_ms: settings.user_timeout.map(ms),
+            warn: settings.warn.unwrap_or(DEFAULT_WARN).to_string(),
+            on_conflict: rule(settings.on_conflict.unwrap_or_default()),
+        }
+    }
+}
+
+impl ApplicationReport {
+    fn of(application: &Application) -> Self {
+        Self {
+            name: application.name.clone(),
+            source: application.source.clone(),
+            idle_ms: application.idle.map(ms),
+            keepalive: application.keepalive.map(|own| OwnKeepalive {
+                idle_ms: own.idle.map(ms),
+                interval_ms: own.interval.map(ms),
+                probes: own.probes,
+                user_timeout_ms: own.user_timeout.map(ms),
+            }),
+            place: PlaceReport::of(&application.place),
+        }
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
