@@ -8,6 +8,7 @@ mod events;
 mod flows;
 mod guard;
 mod harness;
+mod hops;
 mod idle;
 mod lifetime;
 mod listing;
