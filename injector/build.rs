@@ -2,10 +2,12 @@
 //! that stable Rust is all it takes, or with `INJECTOR_EBPF=build` a fresh one.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
+
+use sha2::{Digest as _, Sha256};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=INJECTOR_EBPF");
@@ -16,6 +18,14 @@ fn main() {
         Ok(other) => panic!("INJECTOR_EBPF is {other:?}: set it to \"build\" or \"prebuilt\", or not at all"),
     };
     println!("cargo::rustc-env=INJECTOR_BPF_OBJECT={}", object.display());
+    println!("cargo::rustc-env=INJECTOR_BPF_BUILD={}", build_id(&object));
+}
+
+/// The beginning of the object's digest: whether what is attached is this build.
+fn build_id(object: &Path) -> String {
+    let bytes = fs::read(object).unwrap_or_else(|error| panic!("cannot read {}: {error}", object.display()));
+    let digest = Sha256::digest(bytes);
+    format!("{:016x}", digest.iter().take(8).fold(0_u64, |id, &byte| id << 8 | u64::from(byte)))
 }
 
 fn prebuilt(workspace: &Path) -> PathBuf {

@@ -4,6 +4,11 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::keepalive::Keepalive;
 
+/// The flow was seen when its connection was established.
+pub const ESTABLISHED: u8 = 0;
+/// The flow was there before, and was taken over from its process.
+pub const ADOPTED: u8 = 1;
+
 /// Addresses and ports of a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -30,7 +35,8 @@ pub struct FlowRecord {
     /// Kernel's socket cookie. Kept here because an iterator can't ask for it
     /// before 5.12.
     pub cookie: u64,
-    /// When the connection was established: monotonic nanoseconds.
+    /// When the connection was established, in monotonic nanoseconds; for an
+    /// adopted one the earliest moment at which it is known to have been there.
     pub opened_ns: u64,
     /// What the last scan saw.
     pub seen: Seen,
@@ -38,10 +44,10 @@ pub struct FlowRecord {
     pub reported: u8,
     /// [`crate::stats::ACTIVE`] or [`crate::stats::PASSIVE`].
     pub direction: u8,
-    /// Outcome at establishment, from [`crate::stats`].
+    /// What became of the socket, from [`crate::stats`].
     pub outcome: u8,
-    /// Explicit padding.
-    pub padding: u8,
+    /// [`ESTABLISHED`] or [`ADOPTED`].
+    pub origin: u8,
     /// Parameters set by us; all 0 where none were.
     pub applied: Keepalive,
     /// Who talks to whom.
@@ -106,12 +112,12 @@ pub struct FlowSample {
     pub state: u8,
     /// [`crate::stats::ACTIVE`] or [`crate::stats::PASSIVE`].
     pub direction: u8,
-    /// Outcome at establishment, from [`crate::stats`].
+    /// What became of the socket, from [`crate::stats`].
     pub outcome: u8,
     /// From [`crate::status`].
     pub status: u8,
-    /// Explicit padding.
-    pub padding: u8,
+    /// [`ESTABLISHED`] or [`ADOPTED`].
+    pub origin: u8,
 }
 
 const _: () = assert!(size_of::<FlowSample>() == 136);

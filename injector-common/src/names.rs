@@ -21,8 +21,11 @@ pub const SCAN_CONTROL: &str = "SCAN_CONTROL";
 /// Array of one [`crate::attachment::Attachment`].
 pub const ATTACHMENT: &str = "ATTACHMENT";
 
-/// Every map that is pinned.
-pub const PINNED_MAPS: [&str; 5] = [FLOWS, POLICY, COUNTERS, SCAN_CONTROL, ATTACHMENT];
+/// Maps that outlive the programs that use them: the next build, or the same
+/// one with other parameters, goes on with them.
+pub const LASTING_MAPS: [&str; 2] = [FLOWS, COUNTERS];
+/// Maps of one generation: one build of the programs with its parameters.
+pub const GENERATION_MAPS: [&str; 3] = [POLICY, SCAN_CONTROL, ATTACHMENT];
 
 /// Read-only global: where the kernel's structures keep what we read, see
 /// [`crate::offsets`].

@@ -65,12 +65,19 @@ pub struct ScanTotals {
     pub next_change_ms: u64,
     /// Flows already closing; they have no other status.
     pub closing: u64,
+    /// Live flows that were adopted.
+    pub adopted: u64,
 }
 
 impl ScanTotals {
     /// Nothing seen yet.
-    pub const EMPTY: Self =
-        Self { by_status: [0; STATUSES], idle_histogram: [0; HISTOGRAM_BUCKETS], next_change_ms: NEVER, closing: 0 };
+    pub const EMPTY: Self = Self {
+        by_status: [0; STATUSES],
+        idle_histogram: [0; HISTOGRAM_BUCKETS],
+        next_change_ms: NEVER,
+        closing: 0,
+        adopted: 0,
+    };
 
     /// Live flows whose status is a finding.
     pub fn findings(&self) -> u64 {

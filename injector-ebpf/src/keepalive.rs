@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use injector_common::{
-    flow::FlowRecord,
+    flow::{self, FlowRecord},
     keepalive::{Choice, Keepalive, Own, Policy, Sysctl, choose},
     stats,
 };
@@ -102,7 +102,7 @@ fn remember(ctx: &SockOpsContext, socket: *mut bpf_sock, direction: u8, outcome:
         direction,
         outcome,
         reported: 0,
-        padding: 0,
+        origin: flow::ESTABLISHED,
     };
     sk_storage::store(socket, &mut record)
 }

@@ -11,7 +11,7 @@ use aya_ebpf::{
     },
 };
 use injector_common::{
-    flow::{FlowRecord, FlowSample, state},
+    flow::{ADOPTED, FlowRecord, FlowSample, state},
     idle::{self, Idle, Now},
     keepalive::{Keepalive, Own, longest_silence_ms},
     scan::{self, ScanControl, ScanTotals, histogram_bucket},
@@ -151,7 +151,7 @@ fn settle(ctx: *mut IterContext, control: &mut ScanControl, record: &mut FlowRec
         record.reported = if is_finding(flow.status) { flow.status } else { 0 };
     }
     record.seen = flow.idle.seen;
-    add_up(&mut control.totals, flow);
+    add_up(&mut control.totals, record, flow);
 }
 
 #[inline(always)]
@@ -165,7 +165,7 @@ fn is_wanted(control: &ScanControl, flow: &Flow) -> bool {
 }
 
 #[inline(always)]
-fn add_up(totals: &mut ScanTotals, flow: &Flow) {
+fn add_up(totals: &mut ScanTotals, record: &FlowRecord, flow: &Flow) {
     let idle_ms = flow.idle.wire_ms;
     if let Some(count) = totals.by_status.get_mut(usize::from(flow.status)) {
         *count += 1;
@@ -173,6 +173,7 @@ fn add_up(totals: &mut ScanTotals, flow: &Flow) {
     if let Some(count) = totals.idle_histogram.get_mut(histogram_bucket(idle_ms)) {
         *count += 1;
     }
+    totals.adopted += u64::from(record.origin == ADOPTED);
     if let Some(ms) = until_change_ms(idle_ms, u64::from(flow.warn_ms), u64::from(flow.limit_ms))
         && ms < totals.next_change_ms
     {
@@ -206,7 +207,7 @@ fn write(ctx: *mut IterContext, record: &FlowRecord, flow: &Flow) -> bool {
         direction: record.direction,
         outcome: record.outcome,
         status: flow.status,
-        padding: 0,
+        origin: record.origin,
     };
     // SAFETY: `seq` is the iterator's own, and the sample is initialised in
     // full: it has no implicit padding.

@@ -3,13 +3,14 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsStr,
     fs::{self, File},
     io,
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::fs::MetadataExt as _,
+        unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     },
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
@@ -90,6 +91,18 @@ pub fn mount_point() -> anyhow::Result<PathBuf> {
         })
 }
 
+/// Whether the cgroup at `path` (relative to the mount) is the one with this
+/// id, and not another that has taken its place.
+pub fn exists(path: &[u8], id: u64) -> bool {
+    let directory = directory(Path::new(OsStr::from_bytes(path)));
+    directory.is_ok_and(|directory| fs::metadata(directory).is_ok_and(|metadata| metadata.ino() == id))
+}
+
+/// The directory of the cgroup at `path` (relative to the mount).
+pub fn directory(path: &Path) -> anyhow::Result<PathBuf> {
+    Ok(mount_point()?.join(path.strip_prefix("/").unwrap_or(path)))
+}
+
 /// A path inside the mount is taken as it is, any other as relative to it;
 /// only where nothing is there, as the directory it may name elsewhere.
 fn locate(path: &Path, mount: &Path) -> PathBuf {
@@ -121,34 +134,49 @@ fn check_is_cgroup(directory: &File, full: &Path, mount: &Path) -> anyhow::Resul
     Err(Error::NotACgroup { path: full.to_owned(), hint }.into())
 }
 
+/// Ids of the processes in the cgroup at `path` (relative to the mount) and in
+/// those below it, as they are in our namespace; 0 for each that is not in it.
+pub fn processes(path: &Path) -> anyhow::Result<Vec<i32>> {
+    let mut ids = Vec::new();
+    for directory in tree(&directory(path)?) {
+        // Threaded cgroups only tell of threads, which serve as well here.
+        let text = fs::read_to_string(directory.join("cgroup.procs"))
+            .or_else(|_| fs::read_to_string(directory.join("cgroup.threads")));
+        ids.extend(text.unwrap_or_default().lines().filter_map(|line| line.parse::<i32>().ok()));
+    }
+    Ok(ids)
+}
+
+/// A directory and all below it. Cgroups may vanish at any time; what can't be
+/// read is left out.
+fn tree(directory: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    let mut pending = vec![directory.to_owned()];
+    while let Some(directory) = pending.pop() {
+        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+        pending.extend(
+            entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()),
+        );
+        all.push(directory);
+    }
+    all
+}
+
 /// Paths of cgroups by id, for the cgroups below one of them.
 #[derive(Debug, Default)]
 pub struct CgroupPaths {
-    mount: PathBuf,
     by_id: HashMap<u64, String>,
 }
 
 impl CgroupPaths {
     /// Reads the tree below `root` (relative to the mount).
     pub fn below(root: &Path) -> anyhow::Result<Self> {
-        let mut paths = Self { mount: mount_point()?, by_id: HashMap::new() };
-        let inside: PathBuf = root.components().filter(|part| matches!(part, Component::Normal(_))).collect();
-        paths.add(&paths.mount.join(inside));
-        Ok(paths)
-    }
-
-    /// Cgroups may vanish at any time; what can't be read is left out.
-    fn add(&mut self, directory: &Path) {
-        let mut pending = vec![directory.to_owned()];
-        while let Some(directory) = pending.pop() {
-            let Ok(metadata) = fs::symlink_metadata(&directory) else { continue };
-            let path = relative(&directory, &self.mount).to_string_lossy().into_owned();
-            self.by_id.insert(metadata.ino(), path);
-            let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
-            pending.extend(
-                entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()),
-            );
-        }
+        let mount = mount_point()?;
+        let with_id = |path: PathBuf| {
+            let metadata = fs::symlink_metadata(&path).ok()?;
+            Some((metadata.ino(), relative(&path, &mount).to_string_lossy().into_owned()))
+        };
+        Ok(Self { by_id: tree(&directory(root)?).into_iter().filter_map(with_id).collect() })
     }
 
     /// The path of cgroup `id`, if it is still there.

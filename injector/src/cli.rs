@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::{
     duration,
     hop::{Hop, HopArg},
+    recommend,
 };
 
 /// Keeps idle TCP connections alive, and tells which come near their end.
@@ -45,6 +46,8 @@ pub enum Command {
     Flows(Flows),
     /// Show what is attached, what became of its sockets, and how idle its flows are.
     Status(Status),
+    /// Take over connections that were there before injector was attached.
+    Adopt(Adopt),
     /// Take injector off a cgroup again.
     Detach(Detach),
     /// Check whether this host has what injector needs.
@@ -59,6 +62,8 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Print settings for a place where no eBPF runs.
+    Recommend(Recommend),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -100,6 +105,9 @@ pub struct Attach {
     /// What becomes of an application's own keepalive calls.
     #[arg(long, value_enum, default_value_t)]
     pub on_conflict: OnConflict,
+    /// Take over the connections that are there already, too.
+    #[arg(long)]
+    pub existing: bool,
     /// Idle time from which a flow is reported: a share of --timeout, or a duration.
     #[arg(long, value_name = "PERCENT|DURATION", default_value = "80%")]
     pub warn: Warn,
@@ -150,6 +158,18 @@ pub struct Status {
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
+}
+
+/// Arguments of `adopt`.
+#[derive(Debug, Args)]
+#[group(id = "which", required = true, multiple = false, args = ["cgroup", "name"])]
+pub struct Adopt {
+    /// The attachment that takes them over.
+    #[command(flatten)]
+    pub target: Target,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: EventFormat,
 }
 
 /// Arguments of `detach`.
@@ -243,6 +263,21 @@ pub enum FileFormat {
     Toml,
     /// For programs.
     Json,
+}
+
+/// Arguments of `recommend`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  injector recommend --for sysctl | tee /etc/sysctl.d/60-tcp-keepalive.conf
+  injector recommend --for cloudformation --timeout 20m > timeouts.yaml")]
+pub struct Recommend {
+    /// What the settings are for.
+    #[arg(long = "for", value_enum, value_name = "TARGET")]
+    pub target: recommend::Target,
+    /// Idle timeout of the hop that forgets first; for the AWS targets, what the hops are set to.
+    #[arg(long, value_name = "DURATION", default_value = "350s", value_parser = duration::parse)]
+    pub timeout: Duration,
 }
 
 /// One attachment, or none in particular.

@@ -64,13 +64,16 @@ pub enum Error {
     },
     /// The name is taken.
     #[error(
-        "already attached under the name {name:?} (to {cgroup}): `injector detach --name {name}` first, or choose another --name"
+        "already attached under the name {name:?} (to {cgroup}{}): `injector detach --name {name}` first, or choose another --name",
+        if *watched { ", and watched by a process" } else { "" }
     )]
     AlreadyAttached {
         /// The name.
         name: String,
         /// The cgroup it is attached to.
         cgroup: String,
+        /// Whether a living process watches it.
+        watched: bool,
     },
     /// Nothing has that name.
     #[error("nothing is attached under the name {name:?}: `injector status` lists what is")]

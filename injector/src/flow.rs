@@ -99,8 +99,7 @@ pub struct Names {
 impl Names {
     /// For the flows of one attachment.
     pub fn of(attached: &Attached) -> Self {
-        let cgroup = String::from_utf8_lossy(attached.description().path()).into_owned();
-        Self { attachment: attached.name().to_owned(), cgroup, paths: None, holders: None }
+        Self { attachment: attached.name().to_owned(), cgroup: attached.cgroup_path(), paths: None, holders: None }
     }
 
     /// Forgets what was read, since cgroups and processes come and go.

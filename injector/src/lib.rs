@@ -10,6 +10,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+pub mod adopt;
 pub mod bpf;
 pub mod cgroup;
 pub mod check;
@@ -24,10 +25,12 @@ pub mod host;
 pub mod keepalive;
 pub mod logging;
 pub mod nearest;
+pub mod notice;
 pub mod output;
 pub mod pins;
 pub mod preflight;
 pub mod process;
+pub mod recommend;
 pub mod settings;
 pub mod stats;
 pub mod watch;

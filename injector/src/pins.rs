@@ -4,6 +4,11 @@
 //! any later invocation find it. The link of the `keepalive` program is pinned
 //! last and removed first, so a directory that has it is complete, and one
 //! that hasn't is what a killed process left behind.
+//!
+//! What belongs to one build of the programs and its parameters lies one
+//! directory below, named by the kernel's id of the `keepalive` program. So the
+//! link itself says which of them is in force, and replacing a build is one
+//! atomic step: the update of that link.
 
 use std::{
     fs::{self, DirBuilder, File, Metadata},
@@ -13,10 +18,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use injector_common::{
-    ABI_VERSION,
-    names::{GUARD, KEEPALIVE, PINNED_MAPS, SCAN},
-};
+use injector_common::{ABI_VERSION, names::KEEPALIVE};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::exit::Error;
@@ -33,10 +35,26 @@ pub struct PinDir {
     name: String,
 }
 
-/// Keeps others from attaching, detaching or scanning while it lives.
+/// Keeps others from attaching, detaching, scanning or watching while it lives.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
+}
+
+/// Tells an attachment from a later one of the same name: device and inode of
+/// the pin that is written last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity(u64, u64);
+
+/// An attachment of another pin layout: made by an older or a newer injector.
+#[derive(Clone, Debug)]
+pub struct OtherVersion {
+    /// Its name.
+    pub name: String,
+    /// Its layout.
+    pub version: String,
+    /// Its directory.
+    pub path: PathBuf,
 }
 
 impl PinDir {
@@ -77,17 +95,7 @@ impl PinDir {
 
     /// Every attachment of this layout, complete or not, by name.
     pub fn all() -> anyhow::Result<Vec<Self>> {
-        let entries = match fs::read_dir(root()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(|error| denied(error, &root()))?,
-        };
-        let mut all = Vec::new();
-        for entry in entries {
-            let entry = entry.with_context(|| format!("reading {}", root().display()))?;
-            all.extend(Self::named(&entry.file_name().to_string_lossy()));
-        }
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(all)
+        Ok(entries(&root())?.iter().filter_map(|path| Self::named(&file_name(path)).ok()).collect())
     }
 
     /// Its name.
@@ -115,34 +123,119 @@ impl PinDir {
         self.pin(KEEPALIVE).exists()
     }
 
-    /// Tells this attachment from a later one of the same name: the inode of
-    /// the pin that is written last. `None` where nothing is attached.
-    pub fn identity(&self) -> Option<u64> {
-        fs::metadata(self.pin(KEEPALIVE)).ok().map(|pin| pin.ino())
+    /// `None` where nothing is attached.
+    pub fn identity(&self) -> Option<Identity> {
+        fs::metadata(self.pin(KEEPALIVE)).ok().map(|pin| Identity(pin.dev(), pin.ino()))
     }
 
     /// Creates the directory, for root alone.
     pub fn create(&self) -> anyhow::Result<()> {
-        let path = self.path();
-        DirBuilder::new().mode(0o700).create(&path).map_err(|error| denied(error, &path))
+        create(&self.path())
+    }
+
+    /// The directory of what belongs to the `keepalive` program with this id.
+    pub fn generation(&self, program_id: u32) -> PathBuf {
+        self.path().join(program_id.to_string())
+    }
+
+    /// Removes what belongs to other `keepalive` programs than this one.
+    pub fn remove_other_generations(&self, program_id: u32) -> anyhow::Result<()> {
+        let current = self.generation(program_id);
+        let mut others = entries(&self.path())?.into_iter().filter(|path| path.is_dir() && *path != current);
+        others.try_for_each(|path| remove_tree(&path))
     }
 
     /// Removes all pins and the directory. What is already gone is fine.
     pub fn remove(&self) -> anyhow::Result<()> {
-        for name in [KEEPALIVE, GUARD, SCAN].iter().chain(&PINNED_MAPS) {
-            let pin = self.pin(name);
-            absent_is_fine(fs::remove_file(&pin)).with_context(|| format!("removing {}", pin.display()))?;
-        }
-        let path = self.path();
-        absent_is_fine(fs::remove_dir(&path)).with_context(|| format!("removing {}", path.display()))
+        let last_written = self.pin(KEEPALIVE);
+        absent_is_fine(fs::remove_file(&last_written))
+            .with_context(|| format!("removing {}", last_written.display()))?;
+        remove_tree(&self.path())
     }
 
-    /// Waits for other scans of this attachment to end: they share one map for
-    /// their request and result.
-    pub fn lock_for_scan(&self) -> anyhow::Result<Lock> {
-        let path = self.path();
-        lock(&path, FlockOperation::LockExclusive).map_err(|error| denied(error, &path))
+    /// Makes this process the one that watches the attachment, for as long as
+    /// the lock lives. `None` where another one does.
+    pub fn own(&self) -> anyhow::Result<Option<Lock>> {
+        own(&self.path())
     }
+}
+
+impl OtherVersion {
+    /// Every attachment of another layout.
+    pub fn all() -> anyhow::Result<Vec<Self>> {
+        let mut all = Vec::new();
+        for version in entries(&Path::new(BPFFS).join("injector"))? {
+            if version != root() && version.is_dir() {
+                all.extend(entries(&version)?.into_iter().filter(|path| path.is_dir()).map(|path| Self {
+                    name: file_name(&path),
+                    version: file_name(&version),
+                    path,
+                }));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Those named `name`.
+    pub fn named(name: &str) -> anyhow::Result<Vec<Self>> {
+        Ok(Self::all()?.into_iter().filter(|other| other.name == name).collect())
+    }
+
+    /// As [`PinDir::own`].
+    pub fn own(&self) -> anyhow::Result<Option<Lock>> {
+        own(&self.path)
+    }
+
+    /// Everything pinned in it, the link of `keepalive` last.
+    pub fn pins(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let mut pins: Vec<_> = entries(&self.path)?.into_iter().filter(|path| !path.is_dir()).collect();
+        pins.sort_by_key(|path| path.file_name().is_some_and(|name| name == KEEPALIVE));
+        Ok(pins)
+    }
+
+    /// Removes all pins and the directory.
+    pub fn remove(&self) -> anyhow::Result<()> {
+        remove_tree(&self.path)?;
+        // Not empty, or gone already: both are fine.
+        drop(self.path.parent().map(fs::remove_dir));
+        Ok(())
+    }
+}
+
+/// Creates a directory for root alone.
+pub fn create(path: &Path) -> anyhow::Result<()> {
+    DirBuilder::new().mode(0o700).create(path).map_err(|error| denied(error, path))
+}
+
+/// Removes a directory and everything in it. What is already gone is fine.
+pub fn remove_tree(path: &Path) -> anyhow::Result<()> {
+    absent_is_fine(fs::remove_dir_all(path)).with_context(|| format!("removing {}", path.display()))
+}
+
+fn own(path: &Path) -> anyhow::Result<Option<Lock>> {
+    match lock(path, FlockOperation::NonBlockingLockExclusive) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(denied(error, path)),
+    }
+}
+
+/// What a directory holds; nothing where it is not there.
+fn entries(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|error| denied(error, path))?,
+    };
+    let mut paths = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<Vec<_>>>()
+        .with_context(|| format!("reading {}", path.display()))?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Waits for others that are just attaching, detaching or listing.
@@ -186,6 +279,25 @@ fn lock(directory: &Path, how: FlockOperation) -> io::Result<Lock> {
     let file = File::open(directory)?;
     flock(&file, how)?;
     Ok(Lock { file })
+}
+
+/// A directory that serialises those who hold it open.
+#[derive(Debug)]
+pub struct Gate(File);
+
+impl Gate {
+    /// Opens the directory.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        File::open(path).map(Self).map_err(|error| denied(error, path))
+    }
+
+    /// Waits for the others, then does `work`.
+    pub fn pass<T>(&self, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        flock(&self.0, FlockOperation::LockExclusive).context("locking out other scans")?;
+        let result = work();
+        flock(&self.0, FlockOperation::Unlock).context("letting other scans in")?;
+        result
+    }
 }
 
 impl Lock {

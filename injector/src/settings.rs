@@ -57,7 +57,8 @@ pub fn remarks(policy: &Policy) -> Vec<String> {
     remarks
 }
 
-fn limit(timeout: Duration) -> Result<u32, Error> {
+/// Milliseconds of an idle timeout that keepalive can serve.
+pub(crate) fn limit(timeout: Duration) -> Result<u32, Error> {
     let range = || {
         bad("--timeout", duration::exact(timeout), format!("give {MIN_LIMIT_S}s to {}s (49 days)", MAX_LIMIT.as_secs()))
     };

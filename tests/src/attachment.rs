@@ -1,10 +1,13 @@
 //! An attachment that a test made, and what can be asked about it.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::cgroup::Cgroup;
+use crate::deadline::eventually;
 use crate::injector::Injector;
 use crate::output::{Output, SOON};
 use crate::process::{Process, Signal};
@@ -71,6 +74,14 @@ impl Attachment {
         Output::of(process)
     }
 
+    /// Attaches again under the same name, now that the process has ended.
+    pub fn take_over(&mut self, cgroup: &Cgroup, arguments: &[&str]) {
+        assert!(self.process.is_none(), "its process still runs");
+        let named = [&["--name", &self.name], arguments].concat();
+        let (process, first_line) = self.injector.start(cgroup, &named);
+        (self.process, self.first_line) = (Some(process), first_line);
+    }
+
     /// Waits for the foreground process to end by itself.
     pub fn end(&mut self) -> Output {
         Output::of(self.process.take().expect("it runs in the foreground"))
@@ -84,16 +95,33 @@ impl Drop for Attachment {
             let _ = process.wait_if_ends(SOON);
         }
         // For runs with --detach or --keep, and for processes that died of something else.
-        if pins(&self.name).is_some() {
+        if is_pinned(&self.name) {
             let _ = self.injector.run(&["detach", "--name", &self.name]);
         }
     }
 }
 
+/// Moves the pins of an attachment to where an injector with another pin layout would have them.
+pub fn move_to_other_version(name: &str) -> PathBuf {
+    let (from, version) = (Path::new(PINS).join(name), Path::new(PINS).with_file_name("v0"));
+    // Whoever removes the last one there takes the directory away.
+    eventually("the pins are moved", SOON, || {
+        fs::create_dir_all(&version).ok()?;
+        fs::rename(&from, version.join(name)).ok()
+    });
+    version.join(name)
+}
+
 /// The names of what is pinned for an attachment, sorted; `None` when its directory is not there.
 pub fn pins(name: &str) -> Option<Vec<String>> {
-    let directory = std::fs::read_dir(Path::new(PINS).join(name)).ok()?;
+    let directory = fs::read_dir(Path::new(PINS).join(name)).ok()?;
     let mut names: Vec<String> = directory.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
     names.sort();
     Some(names)
+}
+
+/// Whether anything is pinned under that name, in whatever layout.
+fn is_pinned(name: &str) -> bool {
+    let versions = Path::new(PINS).parent().map(fs::read_dir).into_iter().flatten().flatten().flatten();
+    versions.into_iter().any(|version| version.path().join(name).exists())
 }

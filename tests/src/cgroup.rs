@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use crate::command::tool;
 use crate::privilege::require_root;
@@ -67,19 +68,23 @@ impl Cgroup {
 
     /// What is attached to this cgroup, as bpftool sees it: pairs of attach type and program name.
     pub fn programs(&self) -> Vec<(String, String)> {
+        let field = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+        self.attached().iter().map(|entry| (field(entry, "attach_type"), field(entry, "name"))).collect()
+    }
+
+    /// The kernel's ids of the programs on a hook of this cgroup, for example `sock_ops`.
+    pub fn program_ids(&self, hook: &str) -> Vec<u64> {
+        let attached = self.attached();
+        let on_hook = attached.iter().filter(|entry| entry["attach_type"].as_str().is_some_and(|at| at.ends_with(hook)));
+        on_hook.map(|entry| entry["id"].as_u64().expect("programs have ids")).collect()
+    }
+
+    fn attached(&self) -> Vec<Value> {
         let text = tool("bpftool", &["--json", "cgroup", "show", self.path_text()]);
         if text.trim().is_empty() {
             return Vec::new();
         }
-        let listed: serde_json::Value =
-            serde_json::from_str(&text).unwrap_or_else(|error| panic!("bpftool printed {text:?}: {error}"));
-        let field = |entry: &serde_json::Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
-        listed
-            .as_array()
-            .expect("bpftool lists programs in an array")
-            .iter()
-            .map(|entry| (field(entry, "attach_type"), field(entry, "name")))
-            .collect()
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("bpftool printed {text:?}: {error}"))
     }
 }
 

@@ -88,8 +88,27 @@ impl Injector {
         (Self { binary }, directory)
     }
 
+    /// The state that `status` tells of an attachment; `None` where it lists none of that name.
+    pub fn state(&self, name: &str) -> Option<String> {
+        let document = self.run(&["status", "-o", "json"]).ok().json();
+        let attachments = document["attachments"].as_array().expect("attachments are listed");
+        let found = attachments.iter().find(|attachment| attachment["name"] == name)?;
+        Some(found["state"].as_str().expect("each has a state").to_owned())
+    }
+
     /// Attaches to a cgroup in the foreground, and returns once the attachment works.
     pub fn attach(&self, cgroup: &Cgroup, arguments: &[&str]) -> Attachment {
+        let (process, first_line) = self.start(cgroup, arguments);
+        Attachment {
+            injector: self.clone(),
+            name: name_in(arguments).unwrap_or_else(|| cgroup.attachment_name()),
+            first_line,
+            process: Some(process),
+        }
+    }
+
+    /// Runs `attach` until it says that it has attached.
+    pub(crate) fn start(&self, cgroup: &Cgroup, arguments: &[&str]) -> (Process, String) {
         let command = [&["attach", "--cgroup", cgroup.path_text()], arguments].concat();
         let mut process = Process::spawn(Place::default(), self.binary(), &command);
         let first_line = process.expect_line(SOON);
@@ -97,12 +116,7 @@ impl Injector {
             first_line.starts_with("attached ") || first_line.contains(r#""event":"attached""#),
             "instead of `attached`: {first_line}"
         );
-        Attachment {
-            injector: self.clone(),
-            name: name_in(arguments).unwrap_or_else(|| cgroup.attachment_name()),
-            first_line,
-            process: Some(process),
-        }
+        (process, first_line)
     }
 
     /// Attaches with `--detach`: the guard holds no process, only the duty to clean up.

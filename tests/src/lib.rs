@@ -11,32 +11,40 @@
 mod attachment;
 mod bpffs;
 mod cgroup;
+mod churn;
 mod command;
 mod deadline;
 mod foreign;
 mod injector;
 mod middlebox;
 mod netns;
+mod objects;
 mod output;
+mod parsers;
 mod peer;
 mod postgres;
 mod privilege;
 mod process;
 mod redis;
 mod reports;
+mod server;
 mod socket;
+mod sockets;
 mod unique;
 mod witness;
 
-pub use attachment::{Attachment, PINS, pins};
+pub use attachment::{Attachment, PINS, move_to_other_version, pins};
 pub use cgroup::{Cgroup, mount_point as cgroup_mount};
+pub use churn::{Churn, ChurnReport, Load};
 pub use command::{pipe, tool};
 pub use deadline::eventually;
 pub use foreign::ForeignProgram;
 pub use injector::Injector;
 pub use middlebox::{Expiry, Middlebox};
 pub use netns::Netns;
+pub use objects::Objects;
 pub use output::Output;
+pub use parsers::{hcl, yaml};
 pub use peer::{Peer, connected};
 pub use postgres::{Postgres, Psql};
 pub use privilege::require_root;
@@ -46,6 +54,8 @@ pub use reports::{
     AttachmentKeepalive, AttachmentStatus, Bucket, Direction, Flow, FlowKeepalive, FlowProcess, Outcomes, Owner,
     Sockets, Status,
 };
+pub use server::Server;
 pub use socket::{Failure, Keepalive, Route, Socket};
+pub use sockets::{Connection, connections_of};
 pub use unique::unique_name;
 pub use witness::{Seen, Witness};

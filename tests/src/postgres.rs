@@ -1,5 +1,7 @@
 //! A real PostgreSQL server and a real psql session.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,13 +26,18 @@ pub struct Postgres {
 impl Postgres {
     /// Makes a database cluster and serves it on the default port.
     pub fn start(place: Place<'_>) -> Self {
+        Self::start_with(place, "")
+    }
+
+    /// The same, with these lines in its `postgresql.conf`.
+    pub fn start_with(place: Place<'_>, settings: &str) -> Self {
         let data = tempfile::tempdir().expect("there is room for a temporary directory");
         let account = |flag: &str| -> u32 {
             let id = tool("id", &[flag, ACCOUNT]);
             id.trim().parse().expect("`id` prints a number")
         };
         chown(data.path(), Some(account("-u")), Some(account("-g"))).expect("root may give a directory away");
-        initialise(data.path());
+        initialise(data.path(), settings);
         let directory = data.path().to_string_lossy().into_owned();
         let server = binary("postgres");
         let arguments = [
@@ -64,7 +71,7 @@ impl Drop for Postgres {
     }
 }
 
-fn initialise(directory: &Path) {
+fn initialise(directory: &Path, settings: &str) {
     let initdb = binary("initdb");
     let path = directory.to_string_lossy();
     let arguments = [
@@ -75,6 +82,10 @@ fn initialise(directory: &Path) {
     tool("setpriv", &arguments);
     let rules = directory.join("pg_hba.conf");
     std::fs::write(&rules, "host all all all trust\n").expect("initdb made the directory");
+    // Last, so that it rules over what initdb wrote.
+    let mut configuration = OpenOptions::new().append(true).open(directory.join("postgresql.conf"));
+    let configuration = configuration.as_mut().expect("initdb made the file");
+    configuration.write_all(settings.as_bytes()).expect("there is room for a few lines");
 }
 
 const fn as_account() -> [&'static str; 5] {

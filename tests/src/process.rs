@@ -144,6 +144,11 @@ impl Process {
         })
     }
 
+    /// Whether the program has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("our own child can be waited for").is_some()
+    }
+
     /// The lines of stdout that nobody has read yet, after the program has ended.
     pub fn rest(&mut self) -> Vec<String> {
         self.stdout.iter().collect()

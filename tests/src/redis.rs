@@ -11,7 +11,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(30);
 /// An empty server with Redis's own defaults for keepalive. Dropping it stops it.
 #[derive(Debug)]
 pub struct Redis {
-    _process: Process,
+    process: Process,
     _data: TempDir,
 }
 
@@ -21,12 +21,25 @@ impl Redis {
 
     /// Starts a server that takes clients from anywhere.
     pub fn start(place: Place<'_>) -> Self {
+        Self::start_with(place, "")
+    }
+
+    /// The same, with these lines as its `redis.conf`.
+    pub fn start_with(place: Place<'_>, settings: &str) -> Self {
         let data = tempfile::tempdir().expect("there is room for a temporary directory");
         let directory = data.path().to_string_lossy();
-        let arguments = ["--dir", &directory, "--save", "", "--protected-mode", "no", "--bind", "*", "-::*"];
+        let configuration = data.path().join("redis.conf");
+        std::fs::write(&configuration, settings).expect("the directory is ours");
+        let configuration = configuration.to_string_lossy();
+        let arguments =
+            [&configuration, "--dir", &directory, "--save", "", "--protected-mode", "no", "--bind", "*", "-::*"];
         let mut process = Process::spawn(place, "redis-server", &arguments);
         let started = Instant::now();
         while !process.expect_line(left(started, STARTS_WITHIN)).contains("Ready to accept connections") {}
-        Self { _process: process, _data: data }
+        Self { process, _data: data }
+    }
+    /// The server's process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 }

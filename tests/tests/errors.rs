@@ -158,12 +158,9 @@ fn attached_at_the_same_moment() {
     });
     let attached = outputs.iter().filter(|output| output.code == 0).count();
     let programs = scene.inside.programs().len();
-    let detached = scene.injector.run(&["detach", "--cgroup", scene.inside.path_text()]);
-    assert_eq!((attached, programs), (1, 1), "{outputs:#?}");
-    for lost in outputs.iter().filter(|output| output.code != 0) {
-        assert_fails(lost, FAILURE, &["attached"]);
-    }
-    detached.ok();
+    scene.injector.run(&["detach", "--cgroup", scene.inside.path_text()]).ok();
+    // One attaches, the others find what they wanted.
+    assert_eq!((attached, programs), (6, 1), "{outputs:#?}");
     assert_nothing_left(&scene);
 }
 

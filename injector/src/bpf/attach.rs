@@ -1,4 +1,9 @@
-//! Attaching: load, pin, and only then put the program on its hook.
+//! Attaching: load, pin, and only then put the programs on their hooks. What
+//! is attached already is replaced without a moment in which nothing is.
+//!
+//! Every way through here may be killed at any moment. What it leaves then is
+//! what was there before, or what was to be there, and at most pins that the
+//! next attach or detach of that name removes.
 
 use std::{
     os::fd::{AsFd as _, BorrowedFd},
@@ -9,59 +14,128 @@ use anyhow::Context as _;
 use aya::Ebpf;
 use injector_common::{attachment::Attachment, conflict::RESPECT, keepalive::Policy, names};
 
-use super::{log::BpfLog, maps, object, sys};
+use super::{
+    attached::{Attached, open_links, unhook},
+    generation::Generation,
+    log::BpfLog,
+    maps, object, sys,
+};
 use crate::{cgroup::Cgroup, pins::PinDir};
 
-/// Attaches to `cgroup` and pins everything into `pins`. With `log`, returns
-/// the stream of the programs' own messages.
+/// Tells builds of the BPF object apart.
+pub const BUILD: u64 = object::BUILD;
+
+/// What to attach.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// What to do with sockets.
+    pub policy: &'a Policy,
+    /// What to tell later invocations.
+    pub attachment: &'a Attachment,
+    /// Whether to open the programs' own log.
+    pub log: bool,
+}
+
+/// Attaches to `cgroup` and pins everything into `pins`. Links that are pinned
+/// there, of whatever state, are taken off once the new ones are at work.
+/// Returns the stream of the programs' own messages where it was asked for.
 ///
 /// The caller holds [`crate::pins::lock_all`]. Errors leave nothing attached
-/// and nothing pinned; so does a kill at any moment, but for pins that the
-/// next attach or detach of that name removes.
-pub fn attach(
-    pins: &PinDir,
-    cgroup: &Cgroup,
-    policy: &Policy,
-    attachment: &Attachment,
-    log: bool,
-) -> anyhow::Result<Option<BpfLog>> {
-    let mut ebpf = object::load(log)?;
-    // Opened before anything is attached: it may fail.
-    let log = if log { BpfLog::open(&mut ebpf)? } else { None };
-    // What a killed process left behind.
+/// and nothing pinned.
+pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result<Option<BpfLog>> {
+    let mut loaded = Loaded::new(plan, None)?;
+    let before = open_links(pins)?;
     pins.remove()?;
-    pins.create()?;
-    let attached =
-        fill_and_pin(&mut ebpf, pins, policy, attachment).and_then(|()| hook(&mut ebpf, pins, policy, cgroup.as_fd()));
+    let attached = loaded.pin_all(pins).and_then(|()| loaded.hook(pins, plan.policy, cgroup.as_fd()));
     if let Err(error) = attached {
         pins.remove()?;
         return Err(error);
     }
-    drop(ebpf);
-    sys::release_memory();
-    Ok(log)
+    before.iter().try_for_each(unhook)?;
+    Ok(loaded.finish())
 }
 
-fn fill_and_pin(ebpf: &mut Ebpf, pins: &PinDir, policy: &Policy, attachment: &Attachment) -> anyhow::Result<()> {
-    maps::set(ebpf, names::POLICY, policy)?;
-    maps::set(ebpf, names::ATTACHMENT, attachment)?;
-    for name in names::PINNED_MAPS {
-        let map = ebpf.map(name).with_context(|| format!("the BPF object lacks the map {name}"))?;
-        map.pin(pins.pin(name)).with_context(|| format!("pinning the map {name}"))?;
+/// Puts another build, or other parameters, in the place of what is attached.
+/// Flows and counters go on.
+///
+/// The caller holds [`crate::pins::lock_all`]. Errors leave what was there.
+pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result<Option<BpfLog>> {
+    let pins = there.pins();
+    let mut loaded = Loaded::new(plan, Some(pins))?;
+    // The next attach removes it, should this one be killed.
+    Generation::pin(&mut loaded.ebpf, pins, loaded.program_id)?;
+    let guards = plan.policy.conflict != RESPECT;
+    if guards {
+        loaded.guard_in_place(there, cgroup.as_fd())?;
     }
-    let scan = object::link_scan(ebpf)?;
-    sys::pin(scan.as_fd(), &pins.pin(names::SCAN)).context("pinning the iterator")
+    let program = object::keepalive(&mut loaded.ebpf)?.fd()?.as_fd();
+    sys::update_link(there.keepalive(), program).context("replacing the keepalive program")?;
+    if !guards && let Some(guard) = there.guard() {
+        std::fs::remove_file(guard.path()).with_context(|| format!("removing {}", guard.path().display()))?;
+        unhook(guard)?;
+    }
+    pins.remove_other_generations(loaded.program_id)?;
+    Ok(loaded.finish())
 }
 
-/// From here on new sockets are treated. The guard comes first, so that the
-/// pin of `keepalive` still means that all is there.
-fn hook(ebpf: &mut Ebpf, pins: &PinDir, policy: &Policy, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
-    if policy.conflict != RESPECT {
-        let guard = object::guard(ebpf)?.fd()?.as_fd();
-        link(guard, cgroup, sys::BPF_CGROUP_SETSOCKOPT, &pins.pin(names::GUARD))?;
+/// A loaded object whose programs are on no hook yet.
+struct Loaded {
+    ebpf: Ebpf,
+    log: Option<BpfLog>,
+    program_id: u32,
+}
+
+impl Loaded {
+    /// With the lasting maps of `there`, or with new ones.
+    fn new(plan: &Plan<'_>, there: Option<&PinDir>) -> anyhow::Result<Self> {
+        let mut ebpf = object::load(plan.log, there)?;
+        // Opened before anything is attached: it may fail.
+        let log = if plan.log { BpfLog::open(&mut ebpf)? } else { None };
+        maps::set(&mut ebpf, names::POLICY, plan.policy)?;
+        maps::set(&mut ebpf, names::ATTACHMENT, plan.attachment)?;
+        let program_id = object::keepalive(&mut ebpf)?.info().context("reading the keepalive program")?.id();
+        Ok(Self { ebpf, log, program_id })
     }
-    let keepalive = object::keepalive(ebpf)?.fd()?.as_fd();
-    link(keepalive, cgroup, sys::BPF_CGROUP_SOCK_OPS, &pins.pin(names::KEEPALIVE))
+
+    fn pin_all(&mut self, pins: &PinDir) -> anyhow::Result<()> {
+        pins.create()?;
+        for name in names::LASTING_MAPS {
+            maps::pin(&self.ebpf, name, &pins.pin(name))?;
+        }
+        Generation::pin(&mut self.ebpf, pins, self.program_id)
+    }
+
+    /// From here on new sockets are treated. The guard comes first, so that the
+    /// pin of `keepalive` still means that all is there.
+    fn hook(&mut self, pins: &PinDir, policy: &Policy, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
+        if policy.conflict != RESPECT {
+            self.hook_guard(pins, cgroup)?;
+        }
+        let keepalive = object::keepalive(&mut self.ebpf)?.fd()?.as_fd();
+        link(keepalive, cgroup, sys::BPF_CGROUP_SOCK_OPS, &pins.pin(names::KEEPALIVE))
+    }
+
+    fn hook_guard(&mut self, pins: &PinDir, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
+        let guard = object::guard(&mut self.ebpf)?.fd()?.as_fd();
+        link(guard, cgroup, sys::BPF_CGROUP_SETSOCKOPT, &pins.pin(names::GUARD))
+    }
+
+    /// Into the link that is there, or a new one.
+    fn guard_in_place(&mut self, there: &Attached, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
+        match there.guard() {
+            Some(link) => {
+                let guard = object::guard(&mut self.ebpf)?.fd()?.as_fd();
+                sys::update_link(link.as_fd(), guard).context("replacing the guard program")
+            }
+            None => self.hook_guard(there.pins(), cgroup),
+        }
+    }
+
+    fn finish(self) -> Option<BpfLog> {
+        drop(self.ebpf);
+        sys::release_memory();
+        self.log
+    }
 }
 
 /// The pin keeps the link; our descriptor is closed.

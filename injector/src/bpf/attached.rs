@@ -1,31 +1,51 @@
-//! An attachment, found by its pins.
+//! An attachment, found by its pins and held open.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use anyhow::Context as _;
 use injector_common::{
     attachment::Attachment,
-    flow::FlowSample,
+    flow::{FlowRecord, FlowSample},
     keepalive::Policy,
     names,
     scan::{self, ScanControl, ScanTotals},
 };
 
-use super::{
-    iterator,
-    maps::{self, Single},
-    sys,
+use super::{generation::Generation, maps::PerCpu, pinned::Pinned, records::Records, sys};
+use crate::{
+    cgroup,
+    exit::Error,
+    pins::{Identity, OtherVersion, PinDir},
+    stats::Counters,
 };
-use crate::{exit::Error, pins::PinDir, stats::Counters};
 
-/// An attachment whose programs are at work.
+/// An attachment whose programs are at work, or were when it was opened.
 #[derive(Debug)]
 pub struct Attached {
     pins: PinDir,
-    identity: u64,
-    policy: Policy,
-    attachment: Attachment,
-    control: Single<ScanControl>,
+    identity: Identity,
+    keepalive: Pinned,
+    guard: Option<Pinned>,
+    maps: Vec<Pinned>,
+    counters: PerCpu,
+    records: Records,
+    generation: Generation,
+}
+
+/// What became of an attachment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// At work, and pinned.
+    AtWork,
+    /// At work for as long as somebody holds it open: its pins are gone.
+    Unpinned,
+    /// At work for as long as somebody holds it open, and another one has its
+    /// name.
+    Replaced,
+    /// Off its hook: its cgroup was removed.
+    CgroupRemoved,
+    /// Off its hook: it was detached.
+    Detached,
 }
 
 impl Attached {
@@ -34,11 +54,17 @@ impl Attached {
     /// Errors with [`Error::NotAttached`] where it is not there or incomplete.
     pub fn open(pins: PinDir) -> anyhow::Result<Self> {
         let identity = pins.identity().ok_or_else(|| Error::NotAttached { name: pins.name().to_owned() })?;
+        let keepalive = Pinned::open(pins.pin(names::KEEPALIVE))?;
+        let program_id = info(&keepalive)?.program_id;
+        let guard = pins.pin(names::GUARD);
         Ok(Self {
             identity,
-            policy: Single::open(&pins, names::POLICY)?.get()?,
-            attachment: Single::open(&pins, names::ATTACHMENT)?.get()?,
-            control: Single::open(&pins, names::SCAN_CONTROL)?,
+            keepalive,
+            guard: guard.exists().then(|| Pinned::open(guard)).transpose()?,
+            maps: names::LASTING_MAPS.iter().map(|name| Pinned::open(pins.pin(name))).collect::<anyhow::Result<_>>()?,
+            records: Records::open(&pins.pin(names::FLOWS))?,
+            counters: PerCpu::open(&pins.path(), names::COUNTERS)?,
+            generation: Generation::open(&pins, program_id)?,
             pins,
         })
     }
@@ -58,28 +84,46 @@ impl Attached {
         &self.pins
     }
 
-    /// Whether it is still there, and not another one under its name.
-    pub fn is_current(&self) -> bool {
+    /// What became of it. The caller holds [`crate::pins::lock_for_listing`],
+    /// or it may be seen half-way.
+    pub fn standing(&self) -> anyhow::Result<Standing> {
+        let is_hooked = self.hooked_to()? != 0;
+        let pinned = self.pins.identity();
+        Ok(match (is_hooked, pinned) {
+            (true, Some(identity)) if identity == self.identity => Standing::AtWork,
+            (true, Some(_)) => Standing::Replaced,
+            (true, None) => Standing::Unpinned,
+            (false, _) if cgroup::exists(self.description().path(), self.description().cgroup_id) => Standing::Detached,
+            (false, _) => Standing::CgroupRemoved,
+        })
+    }
+
+    /// Whether the pins under its name are its own.
+    pub fn has_its_pins(&self) -> bool {
         self.pins.identity() == Some(self.identity)
     }
 
-    /// Whether its cgroup is still there. The kernel takes programs off a
-    /// removed one, and never uses its id for another.
-    pub fn has_cgroup(&self) -> anyhow::Result<bool> {
-        let pin = self.pins.pin(names::KEEPALIVE);
-        let link = sys::open_pin(&pin).with_context(|| format!("opening {}", pin.display()))?;
-        let link = sys::cgroup_link(link.as_fd()).with_context(|| format!("reading {}", pin.display()))?;
-        Ok(link.cgroup_id != 0)
+    /// Pins everything again where the pins were removed by somebody. The
+    /// caller holds [`crate::pins::lock_all`].
+    pub fn repin(&mut self) -> anyhow::Result<()> {
+        // What may be left of it.
+        self.pins.remove()?;
+        self.pins.create()?;
+        self.maps.iter().chain(&self.guard).try_for_each(Pinned::repin)?;
+        self.generation.repin()?;
+        self.keepalive.repin()?;
+        self.identity = self.pins.identity().context("the new pins are gone already")?;
+        Ok(())
     }
 
     /// The policy in force.
     pub const fn policy(&self) -> &Policy {
-        &self.policy
+        &self.generation.policy
     }
 
     /// What it is attached to, and since when.
     pub const fn description(&self) -> &Attachment {
-        &self.attachment
+        &self.generation.attachment
     }
 
     /// The sums over all flows alone.
@@ -89,7 +133,18 @@ impl Attached {
 
     /// What became of the sockets seen so far.
     pub fn counters(&self) -> anyhow::Result<Counters> {
-        maps::counters(&self.pins, names::COUNTERS).map(Counters::new)
+        self.counters.sums().map(Counters::new)
+    }
+
+    /// The record of a socket, if it has one.
+    pub fn record(&self, socket: BorrowedFd<'_>) -> anyhow::Result<Option<FlowRecord>> {
+        self.records.get(socket)
+    }
+
+    /// Gives a socket its first record, or another one in place of the one it
+    /// has.
+    pub fn remember(&mut self, socket: BorrowedFd<'_>, record: FlowRecord, is_new: bool) -> anyhow::Result<()> {
+        self.records.set(socket, record, is_new)
     }
 
     /// Visits the flows that `request` asks for, and returns the sums over all
@@ -97,26 +152,74 @@ impl Attached {
     ///
     /// `visit` should not block: other scans of this attachment wait.
     pub fn scan(&mut self, request: ScanControl, visit: impl FnMut(&FlowSample)) -> anyhow::Result<ScanTotals> {
-        let _lock = self.pins.lock_for_scan()?;
-        self.control.set(request)?;
-        let pin = self.pins.pin(names::SCAN);
-        iterator::read(&pin, visit).with_context(|| format!("reading {}", pin.display()))?;
-        Ok(self.control.get()?.totals)
+        self.generation.scan(request, visit)
+    }
+
+    /// The cgroup's path, relative to the cgroup v2 mount.
+    pub fn cgroup_path(&self) -> String {
+        String::from_utf8_lossy(self.description().path()).into_owned()
+    }
+
+    /// Kernel's id of the cgroup the programs are on; 0 once they are on none.
+    pub fn hooked_to(&self) -> anyhow::Result<u64> {
+        Ok(info(&self.keepalive)?.cgroup_id)
+    }
+
+    /// The link of the `keepalive` program.
+    pub(super) fn keepalive(&self) -> BorrowedFd<'_> {
+        self.keepalive.as_fd()
+    }
+
+    /// The link of the `guard` program, where there is one.
+    pub(super) const fn guard(&self) -> Option<&Pinned> {
+        self.guard.as_ref()
+    }
+
+    /// Takes the programs off their hooks, and leaves pins alone.
+    pub fn unhook(&self) -> anyhow::Result<()> {
+        [Some(&self.keepalive), self.guard.as_ref()].into_iter().flatten().try_for_each(unhook)
     }
 }
 
 /// Takes the programs of `pins` off their hooks and removes the pins. Works
 /// on incomplete attachments too. The caller holds
 /// [`crate::pins::lock_all`].
+///
+/// The links are held open until the pins are gone, and unhooked then: removing
+/// the pins alone would leave the programs at work for as long as somebody else
+/// holds them, and a kill half-way must not leave pins of what is off.
 pub fn detach(pins: &PinDir) -> anyhow::Result<()> {
-    for name in [names::KEEPALIVE, names::GUARD] {
-        let pin = pins.pin(name);
-        if pin.exists() {
-            // Removing the pin alone would leave the program at work for a
-            // moment, or for as long as somebody else holds the link.
-            let link = sys::open_pin(&pin).with_context(|| format!("opening {}", pin.display()))?;
-            sys::detach_link(link.as_fd()).with_context(|| format!("detaching {}", pin.display()))?;
-        }
+    let links = open_links(pins)?;
+    pins.remove()?;
+    links.iter().try_for_each(unhook)
+}
+
+/// As [`detach`], for an attachment of another pin layout.
+pub fn detach_other(other: &OtherVersion) -> anyhow::Result<()> {
+    let pins = other.pins()?.into_iter().map(Pinned::open).collect::<anyhow::Result<Vec<_>>>()?;
+    other.remove()?;
+    pins.iter().try_for_each(unhook)
+}
+
+/// The links that are pinned.
+pub(super) fn open_links(pins: &PinDir) -> anyhow::Result<Vec<Pinned>> {
+    [names::KEEPALIVE, names::GUARD]
+        .iter()
+        .map(|name| pins.pin(name))
+        .filter(|pin| pin.exists())
+        .map(Pinned::open)
+        .collect()
+}
+
+/// Takes a link off its hook; anything else is left alone.
+pub(super) fn unhook(link: &Pinned) -> anyhow::Result<()> {
+    match sys::detach_link(link.as_fd()) {
+        // No link, or one of a kind that has no hook (an iterator).
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => Ok(()),
+        result => result.with_context(|| format!("detaching {}", link.path().display())),
     }
-    pins.remove()
+}
+
+fn info(link: &Pinned) -> anyhow::Result<sys::CgroupLink> {
+    sys::cgroup_link(link.as_fd()).with_context(|| format!("reading {}", link.path().display()))
 }

@@ -7,9 +7,8 @@ use std::{
 };
 
 use aya::programs::{ProgramInfo, loaded_programs};
-use injector_common::names;
 
-use super::sys;
+use super::{attached::open_links, sys};
 use crate::{
     cgroup::Cgroup,
     pins::{self, PinDir},
@@ -60,9 +59,13 @@ pub fn foreign_programs(path: &Path) -> anyhow::Result<Vec<Foreign>> {
 /// Ids of the programs that our pinned links hold on their hooks.
 fn our_programs() -> anyhow::Result<HashSet<u32>> {
     let _lock = pins::lock_for_listing()?;
-    let all = PinDir::all()?;
-    let links = all.iter().flat_map(|pins| [names::KEEPALIVE, names::GUARD].map(|name| pins.pin(name)));
-    links.filter(|pin| pin.exists()).map(|pin| Ok(sys::cgroup_link(sys::open_pin(&pin)?.as_fd())?.program_id)).collect()
+    let mut ids = HashSet::new();
+    for pins in PinDir::all()? {
+        for link in open_links(&pins)? {
+            ids.insert(sys::cgroup_link(link.as_fd())?.program_id);
+        }
+    }
+    Ok(ids)
 }
 
 fn name(program: &ProgramInfo) -> String {

@@ -3,23 +3,25 @@
 use std::{
     fs::File,
     io::{self, Read as _},
-    path::Path,
+    os::fd::BorrowedFd,
 };
 
 use bytes::{Buf as _, BytesMut};
 use injector_common::flow::FlowSample;
 use zerocopy::FromBytes as _;
 
+use super::sys;
+
 /// As much as the kernel puts together per read (`bpf_seq_read` in
 /// `kernel/bpf/bpf_iter.c`: eight pages).
 const CHUNK: usize = 8 * 4096;
 
-/// Opens the pinned iterator, which is one scan, and hands each flow to
+/// Runs the linked iterator, which is one scan, and hands each flow to
 /// `visit`.
 ///
-/// Errors when the pin is gone or the kernel fails half-way.
-pub(super) fn read(pin: &Path, mut visit: impl FnMut(&FlowSample)) -> io::Result<()> {
-    let mut iterator = File::open(pin)?;
+/// Errors when the kernel fails half-way.
+pub(super) fn read(link: BorrowedFd<'_>, mut visit: impl FnMut(&FlowSample)) -> io::Result<()> {
+    let mut iterator = File::from(sys::create_iter(link)?);
     let mut chunk = vec![0; CHUNK];
     let mut pending = BytesMut::with_capacity(CHUNK);
     loop {

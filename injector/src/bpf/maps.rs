@@ -1,6 +1,9 @@
 //! Our values in and out of aya's maps.
 
-use std::fmt::{self, Debug, Formatter};
+use std::{
+    fmt::{self, Debug, Formatter},
+    path::Path,
+};
 
 use anyhow::Context as _;
 use aya::{
@@ -9,8 +12,6 @@ use aya::{
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::pins::PinDir;
-
 /// A value that may cross the kernel boundary.
 pub(super) trait Value: FromBytes + IntoBytes + Immutable + Copy + Debug + 'static {}
 impl<T: FromBytes + IntoBytes + Immutable + Copy + Debug + 'static> Value for T {}
@@ -18,7 +19,7 @@ impl<T: FromBytes + IntoBytes + Immutable + Copy + Debug + 'static> Value for T 
 /// Tells aya what zerocopy has proved.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
-pub(super) struct Plain<T>(T);
+pub(super) struct Plain<T>(pub(super) T);
 
 // SAFETY: `Value` promises that any bytes are a valid `T` and that `T` has no
 // padding.
@@ -36,9 +37,9 @@ impl<T: Value> Debug for Single<T> {
 
 impl<T: Value> Single<T> {
     /// Opens the pin. Errors where it is gone or holds something else.
-    pub(super) fn open(pins: &PinDir, name: &str) -> anyhow::Result<Self> {
-        let map = open(pins, name)?;
-        Array::try_from(map).map(Self).with_context(|| format!("{} is not what it should be", pins.pin(name).display()))
+    pub(super) fn open(directory: &Path, name: &str) -> anyhow::Result<Self> {
+        let pin = directory.join(name);
+        Array::try_from(open(&pin)?).map(Self).with_context(|| format!("{} is not what it should be", pin.display()))
     }
 
     pub(super) fn get(&self) -> anyhow::Result<T> {
@@ -57,16 +58,36 @@ pub(super) fn set<T: Value>(ebpf: &mut Ebpf, name: &str, value: &T) -> anyhow::R
     array.set(0, Plain(*value), 0).with_context(|| format!("filling the map {name}"))
 }
 
-/// Sums of a pinned per-CPU array of counters.
-pub(super) fn counters(pins: &PinDir, name: &str) -> anyhow::Result<Vec<u64>> {
-    let array: PerCpuArray<_, u64> = open(pins, name)?
-        .try_into()
-        .with_context(|| format!("{} is not what it should be", pins.pin(name).display()))?;
-    array.iter().map(|values| Ok(values?.iter().sum())).collect()
+/// A pinned per-CPU array of counters.
+pub(super) struct PerCpu(PerCpuArray<MapData, u64>);
+
+impl Debug for PerCpu {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("PerCpu").field(&self.sums()).finish()
+    }
 }
 
-fn open(pins: &PinDir, name: &str) -> anyhow::Result<Map> {
-    let pin = pins.pin(name);
-    let data = MapData::from_pin(&pin).with_context(|| format!("opening {}", pin.display()))?;
+impl PerCpu {
+    /// Opens the pin. Errors where it is gone or holds something else.
+    pub(super) fn open(directory: &Path, name: &str) -> anyhow::Result<Self> {
+        let pin = directory.join(name);
+        open(&pin)?.try_into().map(Self).with_context(|| format!("{} is not what it should be", pin.display()))
+    }
+
+    /// The counters, summed over all CPUs.
+    pub(super) fn sums(&self) -> anyhow::Result<Vec<u64>> {
+        self.0.iter().map(|values| Ok(values?.iter().sum())).collect()
+    }
+}
+
+/// Pins a map of a loaded object.
+pub(super) fn pin(ebpf: &Ebpf, name: &str, pin: &Path) -> anyhow::Result<()> {
+    let map = ebpf.map(name).with_context(|| format!("the BPF object lacks the map {name}"))?;
+    map.pin(pin).with_context(|| format!("pinning {}", pin.display()))
+}
+
+/// Opens a pinned map.
+pub(super) fn open(pin: &Path) -> anyhow::Result<Map> {
+    let data = MapData::from_pin(pin).with_context(|| format!("opening {}", pin.display()))?;
     Ok(Map::from_map_data(data)?)
 }

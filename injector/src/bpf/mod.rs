@@ -5,22 +5,27 @@ mod attach;
 mod attached;
 mod btf;
 mod foreign;
+mod generation;
 mod iterator;
 mod log;
 mod maps;
 mod object;
 mod offsets;
+mod pinned;
+mod records;
 mod sys;
+mod tcp_info;
 
-pub use attach::attach;
-pub use attached::{Attached, detach};
+pub use attach::{BUILD, Plan, attach, replace};
+pub use attached::{Attached, Standing, detach, detach_other};
 pub use btf::{Btf, BtfError};
 pub use foreign::{Foreign, foreign_programs};
 pub use log::BpfLog;
 pub use offsets::{KERNEL_BTF, offsets, ticks_per_second};
+pub use tcp_info::{TcpInfo, tcp_info};
 
 /// Loads all programs and drops them again: what the verifier of this kernel
 /// says to them.
 pub fn probe() -> anyhow::Result<()> {
-    object::load(false).map(drop)
+    object::load(false, None).map(drop)
 }

@@ -13,7 +13,7 @@ use aya::{
 use injector_common::names;
 
 use super::offsets::{offsets, ticks_per_second};
-use crate::exit::Error;
+use crate::{exit::Error, pins::PinDir};
 
 /// As built by `cargo xtask ebpf`; build.rs chooses which build.
 static OBJECT: &[u8] = include_bytes_aligned!(env!("INJECTOR_BPF_OBJECT"));
@@ -27,13 +27,20 @@ const LOG_MAP_BYTES: u32 = 4096;
 /// `aya_log_common::Level::Trace`.
 const LOG_EVERYTHING: u8 = 5;
 
+/// Tells builds apart; build.rs takes it from the object's digest.
+pub(super) const BUILD: u64 = match u64::from_str_radix(env!("INJECTOR_BPF_BUILD"), 16) {
+    Ok(build) => build,
+    Err(_) => panic!("build.rs gives a hexadecimal number"),
+};
+
 /// Creates the maps and loads all programs, attaching none. `log` switches the
-/// programs' own messages on; otherwise the verifier removes them as dead.
+/// programs' own messages on; otherwise the verifier removes them as dead. The
+/// lasting maps are those pinned in `there`, where it is given.
 ///
 /// Errors with [`Error::Privilege`] or [`Error::Unsupported`] where the kernel
 /// refuses.
-pub(super) fn load(log: bool) -> anyhow::Result<Ebpf> {
-    let mut ebpf = create_maps(log)?;
+pub(super) fn load(log: bool, there: Option<&PinDir>) -> anyhow::Result<Ebpf> {
+    let mut ebpf = create_maps(log, there)?;
     keepalive(&mut ebpf)?.load().map_err(|error| refused(names::KEEPALIVE, error))?;
     let btf = Btf::from_sys_fs().context("reading the kernel's BTF")?;
     guard(&mut ebpf)?.load().map_err(|error| refused(names::GUARD, error))?;
@@ -41,7 +48,7 @@ pub(super) fn load(log: bool) -> anyhow::Result<Ebpf> {
     Ok(ebpf)
 }
 
-fn create_maps(log: bool) -> anyhow::Result<Ebpf> {
+fn create_maps(log: bool, there: Option<&PinDir>) -> anyhow::Result<Ebpf> {
     let offsets = offsets()?;
     let ticks = ticks_per_second();
     let log_level = if log { LOG_EVERYTHING } else { 0 };
@@ -54,6 +61,11 @@ fn create_maps(log: bool) -> anyhow::Result<Ebpf> {
         .override_global(aya_log::LEVEL, &log_level, false);
     if !log {
         loader.map_max_entries(LOG_MAP, LOG_MAP_BYTES);
+    }
+    if let Some(there) = there {
+        for name in names::LASTING_MAPS {
+            loader.map_pin_path(name, there.pin(name));
+        }
     }
     loader.load(OBJECT).map_err(|error| {
         let is_privilege = is_denied(std::error::Error::source(&error));

@@ -19,6 +19,8 @@ const BPF_OBJ_GET: i32 = 7;
 const BPF_OBJ_GET_INFO_BY_FD: i32 = 15;
 const BPF_PROG_QUERY: i32 = 16;
 const BPF_LINK_CREATE: i32 = 28;
+const BPF_LINK_UPDATE: i32 = 29;
+const BPF_ITER_CREATE: i32 = 33;
 const BPF_LINK_DETACH: i32 = 34;
 
 /// Hooks, by their `enum bpf_attach_type` in include/uapi/linux/bpf.h.
@@ -111,6 +113,28 @@ pub(super) struct CgroupLink {
     end: u32,
 }
 
+/// ```c
+/// struct { /* BPF_LINK_UPDATE */
+///     __u32 link_fd; __u32 new_prog_fd; __u32 flags; __u32 old_prog_fd;
+/// }
+/// ```
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+struct LinkUpdate {
+    link_fd: RawFd,
+    new_prog_fd: RawFd,
+    flags: u32,
+    old_prog_fd: RawFd,
+}
+
+/// `struct { __u32 link_fd; __u32 flags; } /* BPF_ITER_CREATE */`
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+struct IterCreate {
+    link_fd: RawFd,
+    flags: u32,
+}
+
 /// `struct { __u32 link_fd; } /* BPF_LINK_DETACH */`
 #[derive(IntoBytes, Immutable)]
 #[repr(C)]
@@ -147,6 +171,20 @@ pub(super) fn link_cgroup(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>, attac
         iter_info_len: 0,
         padding: 0,
     })
+}
+
+/// Puts another program of the same type into a link. The hook runs the one or
+/// the other at any moment, never none. Since 5.7.
+pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = LinkUpdate { link_fd: link.as_raw_fd(), new_prog_fd: program.as_raw_fd(), flags: 0, old_prog_fd: 0 };
+    bpf(BPF_LINK_UPDATE, &mut attr).map(drop)
+}
+
+/// One run of a linked iterator, to be read to its end. Since 5.8.
+pub(super) fn create_iter(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let fd = bpf(BPF_ITER_CREATE, &mut IterCreate { link_fd: link.as_raw_fd(), flags: 0 })?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 fn create_link(mut attr: LinkCreate) -> io::Result<OwnedFd> {

@@ -7,8 +7,8 @@ use crate::{
     bpf,
     cli::Detach,
     exit::{Code, Error},
-    output, pins,
-    pins::PinDir,
+    output,
+    pins::{self, OtherVersion, PinDir},
     preflight,
 };
 
@@ -19,24 +19,50 @@ pub(super) fn run(args: &Detach) -> anyhow::Result<Code> {
         return if args.all { Ok(Code::Ok) } else { Err(missing(args)) };
     }
     let _lock = pins::lock_all()?;
-    for pins in chosen(args)? {
-        bpf::detach(&pins).with_context(|| format!("detaching {}", pins.name()))?;
-        output::line(format_args!("detached {}", pins.name()))?;
+    for chosen in chosen(args)? {
+        let name = chosen.name();
+        chosen.detach().with_context(|| format!("detaching {name}"))?;
+        output::line(format_args!("detached {name}"))?;
     }
     pins::tidy();
     Ok(Code::Ok)
 }
 
-/// Incomplete attachments are found by name and by `--all`.
-fn chosen(args: &Detach) -> anyhow::Result<Vec<PinDir>> {
-    if args.all {
-        return PinDir::all();
+/// Something to detach.
+enum Chosen {
+    Ours(PinDir),
+    Other(OtherVersion),
+}
+
+impl Chosen {
+    fn name(&self) -> &str {
+        match self {
+            Self::Ours(pins) => pins.name(),
+            Self::Other(other) => &other.name,
+        }
     }
-    if let Some(name) = &args.target.name {
+
+    fn detach(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Ours(pins) => bpf::detach(pins),
+            Self::Other(other) => bpf::detach_other(other),
+        }
+    }
+}
+
+/// Incomplete attachments and those of other versions are found by name and by
+/// `--all`.
+fn chosen(args: &Detach) -> anyhow::Result<Vec<Chosen>> {
+    let (ours, others) = if args.all {
+        (PinDir::all()?, OtherVersion::all()?)
+    } else if let Some(name) = &args.target.name {
         let pins = PinDir::named(name)?;
-        return if pins.exists() { Ok(vec![pins]) } else { Err(missing(args)) };
-    }
-    Ok(target::attachments(&args.target)?.iter().map(|attached| attached.pins().clone()).collect())
+        (if pins.exists() { vec![pins] } else { vec![] }, OtherVersion::named(name)?)
+    } else {
+        (target::attachments(&args.target)?.iter().map(|attached| attached.pins().clone()).collect(), vec![])
+    };
+    let chosen: Vec<_> = ours.into_iter().map(Chosen::Ours).chain(others.into_iter().map(Chosen::Other)).collect();
+    if chosen.is_empty() && !args.all { Err(missing(args)) } else { Ok(chosen) }
 }
 
 fn missing(args: &Detach) -> anyhow::Error {

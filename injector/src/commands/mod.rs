@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod adopt;
 mod attach;
 mod check;
 mod config;
@@ -8,6 +9,8 @@ mod doctor;
 mod flows;
 mod generate;
 mod hops;
+mod place;
+mod recommend;
 mod session;
 mod status;
 mod target;
@@ -24,11 +27,13 @@ pub fn run(cli: Cli) -> anyhow::Result<Code> {
         Command::Attach(args) => attach::run(&args, cli.verbose),
         Command::Flows(args) => flows::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Adopt(args) => adopt::run(&args),
         Command::Detach(args) => detach::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Timeouts(args) => timeouts::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Config { command } => config::run(&command),
+        Command::Recommend(args) => recommend::run(&args),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),
     }

@@ -16,13 +16,16 @@ use tokio::{
     time::sleep,
 };
 
+use super::adopt;
 use crate::{
-    bpf::{self, Attached, BpfLog},
+    bpf::{self, Attached, BpfLog, Standing},
     cli::Attach,
     exit,
     flow::Names,
+    notice::Notice,
     output::{self, Event, EventWriter, Summary},
-    pins,
+    pins::{self, Lock},
+    preflight,
     watch::{Change, Watch},
 };
 
@@ -58,6 +61,8 @@ impl Signals {
 #[derive(Debug)]
 pub(super) struct Session {
     attached: Attached,
+    /// Tells others that we watch.
+    own: Option<Lock>,
     names: Names,
     watch: Watch,
     writer: EventWriter,
@@ -66,9 +71,9 @@ pub(super) struct Session {
 
 impl Session {
     /// Begins now.
-    pub(super) fn new(attached: Attached, writer: EventWriter) -> Self {
+    pub(super) fn new(attached: Attached, own: Option<Lock>, writer: EventWriter) -> Self {
         let names = Names::of(&attached);
-        Self { attached, names, watch: Watch::default(), writer, started: Instant::now() }
+        Self { attached, own, names, watch: Watch::default(), writer, started: Instant::now() }
     }
 
     /// Watches until asked to end, then detaches unless `--keep`, and sums up.
@@ -81,39 +86,87 @@ impl Session {
                 () = after(args.run_for) => {}
             }
         };
+        let existing = args.existing;
         let watched = tokio::select! {
             () = end => Ok(()),
             error = pass_on(log) => Err(error).context("reading the BPF programs' log"),
-            ended = self.watch() => ended,
+            ended = self.watch(existing) => ended,
         };
-        if !self.attached.is_current() {
-            output::message(format_args!("injector: {} was detached by someone else", self.attached.name()));
-            return Ok(());
+        let standing = self.standing()?;
+        match standing {
+            Standing::AtWork | Standing::Unpinned => {}
+            Standing::CgroupRemoved => self.message(format_args!("its cgroup was removed, ending")),
+            Standing::Detached => self.message(format_args!("was detached by someone else, ending")),
+            Standing::Replaced => self.message(format_args!("another one has its name, ending")),
         }
-        let has_cgroup = self.attached.has_cgroup()?;
-        if !has_cgroup {
-            output::message(format_args!("injector: the cgroup of {} was removed, ending", self.attached.name()));
+        if matches!(standing, Standing::Detached | Standing::Replaced) {
+            return self.detach();
         }
         if watched.as_ref().is_err_and(exit::is_closed_pipe) {
             output::message(format_args!("injector: stdout was closed, ending"));
         }
         // Pins without a cgroup would only be in the way of the next one.
-        let summary = self.end(args.keep && has_cgroup)?;
+        let summary = self.end(args.keep && standing != Standing::CgroupRemoved)?;
         watched?;
         Ok(self.writer.write(&Event::Summary(summary))?)
     }
 
     /// Scans whenever a flow could have something to report. Ends only by an
-    /// error, or when the pins or the cgroup are gone.
-    async fn watch(&mut self) -> anyhow::Result<()> {
+    /// error, or when the programs are no longer ours to watch.
+    async fn watch(&mut self, existing: bool) -> anyhow::Result<()> {
         self.writer.write(&Event::attached(&self.attached))?;
-        loop {
-            if !self.attached.is_current() || !self.attached.has_cgroup()? {
-                return Ok(());
-            }
-            let pause = self.scan()?;
-            sleep(pause).await;
+        if existing {
+            adopt::existing(&mut self.attached, self.writer)?;
         }
+        let mut notice = Notice::of(&self.attached);
+        loop {
+            match self.standing()? {
+                Standing::AtWork => {}
+                Standing::Unpinned => {
+                    self.repin();
+                    notice = Notice::of(&self.attached);
+                }
+                Standing::CgroupRemoved | Standing::Detached | Standing::Replaced => return Ok(()),
+            }
+            let until = Instant::now() + self.scan()?;
+            self.quiet(until, &mut notice).await?;
+        }
+    }
+
+    /// Sleeps, unless the attachment is touched.
+    async fn quiet(&self, until: Instant, notice: &mut Notice) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                () = sleep(until.saturating_duration_since(Instant::now())) => return Ok(()),
+                () = notice.change() => if self.standing()? != Standing::AtWork { return Ok(()) },
+            }
+        }
+    }
+
+    /// Waits for others that are attaching or detaching, and never sees them
+    /// half-way.
+    fn standing(&self) -> anyhow::Result<Standing> {
+        let _lock = pins::lock_for_listing()?;
+        self.attached.standing()
+    }
+
+    /// The programs live on in our hands; others should find them again. Where
+    /// that fails it is tried again at the next scan.
+    fn repin(&mut self) {
+        let repinned = preflight::ensure_bpffs().map_err(Into::into).and_then(|()| {
+            let _lock = pins::lock_all()?;
+            self.attached.repin()?;
+            self.own = self.attached.pins().own()?;
+            anyhow::Ok(())
+        });
+        match repinned {
+            Ok(()) => self.message(format_args!("its pins were removed from outside, pinned again")),
+            Err(error) => self.message(format_args!("its pins were removed from outside: {error:#}")),
+        }
+    }
+
+    fn message(&self, what: std::fmt::Arguments<'_>) {
+        output::message(format_args!("injector: {}: {what}", self.attached.name()));
     }
 
     /// One scan. Returns how long nothing will happen.
@@ -153,10 +206,12 @@ impl Session {
     /// Looks once more under the lock: somebody may have put another one in
     /// its place.
     fn detach(&self) -> anyhow::Result<()> {
+        preflight::ensure_bpffs()?;
         let _lock = pins::lock_all()?;
-        if self.attached.is_current() {
+        if self.attached.has_its_pins() {
             bpf::detach(self.attached.pins())?;
         }
+        self.attached.unhook()?;
         pins::tidy();
         Ok(())
     }

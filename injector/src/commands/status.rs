@@ -5,7 +5,7 @@ use crate::{
     cli::{Format, Status},
     exit::Code,
     output::{self, AttachmentStatus},
-    pins::{self, PinDir},
+    pins::{self, OtherVersion, PinDir},
     preflight,
 };
 
@@ -13,7 +13,8 @@ use crate::{
 pub(super) fn run(args: &Status) -> anyhow::Result<Code> {
     preflight::check_capabilities()?;
     let lock = pins::lock_for_listing()?;
-    let attachments = PinDir::all()?.into_iter().map(describe).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut attachments = PinDir::all()?.iter().map(describe).collect::<anyhow::Result<Vec<_>>>()?;
+    attachments.extend(OtherVersion::all()?.iter().map(AttachmentStatus::other_version));
     drop(lock);
     match args.output {
         Format::Json => output::json_document(&output::status_document(&attachments))?,
@@ -22,12 +23,15 @@ pub(super) fn run(args: &Status) -> anyhow::Result<Code> {
     Ok(Code::Ok)
 }
 
-fn describe(pins: PinDir) -> anyhow::Result<AttachmentStatus> {
+fn describe(pins: &PinDir) -> anyhow::Result<AttachmentStatus> {
     if !pins.is_attached() {
-        return Ok(AttachmentStatus::incomplete(&pins));
+        return Ok(AttachmentStatus::incomplete(pins));
     }
-    let mut attached = Attached::open(pins)?;
+    // Complete once, and damaged from outside: no reason to hide the others.
+    let Ok(mut attached) = Attached::open(pins.clone()) else {
+        return Ok(AttachmentStatus::incomplete(pins));
+    };
     let counters = attached.counters()?;
     let totals = attached.totals()?;
-    Ok(AttachmentStatus::attached(&attached, attached.has_cgroup()?, &counters, &totals))
+    Ok(AttachmentStatus::attached(&attached, attached.standing()?, &counters, &totals))
 }

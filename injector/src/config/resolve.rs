@@ -91,6 +91,7 @@ impl Settings {
             user_timeout: self.user_timeout,
             on_conflict: self.on_conflict.unwrap_or_default(),
             warn: self.warn.unwrap_or(settings::DEFAULT_WARN),
+            existing: false,
             run_for: None,
             detach: false,
             keep: false,

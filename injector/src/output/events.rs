@@ -11,6 +11,7 @@ use super::{
     status::{FlowCounts, Parameters, list},
 };
 use crate::{
+    adopt::Report,
     bpf::Attached,
     cli::EventFormat,
     duration::{elapsed, exact},
@@ -36,6 +37,14 @@ pub enum Event<'a> {
         /// What is in force.
         #[serde(flatten)]
         parameters: Parameters,
+    },
+    /// Connections that were there before were taken over.
+    Adopted {
+        /// Name of the attachment.
+        name: &'a str,
+        /// What became of them.
+        #[serde(flatten)]
+        report: &'a Report,
     },
     /// A flow came near its limit.
     AtRisk {
@@ -137,6 +146,7 @@ fn text(event: &Event<'_>) -> String {
         Event::Attached { name, cgroup, parameters, .. } => {
             format!("attached {name} to cgroup {cgroup}: {parameters}")
         }
+        Event::Adopted { name, report } => format!("adopted into {name}: {report}"),
         Event::AtRisk { flow } => flow_line("at risk", flow),
         Event::Overdue { flow } => flow_line("overdue", flow),
         Event::Stalled { flow } => flow_line("stalled", flow),

@@ -16,11 +16,16 @@ use injector_common::{
 use serde::Serialize;
 
 use crate::{
-    bpf::Attached,
+    bpf::{Attached, Standing},
     duration::exact,
-    pins::PinDir,
+    pins::{OtherVersion, PinDir},
     stats::{Counters, Failure},
 };
+
+const ATTACHED: &str = "attached";
+const INCOMPLETE: &str = "incomplete";
+const CGROUP_REMOVED: &str = "cgroup_removed";
+const OTHER_VERSION: &str = "other_version";
 
 /// Widest bar of the histogram, in characters.
 const BAR: u64 = 40;
@@ -56,7 +61,8 @@ pub struct FlowCounts {
 pub struct AttachmentStatus {
     name: String,
     /// `attached`; `incomplete` where a process was killed half-way, and
-    /// `cgroup_removed`: nothing is at work then.
+    /// `cgroup_removed`: nothing is at work then. `other_version`: attached by
+    /// an injector whose pins this one does not read.
     state: &'static str,
     #[serde(flatten)]
     details: Option<Details>,
@@ -112,18 +118,27 @@ pub fn status_report(attachments: &[AttachmentStatus]) -> String {
 impl AttachmentStatus {
     /// What a killed process left behind.
     pub fn incomplete(pins: &PinDir) -> Self {
-        Self { name: pins.name().to_owned(), state: "incomplete", details: None }
+        Self { name: pins.name().to_owned(), state: INCOMPLETE, details: None }
+    }
+
+    /// What another version of injector attached.
+    pub fn other_version(other: &OtherVersion) -> Self {
+        Self { name: other.name.clone(), state: OTHER_VERSION, details: None }
     }
 
     /// An attachment at work.
-    pub fn attached(attached: &Attached, has_cgroup: bool, counters: &Counters, totals: &ScanTotals) -> Self {
+    pub fn attached(attached: &Attached, standing: Standing, counters: &Counters, totals: &ScanTotals) -> Self {
         let description = attached.description();
         let since = UNIX_EPOCH + Duration::from_millis(description.since_unix_ms);
         Self {
             name: attached.name().to_owned(),
-            state: if has_cgroup { "attached" } else { "cgroup_removed" },
+            state: match standing {
+                Standing::CgroupRemoved => CGROUP_REMOVED,
+                Standing::Detached => INCOMPLETE,
+                Standing::AtWork | Standing::Unpinned | Standing::Replaced => ATTACHED,
+            },
             details: Some(Details {
-                cgroup: String::from_utf8_lossy(description.path()).into_owned(),
+                cgroup: attached.cgroup_path(),
                 cgroup_id: description.cgroup_id,
                 since: humantime::format_rfc3339_seconds(since).to_string(),
                 parameters: Parameters::of(attached.policy()),
@@ -205,11 +220,7 @@ impl Display for Parameters {
 impl Display for AttachmentStatus {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         let Some(details) = &self.details else {
-            return write!(
-                formatter,
-                "{}: incomplete, nothing is at work; `injector attach` or `injector detach --name {}` cleans up",
-                self.name, self.name
-            );
+            return write!(formatter, "{}: {}", self.name, self.without_details());
         };
         writeln!(
             formatter,
@@ -246,7 +257,20 @@ impl Display for AttachmentStatus {
 
 impl AttachmentStatus {
     fn hold(&self) -> &'static str {
-        if self.state == "attached" { "attached to cgroup" } else { "nothing is at work, as its cgroup was removed:" }
+        match self.state {
+            ATTACHED => "attached to cgroup",
+            CGROUP_REMOVED => "nothing is at work, as its cgroup was removed:",
+            _ => "nothing is at work, as it was taken off cgroup",
+        }
+    }
+
+    fn without_details(&self) -> String {
+        let what = if self.state == OTHER_VERSION {
+            "attached by another version of injector; `injector attach` takes it over,"
+        } else {
+            "incomplete, nothing is at work; `injector attach` or"
+        };
+        format!("{what} `injector detach --name {}` takes it off", self.name)
     }
 }
 

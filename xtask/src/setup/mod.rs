@@ -13,13 +13,17 @@ pub(crate) mod tools;
 /// A compiler with the sources of `core`, where rustup's nightly has none.
 const COMPILER: [&str; 2] = ["rustc-web", "rust-web-src"];
 /// What the end-to-end tests and the demo run.
-const TESTING: [&str; 10] = [
+const TESTING: [&str; 14] = [
     "bpftool",
+    "haproxy",
     "iproute2",
+    "mariadb-server-core",
     "nftables",
+    "nginx-light",
     "postgresql",
     "procps",
     "python3",
+    "python3-yaml",
     "redis-server",
     "redis-tools",
     "tcpdump",

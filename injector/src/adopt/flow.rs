@@ -1,0 +1,120 @@
+//! One socket: what it chose, what is done about it, and its record.
+
+use std::{os::fd::BorrowedFd, time::Duration};
+
+use injector_common::{
+    flow::{ADOPTED, Endpoints, FlowRecord, Seen},
+    keepalive::{Choice, Keepalive, Own, Policy, choose},
+    stats::{ACTIVE, EXEMPT, FAILED, INJECTED, PASSIVE, RESPECTED, TIGHTENED},
+};
+use rustix::{
+    net::{getpeername, getsockname, sockopt},
+    time::{ClockId, clock_gettime},
+};
+
+use super::{
+    defaults::NamespaceDefaults,
+    options::{self, Refused},
+};
+use crate::bpf::{Attached, TcpInfo};
+
+/// What is known of a socket's surroundings.
+pub(super) struct Context {
+    pub(super) sysctl: NamespaceDefaults,
+    /// Its port is listened on, so it was accepted there, as a rule.
+    pub(super) is_listened_on: bool,
+}
+
+/// What became of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Treated {
+    /// It had a record that needs no change.
+    Known,
+    /// From [`injector_common::stats`].
+    Outcome(u8),
+    Refused(Refused),
+    /// It was closed by its process meanwhile.
+    Gone,
+}
+
+/// Treats a connection and gives it a record.
+///
+/// One that has a record is left alone, unless what is in force on it is what
+/// an earlier policy had set: then the present policy takes its place.
+pub(super) fn treat(
+    attached: &mut Attached,
+    socket: BorrowedFd<'_>,
+    info: &TcpInfo,
+    context: &Context,
+) -> anyhow::Result<Treated> {
+    let Ok((enabled, in_force)) = options::in_force(socket) else { return Ok(Treated::Gone) };
+    let before = attached.record(socket)?;
+    let own = match &before {
+        Some(record) if !enabled || record.applied != in_force => return Ok(Treated::Known),
+        Some(_) => Own::default(),
+        None => options::own(enabled, &in_force, &context.sysctl),
+    };
+    let (treated, applied) = decide(attached.policy(), socket, &own, context);
+    if before.is_some_and(|record| record.applied == applied) {
+        return Ok(Treated::Known);
+    }
+    let Some(endpoints) = endpoints(socket) else { return Ok(Treated::Gone) };
+    let record = FlowRecord {
+        applied,
+        outcome: outcome(treated),
+        ..before.unwrap_or_else(|| FlowRecord {
+            cookie: sockopt::socket_cookie(socket).unwrap_or(0),
+            opened_ns: opened_ns(info.known_for),
+            // Nothing to compare with yet.
+            seen: Seen::default(),
+            origin: ADOPTED,
+            direction: if context.is_listened_on { PASSIVE } else { ACTIVE },
+            endpoints,
+            ..FlowRecord::default()
+        })
+    };
+    if outcome(treated) != EXEMPT {
+        attached.remember(socket, record, before.is_none())?;
+    }
+    Ok(treated)
+}
+
+/// Treats a listener, for the sake of what it will accept.
+pub(super) fn treat_listener(attached: &Attached, socket: BorrowedFd<'_>, context: &Context) -> Treated {
+    let Ok((enabled, in_force)) = options::in_force(socket) else { return Treated::Gone };
+    let own = options::own(enabled, &in_force, &context.sysctl);
+    decide(attached.policy(), socket, &own, context).0
+}
+
+fn decide(policy: &Policy, socket: BorrowedFd<'_>, own: &Own, context: &Context) -> (Treated, Keepalive) {
+    let (outcome, keepalive) = match choose(policy, own, &context.sysctl.sysctl) {
+        Choice::Exempt => return (Treated::Outcome(EXEMPT), Keepalive::default()),
+        Choice::Respect => return (Treated::Outcome(RESPECTED), Keepalive::default()),
+        Choice::Inject(keepalive) => (INJECTED, keepalive),
+        Choice::Tighten(keepalive) => (TIGHTENED, keepalive),
+    };
+    match options::apply(socket, &keepalive) {
+        Ok(()) => (Treated::Outcome(outcome), keepalive),
+        Err(refused) => (Treated::Refused(refused), keepalive),
+    }
+}
+
+const fn outcome(treated: Treated) -> u8 {
+    match treated {
+        Treated::Outcome(outcome) => outcome,
+        _ => FAILED,
+    }
+}
+
+fn endpoints(socket: BorrowedFd<'_>) -> Option<Endpoints> {
+    let (local_address, local_port) = options::words(options::inet(&getsockname(socket).ok()?)?);
+    let (peer_address, peer_port) = options::words(options::inet(&getpeername(socket).ok()??)?);
+    Some(Endpoints { local_address, peer_address, local_port, peer_port })
+}
+
+/// The monotonic clock, which is the programs' own.
+fn opened_ns(known_for: Duration) -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    let now = Duration::new(now.tv_sec.cast_unsigned(), u32::try_from(now.tv_nsec).unwrap_or(0));
+    u64::try_from(now.saturating_sub(known_for).as_nanos()).unwrap_or(0)
+}

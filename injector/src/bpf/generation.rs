@@ -1,0 +1,84 @@
+//! One generation of an attachment: a build of the programs with its
+//! parameters, in a pin directory named by the id of its `keepalive` program.
+
+use std::{os::fd::AsFd as _, path::PathBuf};
+
+use anyhow::Context as _;
+use aya::Ebpf;
+use injector_common::{
+    attachment::Attachment,
+    flow::FlowSample,
+    keepalive::Policy,
+    names,
+    scan::{ScanControl, ScanTotals},
+};
+
+use super::{
+    iterator,
+    maps::{self, Single},
+    object,
+    pinned::Pinned,
+    sys,
+};
+use crate::pins::{self, Gate, PinDir};
+
+/// A generation, held open: it can be read whatever becomes of its pins.
+#[derive(Debug)]
+pub(super) struct Generation {
+    pub(super) policy: Policy,
+    pub(super) attachment: Attachment,
+    pub(super) control: Single<ScanControl>,
+    gate: Gate,
+    scan: Pinned,
+    maps: Vec<Pinned>,
+    directory: PathBuf,
+}
+
+impl Generation {
+    /// Opens the one that `program_id` belongs to.
+    pub(super) fn open(pins: &PinDir, program_id: u32) -> anyhow::Result<Self> {
+        let directory = pins.generation(program_id);
+        Ok(Self {
+            policy: Single::open(&directory, names::POLICY)?.get()?,
+            attachment: Single::open(&directory, names::ATTACHMENT)?.get()?,
+            control: Single::open(&directory, names::SCAN_CONTROL)?,
+            gate: Gate::open(&directory)?,
+            scan: Pinned::open(directory.join(names::SCAN))?,
+            maps: names::GENERATION_MAPS
+                .iter()
+                .map(|name| Pinned::open(directory.join(name)))
+                .collect::<anyhow::Result<_>>()?,
+            directory,
+        })
+    }
+
+    /// Pins what `ebpf` holds as the generation of `program_id`.
+    pub(super) fn pin(ebpf: &mut Ebpf, pins: &PinDir, program_id: u32) -> anyhow::Result<()> {
+        let directory = pins.generation(program_id);
+        pins::create(&directory)?;
+        for name in names::GENERATION_MAPS {
+            maps::pin(ebpf, name, &directory.join(name))?;
+        }
+        let scan = object::link_scan(ebpf)?;
+        sys::pin(scan.as_fd(), &directory.join(names::SCAN)).context("pinning the iterator")
+    }
+
+    /// Pins everything again where the pins were removed.
+    pub(super) fn repin(&mut self) -> anyhow::Result<()> {
+        pins::create(&self.directory)?;
+        self.maps.iter().chain([&self.scan]).try_for_each(Pinned::repin)?;
+        self.gate = Gate::open(&self.directory)?;
+        Ok(())
+    }
+
+    /// One scan. Others of this generation wait: they share the map for
+    /// request and result.
+    pub(super) fn scan(&mut self, request: ScanControl, visit: impl FnMut(&FlowSample)) -> anyhow::Result<ScanTotals> {
+        let Self { gate, control, scan, .. } = self;
+        gate.pass(|| {
+            control.set(request)?;
+            iterator::read(scan.as_fd(), visit).with_context(|| format!("scanning by {}", scan.path().display()))?;
+            Ok(control.get()?.totals)
+        })
+    }
+}

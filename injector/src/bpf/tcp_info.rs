@@ -1,0 +1,43 @@
+//! What `TCP_INFO` tells of a socket that is held.
+#![expect(unsafe_code, reason = "a socket option that no safe wrapper offers")]
+
+use std::{
+    io, mem,
+    os::fd::{AsRawFd as _, BorrowedFd},
+    time::Duration,
+};
+
+/// A part of `struct tcp_info` in include/uapi/linux/tcp.h.
+#[derive(Clone, Copy, Debug)]
+pub struct TcpInfo {
+    /// TCP state, as in `include/net/tcp_states.h`.
+    pub state: u8,
+    /// The longest ago of the last payload sent, the last payload received and
+    /// the last ACK received. All three begin with the connection, so it is at
+    /// least this old.
+    pub known_for: Duration,
+}
+
+/// Asks the kernel. Errors with `EOPNOTSUPP` and its like where `socket` is no
+/// TCP socket.
+pub fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<TcpInfo> {
+    // SAFETY: a structure of plain integers, valid as all zeros.
+    let mut info: libc::tcp_info = unsafe { mem::zeroed() };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).map_err(io::Error::other)?;
+    // SAFETY: the kernel writes at most `length` bytes to `info`, which has as
+    // many; both outlive the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let oldest = info.tcpi_last_data_sent.max(info.tcpi_last_data_recv).max(info.tcpi_last_ack_recv);
+    Ok(TcpInfo { state: info.tcpi_state, known_for: Duration::from_millis(oldest.into()) })
+}
