@@ -52,8 +52,6 @@ pub enum Command {
     Detach(Detach),
     /// Check whether this host has what injector needs.
     Doctor(Doctor),
-    /// Print settings for a place where no eBPF runs.
-    Recommend(Recommend),
     /// List hops, with the keepalive that each asks for.
     Timeouts(Timeouts),
     /// Find timeouts that don't fit each other, along the way of the flows.
@@ -64,6 +62,8 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Print settings for a place where no eBPF runs.
+    Recommend(Recommend),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -197,21 +197,6 @@ pub struct Doctor {
     pub output: Format,
 }
 
-/// Arguments of `recommend`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  injector recommend --for sysctl | tee /etc/sysctl.d/60-tcp-keepalive.conf
-  injector recommend --for cloudformation --timeout 20m > timeouts.yaml")]
-pub struct Recommend {
-    /// What the settings are for.
-    #[arg(long = "for", value_enum, value_name = "TARGET")]
-    pub target: recommend::Target,
-    /// Idle timeout of the hop that forgets first; for the AWS targets, what the hops are set to.
-    #[arg(long, value_name = "DURATION", default_value = "350s", value_parser = duration::parse)]
-    pub timeout: Duration,
-}
-
 /// Where the hops on the way of the flows are told.
 #[derive(Clone, Debug, Default, Args)]
 pub struct HopArgs {
@@ -281,6 +266,24 @@ pub enum FileFormat {
     Toml,
     /// For programs.
     Json,
+}
+
+/// Arguments of `recommend`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  injector recommend --for sysctl | tee /etc/sysctl.d/60-tcp-keepalive.conf
+  injector recommend --for cloudformation --timeout 20m > timeouts.yaml")]
+pub struct Recommend {
+    /// What the settings are for.
+    #[arg(long = "for", value_enum, value_name = "TARGET")]
+    pub target: recommend::Target,
+    /// Idle timeout to beat; for the AWS targets, what the hops are set to [default: that of the hop that forgets first, or 350s].
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub timeout: Option<Duration>,
+    /// The hops on the way.
+    #[command(flatten)]
+    pub hops: HopArgs,
 }
 
 /// One attachment, or none in particular.

@@ -46,6 +46,22 @@ impl Attachment {
         self.process.as_ref().expect("it runs in the foreground").stderr()
     }
 
+    /// Waits until `attach` has written `what` to stderr.
+    pub fn says(&self, what: &str) {
+        eventually(what, SOON, || self.stderr().contains(what).then_some(()));
+    }
+
+    /// The directory of its pins.
+    pub fn directory(&self) -> PathBuf {
+        Path::new(PINS).join(&self.name)
+    }
+
+    /// The directories in it: one for each generation of programs and parameters that has pins.
+    pub fn generations(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.directory()).expect("it is pinned").flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+    }
+
     /// The next line that `attach` prints, or `None` when none comes in time.
     pub fn line(&mut self, within: Duration) -> Option<String> {
         self.process.as_mut().and_then(|process| process.line(within))

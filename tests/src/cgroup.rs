@@ -80,6 +80,14 @@ impl Cgroup {
         on_hook.map(|entry| entry["id"].as_u64().expect("programs have ids")).collect()
     }
 
+    /// The id of the only program on a hook of this cgroup.
+    #[track_caller]
+    pub fn only_program(&self, hook: &str) -> u64 {
+        let ids = self.program_ids(hook);
+        assert_eq!(ids.len(), 1, "programs on {hook} of {}: {ids:?}", self.path.display());
+        ids[0]
+    }
+
     fn attached(&self) -> Vec<Value> {
         let text = tool("bpftool", &["--json", "cgroup", "show", self.path_text()]);
         if text.trim().is_empty() {

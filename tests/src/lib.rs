@@ -25,6 +25,7 @@ mod peer;
 mod postgres;
 mod privilege;
 mod process;
+mod random;
 mod redis;
 mod reports;
 mod server;
@@ -49,6 +50,7 @@ pub use peer::{Peer, connected};
 pub use postgres::{Postgres, Psql};
 pub use privilege::require_root;
 pub use process::{Place, Process, Signal};
+pub use random::Random;
 pub use redis::Redis;
 pub use reports::{
     AttachmentKeepalive, AttachmentStatus, Bucket, Direction, Flow, FlowKeepalive, FlowProcess, Outcomes, Owner,

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use crate::attachment::PINS;
 use crate::command::tool;
+use crate::deadline::eventually;
+use crate::output::SOON;
 
 /// Programs, maps and links by the kernel's ids, which are not used again soon.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,16 +45,17 @@ impl Objects {
         }
     }
 
+    /// Waits until the kernel has freed all of them, which it does a moment after nobody holds them any more.
+    pub fn wait_until_freed(&self) {
+        assert!(*self != Self::default(), "there were none");
+        eventually("the kernel has freed all objects", SOON, || (self.alive() == Self::default()).then_some(()));
+    }
+
     /// Remembers the others as well.
     pub fn extend(&mut self, others: Self) {
         self.programs.extend(others.programs);
         self.maps.extend(others.maps);
         self.links.extend(others.links);
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
     }
 
     fn add_pins(&mut self, directory: &Path) {

@@ -114,6 +114,7 @@ pub struct AttachmentStatus {
     pub limit_ms: u64,
     pub warn_ms: u64,
     pub keepalive: AttachmentKeepalive,
+    pub on_conflict: String,
     pub sockets: Sockets,
     pub flows: BTreeMap<String, u64>,
     pub idle_histogram: Vec<Bucket>,

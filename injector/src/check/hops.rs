@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{Facts, Finding, cure, outlives};
 use crate::{
     duration::seconds,
-    hop::{Hop, Kind, Range},
+    hop::{Direction, Hop, Kind, Range},
 };
 
 pub(super) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
@@ -77,12 +77,19 @@ fn mixed_enis(enis: &[&Hop]) -> Option<Finding> {
     })
 }
 
-/// A timer that keepalive does not hold off, unless all applications close
-/// their connections before it does.
+/// A timer that keepalive does not hold off.
 fn layer7(facts: &Facts<'_>, hop: &Hop) -> Option<Finding> {
-    if hop.kind.facts().keepalive {
-        return None;
+    let is_target = matches!(hop.kind, Kind::Alb | Kind::Clb) && hop.place.direction == Some(Direction::Passive);
+    match hop.kind.facts().keepalive {
+        true => None,
+        false if is_target => closes_before(facts, hop),
+        false => closed_by(facts, hop),
     }
+}
+
+/// A timer on the way of our own connections, unless all applications close
+/// them before it does.
+fn closed_by(facts: &Facts<'_>, hop: &Hop) -> Option<Finding> {
     let (name, timeout) = (&hop.name, seconds(hop.timeout));
     let behind = || facts.config.applications.iter().filter(|one| one.place.may_share_a_flow(&hop.place));
     let late: Vec<_> = behind().filter(|one| outlives(one, hop.timeout)).collect();
@@ -107,5 +114,26 @@ fn layer7(facts: &Facts<'_>, hop: &Hop) -> Option<Finding> {
             setting(hop.kind).unwrap_or("the timeout")
         ),
         location: format!("{name}: {}", hop.source),
+    })
+}
+
+/// A server behind a load balancer, which closes connections that the balancer
+/// still has in its pool: requests on them end in a 502. The balancer is to be
+/// the first ("Connection idle timeout" in the guide of the Application Load
+/// Balancer, and its namesake of the Classic one).
+fn closes_before(facts: &Facts<'_>, hop: &Hop) -> Option<Finding> {
+    let behind = facts.config.applications.iter().filter(|one| one.place.may_share_a_flow(&hop.place));
+    let (application, idle) = behind.filter_map(|one| Some((one, one.idle?))).find(|(_, idle)| *idle <= hop.timeout)?;
+    let (name, server, timeout) = (&hop.name, &application.name, seconds(hop.timeout));
+    Some(Finding {
+        code: "target-closes-first",
+        what: format!(
+            "{server} closes idle connections at {}, {name} ({}) in front of it at {timeout}",
+            seconds(idle),
+            hop.kind
+        ),
+        why: format!("{name} may send a request on a connection that {server} is closing: the client gets an HTTP 502"),
+        set: format!("idle timeout of {server} to more than {timeout}, so that {name} is the one that closes"),
+        location: format!("{server}: {}; {name}: {}", application.source, hop.source),
     })
 }

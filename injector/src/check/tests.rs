@@ -123,6 +123,21 @@ fn timers_of_the_application_layer() {
 }
 
 #[test]
+fn servers_behind_a_load_balancer_close_after_it() {
+    let table: [(&str, String, &[&str]); 5] = [
+        ("closes first", application("api", "idle = 60"), &["target-closes-first"]),
+        ("closes after", application("api", "idle = 61"), &[]),
+        ("never closes", application("api", ""), &[]),
+        ("nobody behind", String::new(), &[]),
+        ("one of two", application("api", "") + &application("old", "idle = 5"), &["target-closes-first"]),
+    ];
+    for (case, applications, expected) in table {
+        let file = hop("web", "alb", 60, "direction = \"passive\"") + &applications;
+        assert_eq!(codes(&file, &host()), expected, "{case}");
+    }
+}
+
+#[test]
 fn applications_against_hops() {
     let eni = hop("eni", "eni", 350, "");
     let far = hop("far", "custom", 60, "remote = \"10.0.9.0/24\"");

@@ -30,10 +30,10 @@ pub fn run(cli: Cli) -> anyhow::Result<Code> {
         Command::Adopt(args) => adopt::run(&args),
         Command::Detach(args) => detach::run(&args),
         Command::Doctor(args) => doctor::run(&args),
-        Command::Recommend(args) => recommend::run(&args),
         Command::Timeouts(args) => timeouts::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Config { command } => config::run(&command),
+        Command::Recommend(args) => recommend::run(&args),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),
     }

@@ -14,12 +14,12 @@ use crate::nearest::nearest;
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// It can't be read.
-    #[error("{}: can't be read: {source}", path.display())]
+    #[error("{}: can't be read: {cause}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Something in it is wrong.
     #[error("{}:{line}:{column}: {message}", path.display())]

@@ -70,7 +70,7 @@ pub struct Keepalive {
 impl Config {
     /// Reads the file at `path`.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let bytes = fs::read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let bytes = fs::read(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
         Self::parse(path, &bytes)
     }
 

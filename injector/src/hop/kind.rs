@@ -101,6 +101,7 @@ const ENDPOINT: &str = "https://aws.amazon.com/blogs/networking-and-content-deli
 const FIREWALL: &str = "https://docs.aws.amazon.com/network-firewall/latest/APIReference/API_FlowTimeouts.html";
 const ALB: &str =
     "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html";
+// The API reference says at most 3,600 s; what its guide allows is not refused here.
 const CLB: &str = "https://docs.aws.amazon.com/elasticloadbalancing/latest/classic/config-idle-timeout.html";
 const ENVOY: &str = "https://www.envoyproxy.io/docs/envoy/latest/faq/configuration/timeouts";
 const AZURE: &str = "https://learn.microsoft.com/azure/load-balancer/load-balancer-tcp-idle-timeout";

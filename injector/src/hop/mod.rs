@@ -5,20 +5,23 @@
 //! ```
 
 pub mod compile;
+mod conflict;
 mod kind;
 mod parse;
 mod place;
+mod prefix;
 
 use std::{
-    collections::HashMap,
     fmt::{self, Display, Formatter},
     path::PathBuf,
     time::Duration,
 };
 
+pub use conflict::{Conflict, conflicts};
 pub use kind::{Expiry, Facts, Kind, Range};
 pub use parse::HopArg;
-pub use place::{Direction, Ends, Flow, Place, parse_prefix};
+pub use place::{Direction, Ends, Flow, Place};
+pub use prefix::parse_prefix;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
@@ -94,58 +97,6 @@ pub enum Refused {
     },
 }
 
-/// Two hops that can't both be meant.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Conflict {
-    /// The same name twice.
-    #[error("there is another hop with the name {name:?}: give each its own")]
-    Name {
-        /// The name.
-        name: String,
-        /// Index of the first one.
-        first: usize,
-        /// Index of the second one.
-        second: usize,
-    },
-    /// The same kind at the same place, with two timeouts.
-    #[error(
-        "{second_name:?} says {} where {first_name:?} says {} for the same {kind}, {place}: keep one of them, or give them different places",
-        crate::duration::exact(*.second_timeout), crate::duration::exact(*.first_timeout)
-    )]
-    Contradiction {
-        /// Index of the first one.
-        first: usize,
-        /// Index of the second one.
-        second: usize,
-        /// Name of the first one.
-        first_name: String,
-        /// Name of the second one.
-        second_name: String,
-        /// Timeout of the first one.
-        first_timeout: Duration,
-        /// Timeout of the second one.
-        second_timeout: Duration,
-        /// What both are.
-        kind: Kind,
-        /// Where both are.
-        place: String,
-    },
-    /// The same hop under two names.
-    #[error("{second_name:?} repeats {first_name:?}: same kind, same timeout, {place}; keep one of them")]
-    Repeated {
-        /// Index of the first one.
-        first: usize,
-        /// Index of the second one.
-        second: usize,
-        /// Name of the first one.
-        first_name: String,
-        /// Name of the second one.
-        second_name: String,
-        /// Where both are.
-        place: String,
-    },
-}
-
 impl Hop {
     /// A hop whose timeout is `timeout`, or the default of its kind.
     pub fn new(
@@ -176,56 +127,6 @@ impl Hop {
     /// Its timeout in milliseconds; ranges keep it within 32 bits.
     pub fn timeout_ms(&self) -> u32 {
         u32::try_from(self.timeout.as_millis()).unwrap_or(u32::MAX)
-    }
-}
-
-/// Finds hops that can't both be meant, in the order of the later one.
-pub fn conflicts(hops: &[Hop]) -> Vec<Conflict> {
-    let mut names = HashMap::new();
-    let mut places = HashMap::new();
-    let mut found = Vec::new();
-    for (second, hop) in hops.iter().enumerate() {
-        if let Some(&first) = names.get(hop.name.as_str()) {
-            found.push(Conflict::Name { name: hop.name.clone(), first, second });
-        }
-        names.entry(hop.name.as_str()).or_insert(second);
-        for place in hop.place.parts() {
-            match places.get(&(hop.kind, place.clone())) {
-                Some(&first) => found.push(clash(hops, first, second, &place)),
-                None => drop(places.insert((hop.kind, place), second)),
-            }
-        }
-    }
-    found
-}
-
-fn clash(hops: &[Hop], first: usize, second: usize, place: &Place) -> Conflict {
-    let (one, other) = (&hops[first], &hops[second]);
-    let (first_name, second_name) = (one.name.clone(), other.name.clone());
-    let place = place.to_string();
-    if one.timeout == other.timeout {
-        return Conflict::Repeated { first, second, first_name, second_name, place };
-    }
-    Conflict::Contradiction {
-        first,
-        second,
-        first_name,
-        second_name,
-        first_timeout: one.timeout,
-        second_timeout: other.timeout,
-        kind: one.kind,
-        place,
-    }
-}
-
-impl Conflict {
-    /// Indices of the two hops, the earlier one first.
-    pub const fn hops(&self) -> (usize, usize) {
-        match self {
-            Self::Name { first, second, .. }
-            | Self::Contradiction { first, second, .. }
-            | Self::Repeated { first, second, .. } => (*first, *second),
-        }
     }
 }
 
@@ -265,10 +166,6 @@ impl Serialize for Source {
 mod tests {
     use super::*;
 
-    fn hop(text: &str) -> Hop {
-        text.parse::<HopArg>().and_then(|arg| arg.hop()).expect(text)
-    }
-
     #[test]
     fn a_missing_timeout_is_the_kinds() {
         let hop = Hop::new("x", Kind::Eni, None, Place::ANYWHERE, Source::Flag).expect("a hop");
@@ -286,28 +183,6 @@ mod tests {
         }
         for name in ["", "a b", "ä", "a=b", "a/b", &"x".repeat(64)] {
             assert!(check_name(name).is_err(), "{name}");
-        }
-    }
-
-    #[test]
-    fn what_can_not_both_be_meant() {
-        let table: [(&[&str], Option<&str>); 8] = [
-            (&["a=eni", "b=nlb-tcp"], None),
-            (&["a=eni", "a=nlb-tcp"], Some("another hop with the name \"a\"")),
-            (&["a=eni:350s", "b=eni:60s"], Some("\"b\" says 1m where \"a\" says 5m50s for the same eni, anywhere")),
-            (&["a=eni:350s", "b=eni"], Some("\"b\" repeats \"a\"")),
-            (&["a=nlb-tcp:60s@10.0.0.0/8", "b=nlb-tcp:90s@10.1.0.0/16"], None),
-            (&["a=nlb-tcp:60s@10.0.0.0/8", "b=nlb-tcp:90s@10.0.0.0/8:443"], None),
-            (&["a=nlb-tcp:60s@10.0.0.1", "b=nlb-tcp:90s@[::ffff:10.0.0.1]"], Some("10.0.0.1/32")),
-            (&["a=nlb-tcp:60s@10.0.0.1", "b=gwlb:90s@10.0.0.1"], None),
-        ];
-        for (args, expected) in table {
-            let hops: Vec<_> = args.iter().map(|text| hop(text)).collect();
-            let found: Vec<_> = conflicts(&hops).iter().map(ToString::to_string).collect();
-            match expected {
-                None => assert!(found.is_empty(), "{args:?}: {found:?}"),
-                Some(part) => assert!(found.len() == 1 && found[0].contains(part), "{args:?}: {found:?}"),
-            }
         }
     }
 

@@ -1,0 +1,193 @@
+//! What the kernel finds, against the definition.
+
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::hop::{Flow, HopArg, Kind, Place, Source};
+
+fn hops(args: &[&str]) -> Vec<Hop> {
+    args.iter().map(|text| HopArg::parse_hop(text).expect(text)).collect()
+}
+
+/// What the kernel does.
+fn look_up(compiled: &Compiled, flow: &Flow) -> Decision {
+    let direction = if flow.direction == Direction::Passive { PASSIVE } else { 0 };
+    let (peer, local) = (mapped(flow.peer.ip()), mapped(flow.local.ip()));
+    let mut lookups = Vec::new();
+    if compiled.uses.remote_port {
+        lookups.push((direction, flow.peer.port(), peer));
+    }
+    if compiled.uses.remote {
+        lookups.push((direction, 0, peer));
+    }
+    if compiled.uses.local {
+        lookups.push((direction | LOCAL, 0, local));
+    }
+    lookups.iter().fold(Decision::default(), |best, &(scope, port, bits)| {
+        let address = Prefix { bits, len: 128 };
+        let matching = compiled.entries.iter().filter(|(key, _)| {
+            let prefix = Prefix { bits: u128::from_be_bytes(key.address), len: key.prefix_len };
+            (key.scope, key.port) == (scope, port) && prefix.contains(address)
+        });
+        let longest = matching.max_by_key(|(key, _)| key.prefix_len);
+        longest.map_or(best, |(_, index)| best.or_shorter(compiled.decisions[*index as usize]))
+    })
+}
+
+fn naive(hops: &[Hop], flow: &Flow) -> Decision {
+    let on_the_way = hops.iter().enumerate().filter(|(_, hop)| hop.applies(flow));
+    on_the_way.fold(Decision::default(), |best, (index, hop)| best.or_shorter(Decision::of(index, hop)))
+}
+
+fn mapped(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+fn to(peer: &str) -> Flow {
+    let local = "10.0.0.1:40000".parse().expect("an address");
+    Flow { local, peer: peer.parse().expect(peer), direction: Direction::Active }
+}
+
+#[test]
+fn the_shortest_on_the_way_counts() {
+    let hops = hops(&[
+        "eni=eni:350s",
+        "db=nlb-tcp:60s@10.0.9.0/24:5432",
+        "slow=nlb-tcp:1800s@10.0.0.0/8",
+        "web=alb:30s@10.0.0.0/16",
+        "api=alb:20s@10.0.9.0/24",
+        "v6=custom:100s@[2001:db8::]/32",
+    ]);
+    let compiled = compile(&hops);
+    let table = [
+        ("10.0.9.7:5432", Some("db"), Some("api")),
+        ("10.0.9.7:80", Some("eni"), Some("api")),
+        ("10.0.8.7:80", Some("eni"), Some("web")),
+        ("10.1.0.1:80", Some("eni"), None),
+        ("192.0.2.1:5432", Some("eni"), None),
+        ("[2001:db8::1]:80", Some("v6"), None),
+        ("[2001:db9::1]:80", Some("eni"), None),
+    ];
+    for (peer, limit, layer7) in table {
+        let found = look_up(&compiled, &to(peer));
+        let name = |hop: usize| hops[hop].name.as_str();
+        assert_eq!(
+            (found.limit.map(|one| name(one.hop)), found.layer7.map(|one| name(one.hop))),
+            (limit, layer7),
+            "{peer}"
+        );
+    }
+    let limit = look_up(&compiled, &to("10.0.9.7:5432")).limit.expect("a limit");
+    assert_eq!((limit.timeout_ms, limit.timing.to_string()), (60_000, "41/5/9".to_owned()));
+}
+
+#[test]
+fn lookups_that_find_nothing_are_not_asked_for() {
+    let table: [(&[&str], Uses); 4] = [
+        (&[], Uses::default()),
+        (&["a=eni"], Uses { remote: true, ..Uses::default() }),
+        (&["a=eni@10.0.0.0/8:80"], Uses { remote_port: true, ..Uses::default() }),
+        (&["a=eni@10.0.0.0/8:80", "b=eni"], Uses { remote_port: true, remote: true, local: false }),
+    ];
+    for (args, uses) in table {
+        assert_eq!(compile(&hops(args)).uses, uses, "{args:?}");
+    }
+}
+
+#[test]
+fn ipv6_says_nothing_about_ipv4() {
+    let compiled = compile(&hops(&["x=custom:60s@[::]/0", "y=custom:90s@[::]/80"]));
+    assert_eq!(look_up(&compiled, &to("10.0.0.1:80")), Decision::default());
+    assert!(look_up(&compiled, &to("[::1]:80")).limit.is_some_and(|limit| limit.timeout_ms == 60_000));
+}
+
+#[test]
+fn repetition_is_left_out() {
+    let compiled = compile(&hops(&["a=custom:60s", "b=custom:90s@10.0.0.0/8", "c=custom:80s@10.1.0.0/16"]));
+    assert_eq!((compiled.decisions.len(), compiled.entries.len()), (1, 2), "one for each direction");
+}
+
+#[test]
+fn ten_thousand_hops_are_no_trouble() {
+    let hop = |n: u32| {
+        let prefix = IpNet::new_assert(Ipv4Addr::from_bits(0x0a00_0000 | n << 4).into(), 28);
+        let timeout = Some(Duration::from_secs(u64::from(60 + n % 5000)));
+        Hop::new(&format!("h{n}"), Kind::Custom, timeout, Place::remote(vec![prefix], None), Source::Flag)
+    };
+    let hops: Vec<_> = (0..10_000).map(|n| hop(n).expect("valid")).collect();
+    let start = Instant::now();
+    let compiled = compile(&hops);
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    assert_eq!(compiled.entries.len(), 20_000);
+    assert_eq!(look_up(&compiled, &to("10.0.0.33:1")).limit.map(|limit| limit.hop), Some(2));
+}
+
+/// Few bits vary, so that prefixes and flows meet.
+fn any_address() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![
+        any::<u8>().prop_map(|n| Ipv4Addr::new(10, n & 3, 0, n >> 4).into()),
+        any::<u8>().prop_map(|n| Ipv6Addr::new(u16::from(n & 1), 0, 0, 0, 0, 0, 0, u16::from(n >> 5)).into()),
+    ]
+}
+
+fn any_prefix() -> impl Strategy<Value = IpNet> {
+    (any_address(), 0_u8..=128).prop_map(|(address, length)| match address {
+        IpAddr::V4(_) => IpNet::new_assert(address, length % 33).trunc(),
+        IpAddr::V6(_) => IpNet::new_assert(address, length).trunc(),
+    })
+}
+
+fn any_direction() -> impl Strategy<Value = Direction> {
+    prop_oneof![Just(Direction::Active), Just(Direction::Passive)]
+}
+
+fn any_hop() -> impl Strategy<Value = Hop> {
+    let ends = prop_oneof![
+        Just(Ends::Any),
+        (proptest::collection::vec(any_prefix(), 1..4), proptest::option::of(1_u16..3))
+            .prop_map(|(prefixes, port)| Ends::Remote { prefixes, port }),
+        any_prefix().prop_map(|prefix| Ends::Local { prefix }),
+    ];
+    let kind = prop_oneof![Just(Kind::Custom), Just(Kind::Alb)];
+    (ends, proptest::option::of(any_direction()), kind, 2_u64..40).prop_map(|(ends, direction, kind, seconds)| {
+        let timeout = Some(Duration::from_secs(seconds));
+        Hop::new("x", kind, timeout, Place { ends, direction }, Source::Flag).expect("in range")
+    })
+}
+
+fn any_flow() -> impl Strategy<Value = Flow> {
+    (any_address(), any_address(), 1_u16..4, any_direction()).prop_map(|(local, peer, port, direction)| Flow {
+        local: SocketAddr::new(local, 9),
+        peer: SocketAddr::new(peer, port),
+        direction,
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_kernel_finds_what_the_definition_says(
+        hops in proptest::collection::vec(any_hop(), 0..12), flows in proptest::collection::vec(any_flow(), 1..20),
+    ) {
+        let compiled = compile(&hops);
+        for flow in flows {
+            prop_assert_eq!(look_up(&compiled, &flow), naive(&hops, &flow));
+        }
+    }
+
+    #[test]
+    fn the_order_is_the_same_every_time(hops in proptest::collection::vec(any_hop(), 0..12)) {
+        let compiled = compile(&hops);
+        prop_assert_eq!(&compiled, &compile(&hops));
+        let keys: std::collections::BTreeSet<_> = compiled.entries.iter().map(|(key, _)| *key).collect();
+        prop_assert_eq!(keys.len(), compiled.entries.len());
+        prop_assert!(compiled.entries.iter().all(|(_, index)| (*index as usize) < compiled.decisions.len()));
+    }
+}

@@ -1,0 +1,98 @@
+//! Pins that are removed from outside while the attachment is at work.
+
+use std::fs;
+use std::path::Path;
+
+use injector_tests::{Attachment, Objects, Route, Signal, connected, eventually, unique_name};
+
+use crate::scene::{SOON, Scene, USUAL, assert_nothing_left, flow_of};
+
+/// Ends the watch and looks for what is left.
+fn assert_ends(scene: &Scene, mut attachment: Attachment, objects: &Objects) {
+    attachment.stop(Signal::TERM).ok();
+    assert_nothing_left(scene);
+    objects.wait_until_freed();
+}
+
+/// Removes some of the pins of a watch; it goes on as before, and others find it again.
+fn assert_survives(remove: impl Fn(&Attachment)) {
+    let scene = Scene::new("pins");
+    let attachment = scene.attach(&["--on-conflict", "tighten"]);
+    let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
+    let (near, _far) = connected(&mut client, &mut server, Route::V4);
+    let before = (scene.inside.programs(), scene.inside.program_ids("sock_ops"), Objects::pinned(attachment.name()));
+    remove(&attachment);
+    assert_eq!(scene.keepalive_inside().0, USUAL);
+    attachment.says("pinned again");
+    let after = (scene.inside.programs(), scene.inside.program_ids("sock_ops"), Objects::pinned(attachment.name()));
+    assert_eq!(after, before, "the same, of all that there was");
+    assert_eq!(attachment.status().state, "attached");
+    flow_of(&attachment, &near);
+    let again = scene.injector.run(&["attach", "--cgroup", scene.inside.path_text()]);
+    assert!(again.stderr.contains("already attached"), "it is watched: {again:?}");
+    assert_ends(&scene, attachment, &after.2);
+}
+
+#[test]
+fn all_pins_are_removed() {
+    // The watch may have made new ones before all of the old ones are gone.
+    assert_survives(|attachment| drop(fs::remove_dir_all(attachment.directory())));
+}
+
+#[test]
+fn all_pins_are_moved() {
+    let elsewhere = Path::new("/sys/fs/bpf").join(unique_name("elsewhere"));
+    assert_survives(|attachment| {
+        fs::rename(attachment.directory(), &elsewhere).unwrap();
+        fs::remove_dir_all(&elsewhere).unwrap();
+    });
+}
+
+#[test]
+fn the_pin_of_the_link_is_removed() {
+    assert_survives(|attachment| fs::remove_file(attachment.directory().join("keepalive")).unwrap());
+}
+
+#[test]
+fn the_pins_of_the_generation_are_removed() {
+    assert_survives(|attachment| fs::remove_dir_all(&attachment.generations()[0]).unwrap());
+}
+
+#[test]
+fn the_pin_of_a_map_is_removed() {
+    assert_survives(|attachment| fs::remove_file(attachment.directory().join("FLOWS")).unwrap());
+}
+
+#[test]
+fn the_pin_of_the_guard_is_removed() {
+    assert_survives(|attachment| fs::remove_file(attachment.directory().join("guard")).unwrap());
+}
+
+/// Whoever removes pins meets the watch that makes them anew.
+#[test]
+fn pins_are_removed_again_and_again() {
+    let scene = Scene::new("again-and-again");
+    let attachment = scene.attach(&[]);
+    let objects = Objects::pinned(attachment.name());
+    for _ in 0..50 {
+        let _ = fs::remove_dir_all(attachment.directory());
+        assert_eq!(scene.inside.program_ids("sock_ops").len(), 1);
+    }
+    eventually("it is pinned again", SOON, || (scene.injector.states(attachment.name()) == ["attached"]).then_some(()));
+    assert_eq!(Objects::pinned(attachment.name()), objects);
+    assert_ends(&scene, attachment, &objects);
+}
+
+/// Others' attachments are none of its matter.
+#[test]
+fn damaged_pins_keep_nobody_from_the_others() {
+    let scene = Scene::new("damaged");
+    let damaged = scene.injector.attach_detached(&scene.outside, &[]);
+    let attachment = scene.injector.attach_detached(&scene.inside, &[]);
+    fs::remove_dir_all(&damaged.generations()[0]).unwrap();
+    scene.injector.run(&["flows"]).ok();
+    scene.injector.run(&["flows", "--cgroup", scene.inside.path_text()]).ok();
+    assert_eq!(attachment.status().state, "attached");
+    scene.injector.run(&["detach", "--cgroup", scene.inside.path_text()]).ok();
+    assert_nothing_left(&scene);
+}
