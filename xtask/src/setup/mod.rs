@@ -26,6 +26,9 @@ const TESTING: [&str; 10] = [
     "util-linux",
 ];
 
+/// What the kernels are booted with.
+const MACHINES: [&str; 2] = ["busybox-static", "qemu-system-x86"];
+
 /// Install what building, linting and testing need. Does nothing when all is there.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
@@ -33,6 +36,7 @@ pub(crate) struct Args {}
 /// Runs the command.
 pub(crate) fn run() -> Result<()> {
     testing()?;
+    machines()?;
     bpf()?;
     tools::install_components()?;
     if tools::cargo_deny().is_none() {
@@ -45,6 +49,11 @@ pub(crate) fn run() -> Result<()> {
 /// Programs that the end-to-end tests and the demo run.
 pub(crate) fn testing() -> Result<()> {
     apt::install("testing", &TESTING.map(str::to_owned))
+}
+
+/// Programs that boot other kernels.
+pub(crate) fn machines() -> Result<()> {
+    apt::install("booting other kernels", &MACHINES.map(str::to_owned))
 }
 
 /// Compiler and linker for the BPF object.

@@ -1,0 +1,46 @@
+//! One guest, from power on to power off.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+
+/// The scenarios take half a minute, mostly of waiting.
+const TIME_LIMIT: Duration = Duration::from_secs(180);
+
+/// Boots, and returns what was written to the serial console, which `log` keeps. A guest that doesn't end by itself is ended.
+pub(super) fn console(image: &Path, initramfs: &Path, log: &Path) -> Result<String> {
+    let mut guest = Command::new("qemu-system-x86_64")
+        // Everywhere the same: whether a machine has KVM would only decide how long it takes.
+        .args(["-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "512M"])
+        .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
+        .args(["-append", "console=ttyS0 quiet panic=-1"])
+        .arg("-kernel")
+        .arg(image)
+        .arg("-initrd")
+        .arg(initramfs)
+        .arg("-serial")
+        .arg(format!("file:{}", log.display()))
+        .stdin(Stdio::null())
+        .spawn()
+        .context("`qemu-system-x86_64` could not be started: install Debian's qemu-system-x86")?;
+    wait(&mut guest).context("waiting for qemu")?;
+    let console = fs::read(log).with_context(|| format!("reading {}", log.display()))?;
+    Ok(String::from_utf8_lossy(&console).into_owned())
+}
+
+fn wait(guest: &mut Child) -> std::io::Result<()> {
+    let started = Instant::now();
+    while guest.try_wait()?.is_none() {
+        if started.elapsed() > TIME_LIMIT {
+            guest.kill()?;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
