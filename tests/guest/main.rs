@@ -18,7 +18,7 @@ use doctor::Doctor;
 use rustix::system::uname;
 use scenarios::{SCENARIOS, Scenario};
 
-/// How a scenario ended, as the line says it.
+/// How a scenario ended, with the reason.
 enum Outcome {
     Ok,
     Failed(String),
@@ -29,11 +29,12 @@ fn main() {
     say(&format!("KERNEL {}", uname().release().to_string_lossy()));
     let doctor = Doctor::ask();
     for scenario in SCENARIOS {
-        say(&match run(&doctor, scenario) {
-            Outcome::Ok => format!("FEATURE {}: ok", scenario.feature),
-            Outcome::Failed(why) => format!("FEATURE {}: failed: {why}", scenario.feature),
-            Outcome::Unsupported(why) => format!("FEATURE {}: unsupported: {why}", scenario.feature),
-        });
+        let (outcome, why) = match run(&doctor, scenario) {
+            Outcome::Ok => ("ok", String::new()),
+            Outcome::Failed(why) => ("failed", why),
+            Outcome::Unsupported(why) => ("unsupported", why),
+        };
+        say(&format!("FEATURE\t{}\t{outcome}\t{}", scenario.feature, why.replace(['\n', '\t'], " ")));
     }
     // Tells a run to the end from one that was cut short.
     say("FEATURES end");
@@ -47,7 +48,7 @@ fn run(doctor: &Doctor, scenario: &Scenario) -> Outcome {
         Ok(()) => Outcome::Ok,
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
-            Outcome::Failed(text.unwrap_or("a panic without a message").replace('\n', " "))
+            Outcome::Failed(text.unwrap_or("a panic without a message").to_owned())
         }
     }
 }

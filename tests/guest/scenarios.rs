@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use injector_tests::{Direction, Keepalive, Outcomes, Owner, Status, pins, tool};
 
 use crate::scene::{Scene, flow_of};
-use crate::socket::{V4, V6, join, keepalive, listen, open, set_idle, set_interval, set_probes, switch};
+use crate::socket::{V4, V6, addresses, join, keepalive, listen, open, set_idle, set_interval, set_probes, switch};
 
 /// A feature and what shows it.
 pub(crate) struct Scenario {
@@ -76,7 +76,7 @@ fn inject(address: IpAddr) {
         assert_eq!(keepalive(socket), USUAL, "{direction:?}");
         let flow = flow_of(&attachment, socket);
         assert_eq!((flow.outcome.as_str(), flow.direction, flow.status), ("injected", direction, Status::Protected));
-        assert_eq!((flow.local, flow.peer), (socket.local_addr().unwrap(), socket.peer_addr().unwrap()));
+        assert_eq!((flow.local, flow.peer), addresses(socket));
     }
     assert_eq!(keepalive(&before.connected), Keepalive::UNTOUCHED, "connected before");
 }

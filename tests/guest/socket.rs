@@ -61,6 +61,12 @@ pub(crate) fn keepalive(socket: impl AsFd) -> Keepalive {
     }
 }
 
+/// Its own and its peer's.
+pub(crate) fn addresses(socket: &TcpStream) -> (SocketAddr, SocketAddr) {
+    let both = socket.local_addr().and_then(|local| Ok((local, socket.peer_addr()?)));
+    both.expect("a connected socket has addresses")
+}
+
 pub(crate) fn cookie(socket: impl AsFd) -> u64 {
     socket_cookie(socket).expect("SO_COOKIE can be read")
 }

@@ -38,7 +38,7 @@ pub(crate) fn build_static(programs: &[&str]) -> Result<Vec<PathBuf>> {
     for program in programs {
         command.args(["--bin", program]);
     }
-    command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-C target-feature=+crt-static");
+    command.arg("--config").arg(format!("target.{STATIC_TARGET}.rustflags = ['-Ctarget-feature=+crt-static']"));
     run::run(with_object(&mut command)?, "mend the errors above")?;
     let directory = workspace::target_dir().join(STATIC_TARGET).join("release");
     Ok(programs.iter().map(|program| directory.join(program)).collect())

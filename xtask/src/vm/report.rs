@@ -29,10 +29,10 @@ impl Report {
     /// Picks its lines out of all that came on the console.
     pub(super) fn parse(kernel: &'static Kernel, console: &str) -> Self {
         let mut report = Self { kernel, release: None, features: Vec::new(), is_complete: false };
-        for line in console.lines().map(str::trim_end) {
+        for line in console.lines() {
             if let Some(release) = line.strip_prefix("KERNEL ") {
                 report.release = Some(release.to_owned());
-            } else if let Some(feature) = line.strip_prefix("FEATURE ") {
+            } else if let Some(feature) = line.strip_prefix("FEATURE\t") {
                 report.features.extend(parse_feature(feature));
             } else if line == "FEATURES end" {
                 report.is_complete = true;
@@ -77,16 +77,16 @@ impl Report {
     }
 }
 
+/// Name, outcome and reason, separated by tabs.
 fn parse_feature(line: &str) -> Option<(String, Outcome)> {
-    if let Some(feature) = line.strip_suffix(": ok") {
-        return Some((feature.to_owned(), Outcome::Ok));
-    }
-    let kinds: [(&str, fn(String) -> Outcome); 2] =
-        [(": failed: ", Outcome::Failed), (": unsupported: ", Outcome::Unsupported)];
-    let split = |(kind, outcome): &(&str, fn(String) -> Outcome)| {
-        line.split_once(kind).map(|(feature, why)| (feature.to_owned(), outcome(why.to_owned())))
+    let mut columns = line.splitn(3, '\t');
+    let (feature, outcome, why) = (columns.next()?, columns.next()?, columns.next()?.to_owned());
+    let outcome = match outcome {
+        "ok" => Outcome::Ok,
+        "unsupported" => Outcome::Unsupported(why),
+        _ => Outcome::Failed(why),
     };
-    kinds.iter().find_map(split)
+    Some((feature.to_owned(), outcome))
 }
 
 #[cfg(test)]
@@ -101,11 +101,11 @@ mod tests {
 
     #[test]
     fn lines_are_found_among_others() {
-        let console = "Booting from ROM\r\nKERNEL 6.1.0-50-cloud-amd64\r\n[  1.0] a message\r\nFEATURE a: ok\r\n\
-                       FEATURE b: failed: 1: no\r\nFEATURE errors: unsupported: doctor: it: no\r\nFEATURES end\r\n";
+        let console = "Booting from ROM\r\nKERNEL 6.1.0-50-cloud-amd64\r\n[  1.0] a message\r\nFEATURE\ta: b\tok\t\r\n\
+                       FEATURE\tb\tfailed\t1: no\r\nFEATURE\terrors\tunsupported\tdoctor: it: no\r\nFEATURES end\r\n";
         let report = report(console);
         assert_eq!(report.version(), "6.1");
-        assert_eq!(report.outcome("a"), Some(&Outcome::Ok));
+        assert_eq!(report.outcome("a: b"), Some(&Outcome::Ok));
         assert_eq!(report.outcome("b"), Some(&Outcome::Failed("1: no".to_owned())));
         assert_eq!(report.outcome("errors"), Some(&Outcome::Unsupported("doctor: it: no".to_owned())));
         assert_eq!(report.problems(), ["b: 1: no"]);
@@ -114,11 +114,11 @@ mod tests {
     #[test]
     fn what_differs_from_what_was_declared_is_a_problem() {
         for (lines, problem) in [
-            ("FEATURE errors: ok\nFEATURES end", "errors: declared as lacking, but it works"),
+            ("FEATURE\terrors\tok\t\nFEATURES end", "errors: declared as lacking, but it works"),
             ("FEATURES end", "errors: declared as lacking, but nothing tries it"),
-            ("FEATURE errors: unsupported: no", "the guest did not get to the end"),
+            ("FEATURE\terrors\tunsupported\tno", "the guest did not get to the end"),
             (
-                "FEATURE a: unsupported: no\nFEATURE errors: unsupported: no\nFEATURES end",
+                "FEATURE\ta\tunsupported\tno\nFEATURE\terrors\tunsupported\tno\nFEATURES end",
                 "a: lacking, which is not declared: no",
             ),
         ] {

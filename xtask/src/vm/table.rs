@@ -14,11 +14,11 @@ pub(super) fn markdown(reports: &[Report]) -> String {
             Some(cell) => format!("{cell:width$}"),
             None => "-".repeat(width),
         });
-        text += &format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
+        text.extend(["| ", &cells.collect::<Vec<_>>().join(" | "), " |\n"]);
     }
     let reasons: Vec<String> = reports.iter().flat_map(reasons).collect();
     if !reasons.is_empty() {
-        text += &format!("\n{}", reasons.concat());
+        text.extend(["\n", &reasons.concat()]);
     }
     text
 }
@@ -59,8 +59,11 @@ mod tests {
     #[test]
     fn kernels_by_features_and_reasons() {
         let reports = [
-            Report::parse(&OLD, "KERNEL 5.10.0-32-cloud-amd64\nFEATURE attach: ok\nFEATURE errors: unsupported: no\n"),
-            Report::parse(&NEW, "KERNEL 7.2.13+deb14-cloud-amd64\nFEATURE attach: failed: no\n"),
+            Report::parse(
+                &OLD,
+                "KERNEL 5.10.0-32-cloud-amd64\nFEATURE\tattach\tok\t\nFEATURE\terrors\tunsupported\tno\n",
+            ),
+            Report::parse(&NEW, "KERNEL 7.2.13+deb14-cloud-amd64\nFEATURE\tattach\tfailed\tno\n"),
         ];
         let expected = "\
 | feature | 5.10 (bullseye) | 7.2 (sid) |
