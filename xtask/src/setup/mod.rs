@@ -39,6 +39,7 @@ pub(crate) fn run() -> Result<()> {
     machines()?;
     bpf()?;
     tools::install_components()?;
+    tools::install_std();
     if tools::cargo_deny().is_none() {
         tools::install_cargo_deny()?;
     }
