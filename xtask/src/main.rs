@@ -14,6 +14,7 @@ mod run;
 mod say;
 mod setup;
 mod test;
+mod vm;
 mod workspace;
 
 /// Builds, checks, tests and shows injector.
@@ -31,6 +32,7 @@ enum Command {
     Lint(lint::Args),
     Setup(setup::Args),
     Test(test::Args),
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Lint(args) => lint::run(&args),
         Command::Setup(setup::Args {}) => setup::run(),
         Command::Test(args) => test::run(&args),
+        Command::Vm(args) => vm::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -30,6 +30,9 @@ const TESTING: [&str; 14] = [
     "util-linux",
 ];
 
+/// What the kernels are booted with.
+const MACHINES: [&str; 2] = ["busybox-static", "qemu-system-x86"];
+
 /// Install what building, linting and testing need. Does nothing when all is there.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
@@ -37,8 +40,10 @@ pub(crate) struct Args {}
 /// Runs the command.
 pub(crate) fn run() -> Result<()> {
     testing()?;
+    machines()?;
     bpf()?;
     tools::install_components()?;
+    tools::install_std();
     if tools::cargo_deny().is_none() {
         tools::install_cargo_deny()?;
     }
@@ -49,6 +54,11 @@ pub(crate) fn run() -> Result<()> {
 /// Programs that the end-to-end tests and the demo run.
 pub(crate) fn testing() -> Result<()> {
     apt::install("testing", &TESTING.map(str::to_owned))
+}
+
+/// Programs that boot other kernels.
+pub(crate) fn machines() -> Result<()> {
+    apt::install("booting other kernels", &MACHINES.map(str::to_owned))
 }
 
 /// Compiler and linker for the BPF object.
