@@ -18,6 +18,7 @@ pub mod commands;
 pub mod duration;
 pub mod exit;
 pub mod flow;
+pub mod k8s;
 pub mod keepalive;
 pub mod logging;
 pub mod notice;
