@@ -21,6 +21,7 @@ pub mod flow;
 pub mod k8s;
 pub mod keepalive;
 pub mod logging;
+pub mod metrics;
 pub mod notice;
 pub mod output;
 pub mod pins;

@@ -1,0 +1,4 @@
+//! What Prometheus gets, and whether what we ship asks for nothing else.
+
+mod full;
+mod text;
