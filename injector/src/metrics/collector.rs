@@ -67,7 +67,7 @@ fn flows(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
             "flows_at_risk",
             "Flows at risk, overdue or stalled, by namespace and workload of their pod (a guess from its name).",
             figures.at_risk.iter().map(|((namespace, workload), count)| {
-                ([("namespace", namespace.as_str()), ("workload", workload.as_str())], real(*count))
+                ([("pod_namespace", namespace.as_str()), ("workload", workload.as_str())], real(*count))
             }),
         )?;
     }

@@ -38,9 +38,9 @@ pub(crate) fn metrics() -> Metrics {
 
 fn scan() -> Scan {
     let mut at_risk = AtRisk::default();
-    at_risk.count("shop", "web");
-    at_risk.count("shop", "web");
-    at_risk.count("", "");
+    at_risk.count(Some(("shop", "web")));
+    at_risk.count(Some(("shop", "web")));
+    at_risk.count(None);
     let mut totals = ScanTotals { by_status: [10, 5, 2, 1, 0], closing: 9, ..ScanTotals::EMPTY };
     totals.idle_histogram[0] = 15;
     totals.idle_histogram[8] = 2;
