@@ -31,3 +31,4 @@ pub mod recommend;
 pub mod settings;
 pub mod stats;
 pub mod watch;
+pub mod web;

@@ -35,7 +35,7 @@ pub struct PodName {
 }
 
 /// Names of this node's pods: what the directories said when last read. Reading replaces everything, so that memory is
-/// bounded by what the directories hold, and by [`MAX_ENTRIES`].
+/// bounded by what the directories hold, and by 16,384 entries of each.
 #[derive(Debug)]
 pub struct PodNames {
     pods_dir: PathBuf,

@@ -1,7 +1,7 @@
 //! What Prometheus may know of us.
 //!
 //! [`Figures`] holds the numbers, as plain as they come: each part of the agent puts in what it learned, and a scrape
-//! reads what is there and asks nobody. [`collector`] gives them their names. The library writes OpenMetrics;
+//! reads what is there and asks nobody. `collector.rs` gives them their names. The library writes OpenMetrics;
 //! [`exposition`] makes Prometheus' older text format of it for those who ask for that.
 //!
 //! No label holds an address, a port, a process id, a cookie or a pod's name. Those that name workloads, hops and
