@@ -13,7 +13,7 @@ use injector_common::{
 };
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet},
+    encoding::{DescriptorEncoder, EncodeCounterValue, EncodeLabelSet, MetricEncoder, NoLabelSet},
     metrics::MetricType,
 };
 
@@ -46,7 +46,7 @@ fn sockets(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
     writer.counter(
         "sockets_unreadable",
         "Sockets that were injected without knowing what the application had chosen.",
-        counters.unreadable(),
+        &counters.unreadable(),
     )?;
     let failures = counters.failures();
     writer.counters(
@@ -71,8 +71,8 @@ fn flows(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
             }),
         )?;
     }
-    writer.counter("flows_expired", "Flows seen to pass their idle timeout.", figures.flows_expired)?;
-    writer.counter("flows_lost", "Flows that ended while at risk, overdue or stalled.", figures.flows_lost)?;
+    writer.counter("flows_expired", "Flows seen to pass their idle timeout.", &figures.flows_expired)?;
+    writer.counter("flows_lost", "Flows that ended while at risk, overdue or stalled.", &figures.flows_lost)?;
     writer.gauges(
         "flow_limit_seconds",
         "Idle timeout of a hop, and where it is known from.",
@@ -95,7 +95,7 @@ fn scanned(writer: &mut Writer<'_>, totals: &ScanTotals) -> fmt::Result {
 
 fn agent(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
     writer.gauge("attached_cgroups", "Cgroups that the programs are attached to.", real(figures.attached_cgroups))?;
-    writer.counter("scanned_flows", "Flows that scans came by.", figures.scanned_flows)?;
+    writer.counter("scanned_flows", "Flows that scans came by.", &figures.scanned_flows)?;
     let scanned_at = figures.scanned_at.map(unix_seconds);
     writer.maybe("last_scan_timestamp_seconds", "When the last scan of all flows ended.", scanned_at)?;
     let reloads = [("success", figures.reloads_taken), ("failure", figures.reloads_refused)];
@@ -114,12 +114,12 @@ fn agent(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
     writer.counter(
         "ring_buffer_events_dropped",
         "Events that the ring buffer had no room for.",
-        figures.events_dropped,
+        &figures.events_dropped,
     )?;
     writer.counter(
         "log_lines_dropped",
         "Log lines held back because there were too many alike.",
-        figures.log_lines_dropped,
+        &figures.log_lines_dropped,
     )
 }
 
@@ -156,14 +156,14 @@ fn host(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
 }
 
 /// Writes families: each with its description, and only if it has a sample.
-struct Writer<'a>(DescriptorEncoder<'a>);
+pub(super) struct Writer<'a>(pub(super) DescriptorEncoder<'a>);
 
 impl Writer<'_> {
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        self.family(name, help, MetricType::Counter)?.encode_counter::<NoLabelSet, _, f64>(&value, None)
+    pub(super) fn counter(&mut self, name: &str, help: &str, value: &impl EncodeCounterValue) -> fmt::Result {
+        self.family(name, help, MetricType::Counter)?.encode_counter::<NoLabelSet, _, f64>(value, None)
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
         self.family(name, help, MetricType::Gauge)?.encode_gauge(&value)
     }
 
@@ -226,7 +226,7 @@ impl Writer<'_> {
 
 /// Prometheus knows no other numbers.
 #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
-const fn real(count: u64) -> f64 {
+pub(super) const fn real(count: u64) -> f64 {
     count as f64
 }
 

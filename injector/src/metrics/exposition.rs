@@ -32,11 +32,14 @@ impl Format {
     }
 }
 
-/// All metrics of `registry`.
-pub(super) fn encode(registry: &Registry, format: Format) -> String {
+/// All metrics of these registries.
+pub(super) fn encode(registries: [&Registry; 2], format: Format) -> String {
     let mut text = String::new();
     // Writing to a string can't fail, and no value here is one that the library refuses.
-    let _ = text::encode(&mut text, registry);
+    for registry in registries {
+        let _ = text::encode_registry(&mut text, registry);
+    }
+    let _ = text::encode_eof(&mut text);
     match format {
         Format::OpenMetrics => text,
         Format::Prometheus => prometheus(&text),
@@ -81,8 +84,8 @@ mod tests {
 
     #[test]
     fn openmetrics_for_those_who_take_it() {
-        let prometheus_2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
-                            text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        let prometheus_2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;\
+                            q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
         for (accept, format) in [
             (None, Format::Prometheus),
             (Some("*/*"), Format::Prometheus),

@@ -1,7 +1,7 @@
 //! What Prometheus may know of us.
 //!
 //! [`Figures`] holds the numbers, as plain as they come: each part of the agent puts in what it learned, and a scrape
-//! reads what is there and asks nobody. `collector.rs` gives them their names. The library writes OpenMetrics;
+//! reads what is there. `collector.rs` gives them their names. The library writes OpenMetrics;
 //! [`exposition`] makes Prometheus' older text format of it for those who ask for that.
 //!
 //! No label holds an address, a port, a process id, a cookie or a pod's name. Those that name workloads, hops and
@@ -24,6 +24,7 @@ pub mod at_risk;
 mod collector;
 pub mod exposition;
 pub mod figures;
+mod process;
 
 pub use at_risk::AtRisk;
 pub use exposition::Format;
@@ -36,6 +37,8 @@ pub const PREFIX: &str = "keepalive_injector";
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// What every program exports under the same names, whatever its own are.
+    process: Registry,
     scan_duration: Histogram,
     figures: Arc<Mutex<Figures>>,
 }
@@ -51,7 +54,9 @@ impl Metrics {
         registry.register("scan_duration_seconds", "Time that a scan of all flows took", scan_duration.clone());
         let figures = Arc::default();
         registry.register_collector(Box::new(collector::Names(Arc::clone(&figures))));
-        Self { registry, scan_duration, figures }
+        let mut process = Registry::default();
+        process.register_collector(Box::new(process::Itself));
+        Self { registry, process, scan_duration, figures }
     }
 
     /// The numbers, to be changed. Hold it shortly: scrapes wait for it.
@@ -67,7 +72,7 @@ impl Metrics {
 
     /// All metrics as text.
     pub fn encode(&self, format: Format) -> String {
-        exposition::encode(&self.registry, format)
+        exposition::encode([&self.registry, &self.process], format)
     }
 }
 

@@ -70,6 +70,19 @@ fn what_is_unknown_is_left_out() {
 }
 
 #[test]
+fn the_process_is_told_under_the_usual_names() {
+    let text = Metrics::new().encode(Format::Prometheus);
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse::<f64>().ok()).unwrap_or_else(|| panic!("no {name} in\n{text}"))
+    };
+    assert!(value("process_cpu_seconds_total") < 3600.0);
+    assert!(value("process_resident_memory_bytes") > 1_000_000.0);
+    assert!(value("process_virtual_memory_bytes") > value("process_resident_memory_bytes"));
+    assert!(value("process_open_fds") >= 3.0);
+}
+
+#[test]
 fn openmetrics_ends_as_it_should() {
     let text = full::metrics().encode(Format::OpenMetrics);
     assert!(text.ends_with("\n# EOF\n"), "{text}");
