@@ -85,6 +85,11 @@ fn flows(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
 fn scanned(writer: &mut Writer<'_>, totals: &ScanTotals) -> fmt::Result {
     let by_status = STATUS_NAMES.into_iter().zip(totals.by_status).chain([("closing", totals.closing)]);
     writer.gauges("flows", "Flows by status.", by_status.map(|(status, count)| ([("status", status)], real(count))))?;
+    writer.gauge(
+        "flows_adopted",
+        "Flows that were there before the programs, and were adopted.",
+        real(totals.adopted),
+    )?;
     let bounds = HISTOGRAM_BOUNDS_S.iter().map(ToString::to_string).chain(["+Inf".to_owned()]);
     let cumulative = totals.idle_histogram.iter().scan(0, |sum, count| {
         *sum += count;

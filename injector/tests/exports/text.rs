@@ -23,6 +23,7 @@ fn every_figure_has_its_line() {
         "calls_overruled_total{option=\"SO_KEEPALIVE\"} 0",
         "flows{status=\"protected\"} 10.0",
         "flows{status=\"closing\"} 9.0",
+        "flows_adopted 8.0",
         "flows_at_risk{pod_namespace=\"shop\",workload=\"web\"} 2.0",
         "flows_at_risk{pod_namespace=\"_unknown\",workload=\"_unknown\"} 1.0",
         "flow_idle_seconds_bucket{le=\"1\"} 15.0",
