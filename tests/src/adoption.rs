@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::attachment::Attachment;
+use crate::cgroup::Cgroup;
 use crate::injector::Injector;
 use crate::output::{Output, SOON};
 
@@ -63,6 +64,15 @@ impl Injector {
     #[track_caller]
     pub fn adopt(&self, name: &str) -> Adoption {
         Adoption::told(&self.run(&["adopt", "--name", name, "-o", "jsonl"]).ok())
+    }
+
+    /// Attaches with `--detach --existing`, through another program such as `setpriv`, and tells how that ended.
+    pub fn attach_existing_through(&self, wrapper: &[&str], cgroup: &Cgroup) -> (Attachment, Output) {
+        let arguments = ["attach", "--detach", "--existing", "--cgroup", cgroup.path_text(), "-o", "jsonl"];
+        let output = self.run_through(wrapper, &arguments).ok();
+        let first_line = output.stdout.lines().next().unwrap_or_default().to_owned();
+        let name = cgroup.attachment_name();
+        (Attachment { injector: self.clone(), name, first_line, process: None }, output)
     }
 }
 
