@@ -119,6 +119,11 @@ impl Injector {
         (process, first_line)
     }
 
+    /// The duty to clean up after what a test attaches by itself.
+    pub fn clean_up_after(&self, cgroup: &Cgroup) -> Attachment {
+        Attachment { injector: self.clone(), name: cgroup.attachment_name(), first_line: String::new(), process: None }
+    }
+
     /// Attaches with `--detach`: the guard holds no process, only the duty to clean up.
     pub fn attach_detached(&self, cgroup: &Cgroup, arguments: &[&str]) -> Attachment {
         let command = [&["attach", "--detach", "--cgroup", cgroup.path_text()], arguments].concat();

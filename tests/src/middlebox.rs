@@ -18,8 +18,7 @@ pub enum Expiry {
 pub struct Middlebox {
     client: Netns,
     server: Netns,
-    /// Named for its only task: it is dropped, and gone, with the others.
-    _router: Netns,
+    router: Netns,
 }
 
 impl Middlebox {
@@ -41,8 +40,15 @@ impl Middlebox {
             namespace.ip(&["route", "add", "default", "via", v4]);
             namespace.ip(&["-6", "route", "add", "default", "via", v6]);
         }
-        track(&router, expiry, limit);
-        Self { client, server, _router: router }
+        track(&router, expiry);
+        let middlebox = Self { client, server, router };
+        middlebox.forget_after(limit);
+        middlebox
+    }
+
+    /// From its next packet on, a connection is forgotten when it is idle for `limit`.
+    pub fn forget_after(&self, limit: Duration) {
+        self.router.sysctl("net.netfilter.nf_conntrack_tcp_timeout_established", &limit.as_secs().to_string());
     }
 
     /// Where clients run.
@@ -56,7 +62,7 @@ impl Middlebox {
     }
 }
 
-fn track(router: &Netns, expiry: Expiry, limit: Duration) {
+fn track(router: &Netns, expiry: Expiry) {
     router.sysctl("net.ipv4.ip_forward", "1");
     router.sysctl("net.ipv6.conf.all.forwarding", "1");
     let forgotten = match expiry {
@@ -75,5 +81,4 @@ fn track(router: &Netns, expiry: Expiry, limit: Duration) {
     ));
     // Without `loose`, a packet in mid-connection doesn't make a forgotten connection known again.
     router.sysctl("net.netfilter.nf_conntrack_tcp_loose", "0");
-    router.sysctl("net.netfilter.nf_conntrack_tcp_timeout_established", &limit.as_secs().to_string());
 }

@@ -14,9 +14,11 @@ use crate::scene::{Scene, USUAL};
 const CLIENTS: usize = 500;
 const ALL: Pings = Pings { answered: CLIENTS, silent: 0, broken: 0 };
 const IDLE: Duration = Duration::from_secs(12);
-const ANSWER: Duration = Duration::from_secs(3);
+const LIMIT: Duration = Duration::from_secs(4);
+/// Long enough for whatever else this machine does.
+const ANSWER: Duration = Duration::from_secs(10);
 
-/// A Redis server and its clients on both sides of a middlebox that forgets after 4 s, with nothing attached.
+/// A Redis server and its clients on both sides of a middlebox, with nothing attached.
 struct Early {
     crowd: Crowd,
     redis: Redis,
@@ -28,17 +30,23 @@ struct Early {
 }
 
 impl Early {
-    /// Clients inside are in a nested cgroup. All connections are alive when this returns.
+    /// Clients inside are in a nested cgroup. The middlebox has patience yet.
     fn new(clients_inside: bool, server_inside: bool) -> Self {
         let (inside, outside) = (Cgroup::new("early"), Cgroup::new("not-early"));
         let nested = inside.child("nested");
-        let lab = Middlebox::new(Expiry::Drop, Duration::from_secs(4));
+        let lab = Middlebox::new(Expiry::Drop, Duration::from_secs(600));
         let place = |is_inside, inside| Place::cgroup(if is_inside { inside } else { &outside });
         let redis = Redis::start(place(server_inside, &inside).on(lab.server()));
         let clients = place(clients_inside, &nested).on(lab.client());
-        let mut crowd = Crowd::connect(clients, Middlebox::SERVER_V4, Redis::PORT, CLIENTS);
-        assert_eq!(crowd.ping(ANSWER), ALL);
+        let crowd = Crowd::connect(clients, Middlebox::SERVER_V4, Redis::PORT, CLIENTS);
         Self { crowd, redis, nested, inside, _outside: outside, lab }
+    }
+
+    /// All are active once more, and then idle for far longer than the middlebox remembers them.
+    fn idle(&mut self) {
+        self.lab.forget_after(LIMIT);
+        assert_eq!(self.crowd.ping(ANSWER), ALL);
+        thread::sleep(IDLE);
     }
 
     /// Clients and server's ends whose next probe comes within a minute. Redis has its own, after 5.
@@ -63,7 +71,7 @@ fn survive(clients_inside: bool, server_inside: bool) {
     let by_outcome = (adoption.of_outcome("injected"), adoption.of_outcome("tightened"), adoption.connections());
     assert_eq!(by_outcome, (clients as u64, servers as u64, (clients + servers) as u64), "{adoption:#?}");
     assert_eq!(early.probing_soon(), (clients, servers));
-    thread::sleep(IDLE);
+    early.idle();
     assert_eq!(early.crowd.ping(ANSWER), ALL);
     assert_eq!(attachment.status().flows["protected"], (clients + servers) as u64);
     let flows = attachment.flows();
@@ -95,8 +103,8 @@ fn without_existing_they_die() {
     let mut early = Early::new(true, true);
     let attachment = Injector::find().attach(&early.inside, &["--timeout", "4s"]);
     assert_eq!(early.probing_soon(), (0, 0));
-    thread::sleep(IDLE);
-    assert_eq!(early.crowd.ping(ANSWER), Pings { answered: 0, silent: CLIENTS, broken: 0 });
+    early.idle();
+    assert_eq!(early.crowd.ping(ANSWER / 3), Pings { answered: 0, silent: CLIENTS, broken: 0 });
     assert_eq!(attachment.flows().len(), 0);
     let own: Vec<_> = connections_of(early.redis.pid()).into_iter().map(|connection| connection.keepalive).collect();
     assert_eq!(own, vec![Keepalive::on(300, 100, 3); CLIENTS], "Redis' own");
@@ -124,10 +132,10 @@ fn what_is_known_is_left_alone() {
 fn there_must_be_an_attachment() {
     let injector = Injector::find();
     let output = injector.run(&["adopt", "--name", "injtest-nothing"]);
-    assert_fails(&output, FAILURE, &["injtest-nothing", "not attached"]);
+    assert_fails(&output, FAILURE, &["nothing is attached", "injtest-nothing"]);
 }
 
-/// Inherited by three children, which hold nothing of their own.
+/// Sockets that three children inherit, which have none of their own.
 const SHARED: &str = r#"
 import os, socket, time
 listener = socket.create_server(("127.0.0.1", 0))
@@ -145,7 +153,7 @@ fn a_socket_of_several_processes_counts_once() {
     let scene = Scene::new("shared");
     let place = Place::cgroup(&scene.inside).on(&scene.netns);
     let mut processes = Process::spawn(place, "/usr/bin/python3", &["-c", SHARED]);
-    processes.expect_line(ANSWER * 3);
+    processes.expect_line(ANSWER);
     let mut attachment = scene.attach(&["--existing", "-o", "jsonl"]);
     let expected = Adoption {
         processes: 4,
@@ -164,7 +172,7 @@ fn processes_may_end_meanwhile() {
     let (mut client, mut server) = (scene.inside_peer(), scene.inside_peer());
     let (near, _far) = connected(&mut client, &mut server, Route::V4);
     let place = Place::cgroup(&scene.inside).on(&scene.netns);
-    let mut mayflies = Process::spawn(place, "/usr/bin/python3", &[SCRIPT, "300", "2"]);
+    let mut mayflies = Process::spawn(place, "/usr/bin/python3", &[SCRIPT, "300", "5"]);
     mayflies.expect_line(Duration::from_secs(60));
     let attachment = scene.injector.attach_detached(&scene.inside, &[]);
     mayflies.send_line("live");
@@ -198,5 +206,5 @@ fn without_the_privilege_it_says_what_is_not_covered() {
     }
     assert_eq!(client.keepalive(&near), Keepalive::UNTOUCHED);
     assert_eq!(scene.keepalive_inside().0, USUAL);
-    assert_eq!(attachment.flows().len(), 0, "the connection of the line before is closed");
+    assert_eq!(attachment.status().sockets.active.injected, 1);
 }

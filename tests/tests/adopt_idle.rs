@@ -4,7 +4,10 @@ use std::ops::RangeInclusive;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use injector_tests::{Attachment, Peer, Route, Seen, Socket, Status, Witness, connected, eventually};
+use injector_tests::{
+    Attachment, Cgroup, Expiry, Injector, Middlebox, Peer, Place, Route, Seen, Socket, Status, Witness, connected,
+    eventually,
+};
 
 use crate::scene::{Scene, find, flow_of};
 
@@ -122,14 +125,33 @@ fn the_first_probe_counts_the_silence_before() {
     assert_eq!(flow_of(&attachment, &watched.near).status, Status::Protected);
 }
 
-/// Nothing on this way forgets it, so that the first probe is answered.
+/// Nothing on this way forgets it, so that the probe is answered.
 #[test]
-fn a_flow_beyond_its_limit_is_told_and_tried() {
-    let watched = Watched::new(Route::V6);
+fn a_flow_beyond_its_limit_is_tried_at_once() {
+    let mut watched = Watched::new(Route::V6);
+    watched.client.send(&watched.near, "before").unwrap();
     thread::sleep(Duration::from_secs(5));
-    let mut attachment = watched.adopt(&["--timeout", "4s"]);
-    let mut told: Vec<_> = (0..4).map_while(|_| attachment.event(Duration::from_secs(5))).collect();
-    told.retain(|event| event["flow"]["cookie"] == watched.near.cookie);
-    assert_eq!(told.last().map(|event| event["event"].as_str()), Some(Some("recovered")), "{told:#?}");
-    assert_eq!(flow_of(&attachment, &watched.near).status, Status::Protected);
+    let attachment = watched.adopt(&["--timeout", "4s"]);
+    let flow = eventually("a probe", Duration::from_secs(1), || {
+        Some(flow_of(&attachment, &watched.near)).filter(|flow| flow.idle() < Duration::from_secs(2))
+    });
+    assert_eq!(flow.status, Status::Protected, "{flow:#?}");
+    watched.assert_idle(&attachment);
+}
+
+/// The middlebox has dropped it from its table before anything was attached.
+#[test]
+fn a_forgotten_flow_is_told() {
+    let inside = Cgroup::new("forgotten");
+    let lab = Middlebox::new(Expiry::Drop, Duration::from_secs(4));
+    let mut client = Peer::spawn(Place::cgroup(&inside).on(lab.client()));
+    let mut server = Peer::spawn(Place::netns(lab.server()));
+    let listener = server.listen_on("0.0.0.0", false);
+    let near = client.connect(Middlebox::SERVER_V4, listener.local.port());
+    server.accept(&listener);
+    thread::sleep(Duration::from_secs(6));
+    let mut attachment = Injector::find().attach(&inside, &["--timeout", "4s", "--existing", "-o", "jsonl"]);
+    assert_eq!(attachment.adoption().connections(), 1);
+    let told = attachment.event(Duration::from_secs(5)).expect("it is told");
+    assert_eq!((&told["event"], &told["flow"]["cookie"]), (&"overdue".into(), &near.cookie.into()), "{told:#}");
 }

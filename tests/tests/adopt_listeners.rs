@@ -1,6 +1,6 @@
 //! Listeners that were there before: what they accept inherits from them. And which way a connection goes.
 
-use injector_tests::{Direction, Keepalive, Origin, Route};
+use injector_tests::{Direction, Keepalive, Origin, Owner, Route};
 
 use crate::scene::{SOON, Scene, USUAL, find};
 
@@ -19,6 +19,28 @@ fn what_an_adopted_listener_accepts_is_protected() {
         assert_eq!(server.keepalive(&accepted), USUAL, "{route:?}");
         let flow = find(attachment.flows(), &accepted);
         assert_eq!((flow.origin, flow.direction), (Origin::Established, Direction::Passive), "{route:?}");
+    }
+}
+
+/// What it inherits is ours, and no choice of the application: its own hop decides, also where that is more patient.
+#[test]
+fn what_an_adopted_listener_accepts_has_the_keepalive_of_its_own_hop() {
+    let hops: [(&[&str], Keepalive); 3] = [
+        (&[], USUAL),
+        (&["--hop", "link=custom:60s@127.0.0.0/8"], Keepalive::on(41, 5, 9)),
+        (&["--hop", "link=custom:1800s@127.0.0.0/8"], Keepalive::on(1234, 154, 9)),
+    ];
+    for (hops, expected) in hops {
+        let scene = Scene::new("inherits");
+        let (mut client, mut server) = (scene.outside_peer(), scene.inside_peer());
+        let listener = server.listen(Route::V4);
+        let mut attachment = scene.attach(&[&["--existing", "-o", "jsonl"], hops].concat());
+        attachment.adoption();
+        client.connect(Route::V4.target(), listener.local.port());
+        let accepted = server.accept(&listener);
+        let flow = find(attachment.flows(), &accepted);
+        let told = (server.keepalive(&accepted), flow.outcome.as_str(), flow.keepalive.owner);
+        assert_eq!(told, (expected, "injected", Owner::Injected), "{hops:?}");
     }
 }
 

@@ -7,8 +7,11 @@ use crate::scene::{Scene, USUAL, flow_of};
 /// What 60 s ask for.
 const SHORT: Keepalive = Keepalive::on(41, 5, 9);
 
+/// Names and values of socket options.
+type Options<'a> = &'a [(&'a str, u32)];
+
 /// Connects, and then sets these options.
-fn connected_with(client: &mut Peer, server: &mut Peer, options: &[(&str, u32)]) -> Socket {
+fn connected_with(client: &mut Peer, server: &mut Peer, options: Options<'_>) -> Socket {
     let (near, _far) = connected(client, server, Route::V4);
     for (option, value) in options {
         client.set(&near, option, *value);
@@ -25,7 +28,7 @@ fn adopt_anew(scene: &Scene, timeout: &str) -> Adoption {
 #[test]
 fn what_serves_stays_and_what_does_not_is_tightened() {
     const ON: (&str, u32) = ("SO_KEEPALIVE", 1);
-    let table: [(&[(&str, u32)], &str, Keepalive); 8] = [
+    let table: [(Options<'_>, &str, Keepalive); 8] = [
         (&[], "injected", USUAL),
         (&[ON, ("TCP_KEEPIDLE", 60)], "respected", Keepalive::on(60, 75, 9)),
         (&[ON, ("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3)], "respected", Keepalive::on(60, 20, 3)),
@@ -109,7 +112,7 @@ fn a_later_policy_takes_the_place_of_an_earlier_one() {
 /// An application's own keepalive is never loosened, not even by way of a policy that had tightened it.
 #[test]
 fn a_later_policy_does_not_loosen_the_applications_own() {
-    let table: [(&[(&str, u32)], [(&str, Keepalive); 2]); 2] = [
+    let table: [(Options<'_>, [(&str, Keepalive); 2]); 2] = [
         (&[("TCP_KEEPIDLE", 60)], [("350s", Keepalive::on(60, 30, 9)), ("1800s", Keepalive::on(60, 154, 9))]),
         (
             &[("SO_KEEPALIVE", 1), ("TCP_KEEPIDLE", 7200), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)],

@@ -86,6 +86,7 @@ fn the_reader_of_a_list_has_seen_enough() {
 #[test]
 fn the_reader_of_a_watch_has_seen_enough() {
     let scene = Scene::new("head-watch");
+    let _clean_up = scene.injector.clean_up_after(&scene.inside);
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
     let head = "set -o pipefail; \"$@\" | head -1";
     let attach = ["attach", "--cgroup", scene.inside.path_text()];

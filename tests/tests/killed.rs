@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use injector_tests::{
-    Keepalive, Objects, Peer, Place, Process, Random, Socket, eventually, move_to_other_version, pins,
+    Attachment, Keepalive, Objects, Peer, Place, Process, Random, Socket, eventually, move_to_other_version, pins,
 };
 
 use crate::scene::{SOON, Scene};
@@ -27,6 +27,7 @@ enum Before {
 
 /// A scene with programs that are there for all rounds, and what was found in them.
 struct Rounds {
+    _clean_up: Attachment,
     scene: Scene,
     name: String,
     client: Peer,
@@ -41,7 +42,17 @@ impl Rounds {
         let scene = Scene::new(topic);
         let (client, mut server) = (scene.inside_peer(), scene.outside_peer());
         let (name, listener) = (scene.inside.attachment_name(), server.listen_on("127.0.0.1", false));
-        Self { scene, name, client, server, listener, random: Random::new(), found: Objects::default() }
+        let clean_up = scene.injector.clean_up_after(&scene.inside);
+        Self {
+            _clean_up: clean_up,
+            scene,
+            name,
+            client,
+            server,
+            listener,
+            random: Random::new(),
+            found: Objects::default(),
+        }
     }
 
     /// Kills `arguments` at random moments of the time that it takes, again and again.
@@ -144,13 +155,6 @@ impl Rounds {
 
     fn end(self) {
         self.found.wait_until_freed();
-    }
-}
-
-impl Drop for Rounds {
-    fn drop(&mut self) {
-        // Where a round has failed. Otherwise nothing is there any more.
-        let _ = self.scene.injector.run(&["detach", "--name", &self.name]);
     }
 }
 

@@ -28,6 +28,7 @@ mod recommended_servers;
 mod removed;
 mod rescue;
 mod respect;
+mod rules;
 mod scale;
 mod scene;
 mod status;
