@@ -14,11 +14,11 @@ use std::{
 use injector_common::scan::ScanTotals;
 use procfs::{
     net::{TcpNetEntry, TcpState},
-    process::{FDTarget, Process as Proc},
+    process::Process as Proc,
 };
 use serde::Serialize;
 
-use crate::{bpf::Attached, cgroup};
+use crate::{bpf::Attached, cgroup, process::socket_descriptors};
 
 /// How far an attachment covers the processes of its cgroup.
 #[derive(Debug, Default, Serialize)]
@@ -118,7 +118,7 @@ fn connections(path: &str, hidden: &mut u64) -> anyhow::Result<Vec<Connection>> 
     let mut found = Vec::new();
     for id in cgroup::processes(Path::new(path))? {
         let Ok(process) = Proc::new(id) else { continue };
-        let Ok(sockets) = sockets(&process) else {
+        let Ok(sockets) = socket_descriptors(&process) else {
             *hidden += u64::from(process.is_alive());
             continue;
         };
@@ -126,18 +126,11 @@ fn connections(path: &str, hidden: &mut u64) -> anyhow::Result<Vec<Connection>> 
         let started = ticks(stat.starttime);
         let netns = fs::metadata(format!("/proc/{id}/ns/net")).map_or(0, |metadata| metadata.ino());
         let live = namespaces.entry(netns).or_insert_with(|| live(&process));
-        let new = sockets.into_iter().filter(|inode| live.contains(inode) && seen.insert(*inode));
+        let new =
+            sockets.into_iter().map(|(_, inode)| inode).filter(|inode| live.contains(inode) && seen.insert(*inode));
         found.extend(new.map(|inode| Connection { inode, started }));
     }
     Ok(found)
-}
-
-fn sockets(process: &Proc) -> procfs::ProcResult<Vec<u64>> {
-    let inode = |target| match target {
-        FDTarget::Socket(inode) => Some(inode),
-        _ => None,
-    };
-    Ok(process.fd()?.flatten().filter_map(|descriptor| inode(descriptor.target)).collect())
 }
 
 /// Inode numbers of the live connections of a process' network namespace.

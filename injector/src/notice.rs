@@ -52,6 +52,7 @@ fn watch(attached: &Attached) -> anyhow::Result<EventStream<[u8; BUFFER]>> {
         inotify.watches().add(pins, gone | WatchMask::DELETE | WatchMask::MOVED_FROM)?;
     }
     let cgroup = cgroup::directory(Path::new(&attached.cgroup_path()))?;
-    inotify.watches().add(cgroup, gone)?;
+    // cgroups tell of their end to their parent alone.
+    inotify.watches().add(cgroup.parent().unwrap_or(&cgroup), WatchMask::DELETE)?;
     Ok(inotify.into_event_stream([0; BUFFER])?)
 }

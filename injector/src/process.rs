@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use procfs::process::{FDTarget, Process as Proc, all_processes};
+use procfs::{
+    ProcError, ProcResult,
+    process::{FDInfo, FDTarget, Process as Proc, all_processes},
+};
 use serde::Serialize;
 
 /// A process, as far as it helps to recognise it.
@@ -57,6 +60,23 @@ fn sockets(process: &Proc) -> impl Iterator<Item = u64> + use<> {
         FDTarget::Socket(inode) => Some(inode),
         _ => None,
     })
+}
+
+/// Descriptors of a process that are sockets, with their inode numbers.
+///
+/// Errors where they may not be seen: the directory can be open to us where
+/// what its entries lead to is not.
+pub fn socket_descriptors(process: &Proc) -> ProcResult<Vec<(i32, u64)>> {
+    let mut sockets = Vec::new();
+    for descriptor in process.fd()? {
+        match descriptor {
+            Ok(FDInfo { fd, target: FDTarget::Socket(inode), .. }) => sockets.push((fd, inode)),
+            Err(error @ ProcError::PermissionDenied(_)) => return Err(error),
+            // Of another kind, or closed meanwhile.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(sockets)
 }
 
 #[cfg(test)]

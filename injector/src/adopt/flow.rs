@@ -57,14 +57,18 @@ pub(super) fn treat(
     let before = attached.record(socket)?;
     let own = match &before {
         Some(record) if !enabled || record.applied != in_force => return Ok(Treated::Known),
-        Some(_) => Own::default(),
+        Some(record) if record.outcome == INJECTED => Own::default(),
+        // Which of its values were the application's is no longer known: none
+        // of them is loosened.
+        Some(_) => options::own(enabled, &in_force, &NamespaceDefaults::default()),
         None => options::own(enabled, &in_force, &context.sysctl),
     };
     let Some(endpoints) = endpoints(socket) else { return Ok(Treated::Gone) };
     let direction = before.map_or(context.direction(), |record| record.direction);
     let (choice, policy) = attached.choose(&endpoints, direction)?;
     let (treated, applied) = decide(&policy, socket, &own, context);
-    if before.is_some_and(|record| record.applied == applied) {
+    let stays = treated == Treated::Outcome(RESPECTED);
+    if before.is_some_and(|record| stays || record.applied == applied) {
         return Ok(Treated::Known);
     }
     let record = FlowRecord {

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use procfs::process::{FDTarget, Process, Stat};
+use procfs::process::{Process, Stat};
 use rustix::{
     fs::fstat,
     io::Errno,
@@ -14,7 +14,7 @@ use rustix::{
 };
 
 use super::report::Denied;
-use crate::cgroup;
+use crate::{cgroup, process::socket_descriptors};
 
 /// What came of looking at something of another process.
 pub(super) enum Look<T> {
@@ -64,14 +64,8 @@ fn look(id: i32, listed_at: u64) -> Look<Holder> {
     if starttime > listed_at {
         return Look::Ended;
     }
-    match process.fd() {
-        Ok(descriptors) => {
-            let sockets = descriptors.flatten().filter_map(|descriptor| match descriptor.target {
-                FDTarget::Socket(inode) => Some((descriptor.fd, inode)),
-                _ => None,
-            });
-            Look::At(Holder { sockets: sockets.collect(), process, name, pidfd })
-        }
+    match socket_descriptors(&process) {
+        Ok(sockets) => Look::At(Holder { process, name, pidfd, sockets }),
         Err(procfs::ProcError::NotFound(_)) => Look::Ended,
         Err(error) => Look::Denied(Denied { pid: id, name, why: error.to_string() }),
     }

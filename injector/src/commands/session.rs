@@ -19,6 +19,7 @@ use tokio::{
 use super::adopt;
 use crate::{
     bpf::{self, Attached, BpfLog, Standing},
+    cgroup,
     cli::Attach,
     exit,
     flow::Names,
@@ -28,6 +29,11 @@ use crate::{
     preflight,
     watch::{Change, Watch},
 };
+
+/// How often, and how many times, to look whether the programs are off a removed
+/// cgroup. There is nothing to wait for.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+const MAX_LOOKS: u32 = 250;
 
 /// The signals that ask for an end. A hangup is one too: whoever closed the
 /// terminal no longer watches.
@@ -138,9 +144,23 @@ impl Session {
         loop {
             tokio::select! {
                 () = sleep(until.saturating_duration_since(Instant::now())) => return Ok(()),
-                () = notice.change() => if self.standing()? != Standing::AtWork { return Ok(()) },
+                () = notice.change() => if self.settled().await? != Standing::AtWork { return Ok(()) },
             }
         }
+    }
+
+    /// The kernel takes programs off a removed cgroup a moment after it is
+    /// gone.
+    async fn settled(&self) -> anyhow::Result<Standing> {
+        let description = self.attached.description();
+        for _ in 0..MAX_LOOKS {
+            let standing = self.standing()?;
+            if standing != Standing::AtWork || cgroup::exists(description.path(), description.cgroup_id) {
+                return Ok(standing);
+            }
+            sleep(BETWEEN_LOOKS).await;
+        }
+        self.standing()
     }
 
     /// Waits for others that are attaching or detaching, and never sees them

@@ -13,9 +13,10 @@ pub(crate) mod tools;
 /// A compiler with the sources of `core`, where rustup's nightly has none.
 const COMPILER: [&str; 2] = ["rustc-web", "rust-web-src"];
 /// What the end-to-end tests and the demo run.
-const TESTING: [&str; 15] = [
+const TESTING: [&str; 16] = [
     "bpftool",
     "chromium",
+    "faketime",
     "haproxy",
     "iproute2",
     "mariadb-server-core",
