@@ -118,7 +118,7 @@ fn connections(path: &str, hidden: &mut u64) -> anyhow::Result<Vec<Connection>> 
     let mut found = Vec::new();
     for id in cgroup::processes(Path::new(path))? {
         let Ok(process) = Proc::new(id) else { continue };
-        let Ok(sockets) = socket_descriptors(&process) else {
+        let Ok(sockets) = socket_descriptors(id) else {
             *hidden += u64::from(process.is_alive());
             continue;
         };

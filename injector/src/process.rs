@@ -1,11 +1,8 @@
 //! Which process holds a socket.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ffi::OsStr, fs, io, path::Path};
 
-use procfs::{
-    ProcError, ProcResult,
-    process::{FDInfo, FDTarget, Process as Proc, all_processes},
-};
+use procfs::process::{FDTarget, Process as Proc, all_processes};
 use serde::Serialize;
 
 /// A process, as far as it helps to recognise it.
@@ -64,19 +61,26 @@ fn sockets(process: &Proc) -> impl Iterator<Item = u64> + use<> {
 
 /// Descriptors of a process that are sockets, with their inode numbers.
 ///
-/// Errors where they may not be seen: the directory can be open to us where
-/// what its entries lead to is not.
-pub fn socket_descriptors(process: &Proc) -> ProcResult<Vec<(i32, u64)>> {
+/// Errors where they may not be seen. The directory can be open to us where
+/// what its entries lead to is not, which procfs' own iterator passes over.
+pub fn socket_descriptors(pid: i32) -> io::Result<Vec<(i32, u64)>> {
     let mut sockets = Vec::new();
-    for descriptor in process.fd()? {
-        match descriptor {
-            Ok(FDInfo { fd, target: FDTarget::Socket(inode), .. }) => sockets.push((fd, inode)),
-            Err(error @ ProcError::PermissionDenied(_)) => return Err(error),
-            // Of another kind, or closed meanwhile.
-            Ok(_) | Err(_) => {}
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        let entry = entry?;
+        match fs::read_link(entry.path()) {
+            Ok(target) => sockets.extend(socket(&entry.file_name(), &target)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+            // Closed meanwhile.
+            Err(_) => {}
         }
     }
     Ok(sockets)
+}
+
+/// `7` and `socket:[123]`.
+fn socket(number: &OsStr, target: &Path) -> Option<(i32, u64)> {
+    let inode = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+    Some((number.to_str()?.parse().ok()?, inode.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -86,9 +90,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn sockets_are_told_from_other_descriptors() {
+        let table = [("7", "socket:[123]", Some((7, 123))), ("7", "pipe:[123]", None), ("x", "socket:[1]", None)];
+        for (number, target, expected) in table {
+            assert_eq!(socket(OsStr::new(number), Path::new(target)), expected, "{number} {target}");
+        }
+    }
+
+    #[test]
     fn our_own_socket_is_ours() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let link = std::fs::read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).expect("a link");
+        let link = fs::read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).expect("a link");
         let inode = link.to_string_lossy().trim_matches(|char: char| !char.is_ascii_digit()).parse().expect("a number");
         let holder = SocketHolders::load().get(inode).expect("held");
         assert_eq!(u32::try_from(holder.pid), Ok(std::process::id()));

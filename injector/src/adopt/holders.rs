@@ -64,9 +64,9 @@ fn look(id: i32, listed_at: u64) -> Look<Holder> {
     if starttime > listed_at {
         return Look::Ended;
     }
-    match socket_descriptors(&process) {
+    match socket_descriptors(id) {
         Ok(sockets) => Look::At(Holder { process, name, pidfd, sockets }),
-        Err(procfs::ProcError::NotFound(_)) => Look::Ended,
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Look::Ended,
         Err(error) => Look::Denied(Denied { pid: id, name, why: error.to_string() }),
     }
 }
