@@ -135,8 +135,10 @@ fn a_closed_pipe_is_no_crash() {
 #[test]
 fn watching_quiet_flows_costs_next_to_nothing() {
     let scene = Scene::new("quiet");
-    let attachment = scene.attach(&[]);
-    let (mut client, mut server) = (scene.inside_peer(), scene.inside_peer());
+    // Cgroups that come and go beside the attached one would be looked at.
+    let child = scene.inside.child("child");
+    let attachment = scene.injector.attach(&child, &[]);
+    let (mut client, mut server) = (scene.peer_in(&child), scene.peer_in(&child));
     let (_near, _far) = connected(&mut client, &mut server, Route::V4);
     let wakeups = || voluntary_switches(attachment.pid());
     std::thread::sleep(Duration::from_secs(1));
