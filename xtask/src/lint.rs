@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: formatting, clippy, licences and sources of dependencies, documentation.
+//! `cargo xtask lint`: formatting, clippy, licences and sources of dependencies, documentation, what `deploy/` ships.
 
 use std::process::Command;
 
@@ -7,12 +7,12 @@ use anyhow::{Context as _, Result};
 use crate::{
     bpf::{build, toolchain::Toolchain},
     cargo::cargo,
-    run, say,
+    deploy, run, say,
     setup::tools,
     workspace,
 };
 
-/// Check formatting, lints, dependencies and documentation.
+/// Check formatting, lints, dependencies, documentation and what `deploy/` ships.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Also look for security advisories (fetches their database).
@@ -42,7 +42,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     run::run(
         cargo().args(["doc", "--no-deps"]).args(HOST_CRATES).env("RUSTDOCFLAGS", "-D warnings"),
         "mend the warnings above",
-    )
+    )?;
+    deploy::check()
 }
 
 /// For the BPF target, clippy needs the sources of `core` of its own version: rustup's nightly can have them. Debian's

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod bpf;
 mod cargo;
 mod demo;
+mod deploy;
 mod ebpf;
 mod injector;
 mod lint;
@@ -27,6 +28,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Deploy(deploy::Args),
     Ebpf(ebpf::Args),
     Lint(lint::Args),
     Setup(setup::Args),
@@ -36,6 +38,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo(demo::Args {}) => demo::run(),
+        Command::Deploy(args) => deploy::run(&args),
         Command::Ebpf(args) => ebpf::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Setup(setup::Args {}) => setup::run(),
