@@ -22,12 +22,15 @@ pub struct Attachment {
     pub rules: u64,
     /// How often to look at the flows.
     pub pace: Pace,
+    /// Kernel's id of the `guard` program of this generation.
+    pub guard_program_id: u32,
+    padding_before_path: u32,
     path_len: u16,
     path: [u8; MAX_PATH],
     padding: [u8; 7],
 }
 
-const _: () = assert!(size_of::<Attachment>() == 48 + 2 + MAX_PATH + 7);
+const _: () = assert!(size_of::<Attachment>() == 56 + 2 + MAX_PATH + 7);
 
 /// How soon after each other the flows can have something to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -68,6 +71,8 @@ impl Attachment {
             build: 0,
             rules: 0,
             pace: Pace::SLOWEST,
+            guard_program_id: 0,
+            padding_before_path: 0,
             #[expect(clippy::cast_possible_truncation, reason = "at most MAX_PATH")]
             path_len: len as u16,
             path: bytes,

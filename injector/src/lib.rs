@@ -10,6 +10,11 @@
 //! ```
 #![deny(unsafe_code)]
 
+// The BPF object is little-endian, and it reads the kernel's pointers and `unsigned long`s as 64 bits, as does all that
+// crosses the kernel boundary.
+#[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
+compile_error!("injector serves 64-bit little-endian machines only, as its BPF object does: x86-64 or aarch64");
+
 pub mod adopt;
 pub mod bpf;
 pub mod cgroup;

@@ -8,7 +8,7 @@ use crate::{
     bpf::{build, toolchain::Toolchain},
     cargo::cargo,
     deploy, run, say,
-    setup::tools,
+    setup::tools::{self, OTHER_TARGET},
     workspace,
 };
 
@@ -34,6 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         cargo().arg("clippy").args(HOST_CRATES).arg("--all-targets").args(DENY_WARNINGS),
         "mend the warnings above",
     )?;
+    other_machines()?;
     say::info("clippy on the BPF crate");
     run::run(&mut bpf_clippy(), "mend the warnings above")?;
     say::info("dependencies");
@@ -44,6 +45,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "mend the warnings above",
     )?;
     deploy::check()
+}
+
+/// The programs are the same bytes on every machine; the command line at least compiles for each.
+fn other_machines() -> Result<()> {
+    if !tools::has_std(OTHER_TARGET) {
+        say::info(format_args!("not checked for {OTHER_TARGET}: `rustup target add {OTHER_TARGET}` first"));
+        return Ok(());
+    }
+    say::info(format_args!("clippy for {OTHER_TARGET}"));
+    run::run(
+        cargo().args(["clippy", "--package", "injector", "--target", OTHER_TARGET]).args(DENY_WARNINGS),
+        "mend the warnings above",
+    )
 }
 
 /// For the BPF target, clippy needs the sources of `core` of its own version: rustup's nightly can have them. Debian's

@@ -15,6 +15,7 @@ mod run;
 mod say;
 mod setup;
 mod test;
+mod vm;
 mod workspace;
 
 /// Builds, checks, tests and shows injector.
@@ -33,6 +34,7 @@ enum Command {
     Lint(lint::Args),
     Setup(setup::Args),
     Test(test::Args),
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Lint(args) => lint::run(&args),
         Command::Setup(setup::Args {}) => setup::run(),
         Command::Test(args) => test::run(&args),
+        Command::Vm(args) => vm::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

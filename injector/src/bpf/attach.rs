@@ -43,7 +43,7 @@ pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result
     let mut loaded = Loaded::new(plan, None)?;
     let before = open_links(pins)?;
     pins.remove()?;
-    let attached = loaded.pin_all(pins).and_then(|()| loaded.hook(pins, guards(plan), cgroup.as_fd()));
+    let attached = loaded.pin_all(pins).and_then(|()| loaded.hook(pins, guards(plan.rules), cgroup.as_fd()));
     if let Err(error) = attached {
         pins.remove()?;
         return Err(error);
@@ -52,9 +52,20 @@ pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result
     Ok(loaded.finish())
 }
 
-/// Whether `there` is this build with these rules.
-pub fn is_same(there: &Attached, rules: &Rules) -> bool {
-    there.description().build == object::BUILD && there.description().rules == rules.digest()
+/// Goes on with what is there, where it is this build with these rules, and
+/// whole. Tells whether it is.
+///
+/// The caller holds [`crate::pins::lock_all`].
+pub fn resume(there: &Attached, rules: &Rules) -> anyhow::Result<bool> {
+    let description = there.description();
+    let is_same = description.build == object::BUILD && description.rules == rules.digest();
+    // A process that was killed while it replaced them may have left another.
+    let expected = guards(rules).then_some(description.guard_program_id);
+    if !is_same || there.guard_program_id()? != expected {
+        return Ok(false);
+    }
+    there.pins().remove_other_generations(there.program_id()?)?;
+    Ok(true)
 }
 
 /// Puts another build, or other parameters, in the place of what is attached.
@@ -66,12 +77,12 @@ pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Re
     let mut loaded = Loaded::new(plan, Some(pins))?;
     // The next attach removes it, should this one be killed.
     Generation::pin(&mut loaded.ebpf, pins, loaded.program_id)?;
-    if guards(plan) {
+    if guards(plan.rules) {
         loaded.guard_in_place(there, cgroup.as_fd())?;
     }
     let program = object::keepalive(&mut loaded.ebpf)?.fd()?.as_fd();
     sys::update_link(there.keepalive(), program).context("replacing the keepalive program")?;
-    if !guards(plan)
+    if !guards(plan.rules)
         && let Some(guard) = there.guard()
     {
         std::fs::remove_file(guard.path()).with_context(|| format!("removing {}", guard.path().display()))?;
@@ -82,8 +93,8 @@ pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Re
 }
 
 /// Whether applications may be overruled.
-fn guards(plan: &Plan<'_>) -> bool {
-    plan.rules.fallback().conflict != RESPECT
+fn guards(rules: &Rules) -> bool {
+    rules.fallback().conflict != RESPECT
 }
 
 /// A loaded object whose programs are on no hook yet.
@@ -103,6 +114,7 @@ impl Loaded {
         attachment.build = object::BUILD;
         attachment.rules = plan.rules.digest();
         attachment.pace = plan.rules.pace();
+        attachment.guard_program_id = object::guard(&mut ebpf)?.info().context("reading the guard program")?.id();
         maps::fill(&mut ebpf, names::DECISIONS, &plan.rules.decisions)?;
         maps::fill(&mut ebpf, names::HOPS, &plan.rules.hops)?;
         maps::fill(&mut ebpf, names::ATTACHMENT, &[attachment])?;

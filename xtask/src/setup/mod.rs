@@ -31,6 +31,8 @@ const TESTING: [&str; 15] = [
     "util-linux",
 ];
 
+/// What the kernels are booted with.
+const MACHINES: [&str; 2] = ["busybox-static", "qemu-system-x86"];
 /// What checking `deploy/` runs.
 const DEPLOY: [&str; 4] = ["prometheus", "python3", "python3-venv", "systemd"];
 /// What renders the chart where there is no helm.
@@ -43,9 +45,11 @@ pub(crate) struct Args {}
 /// Runs the command.
 pub(crate) fn run() -> Result<()> {
     testing()?;
+    machines()?;
     deploy()?;
     bpf()?;
     tools::install_components()?;
+    tools::install_std();
     if tools::cargo_deny().is_none() {
         tools::install_cargo_deny()?;
     }
@@ -56,6 +60,11 @@ pub(crate) fn run() -> Result<()> {
 /// Programs that the end-to-end tests and the demo run.
 pub(crate) fn testing() -> Result<()> {
     apt::install("testing", &TESTING.map(str::to_owned))
+}
+
+/// Programs that boot other kernels.
+pub(crate) fn machines() -> Result<()> {
+    apt::install("booting other kernels", &MACHINES.map(str::to_owned))
 }
 
 /// Programs that check and render what `deploy/` ships.
