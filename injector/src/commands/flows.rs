@@ -16,7 +16,7 @@ use super::target;
 use crate::{
     cli::{FlowFormat, Flows, Sort},
     exit::Code,
-    flow::{Flow, Names, remaining_ms},
+    flow::{Flow, Names, Origin, remaining_ms},
     output::{self, FlowWriter},
     pins, preflight,
 };
@@ -31,7 +31,7 @@ type Owned = (usize, FlowSample);
 #[derive(Default)]
 struct Found {
     /// By attachment.
-    names: Vec<Names>,
+    origins: Vec<Origin>,
     samples: Vec<Owned>,
     /// Among all flows, listed or not.
     has_findings: bool,
@@ -53,13 +53,14 @@ pub(super) fn run(args: &Flows) -> anyhow::Result<Code> {
 }
 
 fn list(args: &Flows) -> anyhow::Result<Code> {
-    let Found { mut names, mut samples, has_findings } = collect(args)?;
-    if names.is_empty() {
+    let Found { origins, mut samples, has_findings } = collect(args)?;
+    if origins.is_empty() {
         output::message(format_args!("injector: nothing is attached"));
     }
     sort(args.sort, &mut samples);
     samples.truncate(args.limit.unwrap_or(usize::MAX));
-    let flows = samples.iter().filter_map(|(owner, sample)| Some(names.get_mut(*owner)?.flow(sample)));
+    let mut names = Names::default();
+    let flows = samples.iter().filter_map(|(owner, sample)| Some(names.flow(origins.get(*owner)?, sample)));
     write(args.output, flows)?;
     Ok(if args.fail && has_findings { Code::Findings } else { Code::Ok })
 }
@@ -72,10 +73,10 @@ fn collect(args: &Flows) -> anyhow::Result<Found> {
     let mut found = Found::default();
     let _lock = pins::lock_for_listing()?;
     for mut attached in target::attachments(&args.target)? {
-        let index = found.names.len();
+        let index = found.origins.len();
         let totals = attached.scan(request, |sample| found.samples.push((index, *sample)))?;
         found.has_findings |= totals.findings() > 0;
-        found.names.push(Names::of(&attached));
+        found.origins.push(Origin::of(&attached));
     }
     Ok(found)
 }

@@ -9,7 +9,6 @@ mod doctor;
 mod flows;
 mod generate;
 mod hops;
-mod place;
 mod recommend;
 mod session;
 mod status;

@@ -90,15 +90,15 @@ fn row(cells: &[&str; 13]) -> String {
 fn columns(flow: &Flow) -> String {
     let (limit_ms, hop) = limit(flow);
     row(&[
-        flow.status,
+        &flow.status,
         &short(flow.remaining_ms),
         &elapsed(flow.idle_ms),
         &elapsed(flow.app_idle_ms),
         &elapsed(limit_ms),
         hop.as_deref().unwrap_or("-"),
         &keepalive(flow),
-        flow.keepalive.owner,
-        flow.direction,
+        &flow.keepalive.owner,
+        &flow.direction,
         &flow.local.to_string(),
         &flow.peer.to_string(),
         &cgroup(flow),
