@@ -16,10 +16,12 @@
 compile_error!("injector serves 64-bit little-endian machines only, as its BPF object does: x86-64 or aarch64");
 
 pub mod adopt;
+pub mod agent;
 pub mod bpf;
 pub mod cgroup;
 pub mod check;
 pub mod cli;
+pub mod client;
 pub mod commands;
 pub mod config;
 pub mod coverage;

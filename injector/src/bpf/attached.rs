@@ -163,6 +163,11 @@ impl Attached {
         self.generation.scan(ScanControl::request(scan::BRIEF, 0, scan::UNLIMITED), visit)
     }
 
+    /// Kernel memory of its maps, in bytes, as far as `/proc` tells.
+    pub fn map_memory(&self) -> u64 {
+        self.maps.iter().chain(self.generation.maps()).filter_map(Pinned::memory).sum()
+    }
+
     /// What became of the sockets seen so far.
     pub fn counters(&self) -> anyhow::Result<Counters> {
         self.counters.sums().map(Counters::new)

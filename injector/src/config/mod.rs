@@ -7,6 +7,7 @@
 //!
 //! Every error names file, line and column.
 
+mod agent;
 mod error;
 mod raw;
 mod resolve;
@@ -15,6 +16,7 @@ mod values;
 
 use std::{fs, path::Path, str, time::Duration};
 
+pub use agent::{Agent, LogFormat, OnExit};
 pub use error::ConfigError;
 pub use show::{rule, to_toml};
 
@@ -32,6 +34,8 @@ pub const DEFAULT: &str = include_str!("default.toml");
 pub struct Config {
     /// What `attach` is to do.
     pub attach: Settings,
+    /// What `run` is to do beyond that.
+    pub agent: Agent,
     /// The hops, in the order of the file.
     pub hops: Vec<Hop>,
     /// The applications, in the order of the file.

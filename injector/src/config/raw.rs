@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::values::{Number, Port, Prefixes, Text, Time, conflict, direction, kind, warn};
+use super::values::{Number, Port, Prefixes, Text, Texts, Time, conflict, direction, kind, warn};
 use crate::{
     cli::{OnConflict, Warn},
     hop::{Direction, Kind},
@@ -24,6 +24,11 @@ pub struct RawFile {
     pub warn: Option<Spanned<Warn>>,
     #[serde(default, deserialize_with = "conflict")]
     pub on_conflict: Option<Spanned<OnConflict>>,
+    pub cgroups: Option<Spanned<Texts>>,
+    pub on_exit: Option<Spanned<Text>>,
+    pub log: Option<Spanned<Text>>,
+    pub pod_logs: Option<Spanned<Text>>,
+    pub adopt: Option<bool>,
     #[serde(default)]
     pub hop: Vec<RawHop>,
     #[serde(default)]

@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path, time::Duration};
 use toml::Spanned;
 
 use super::{
-    Application, Config, ConfigError, Keepalive,
+    Application, Config, ConfigError, Keepalive, agent,
     error::{Lines, at},
     raw::{RawApplication, RawFile, RawHop, RawKeepalive},
     values::{Port, Prefixes, Time},
@@ -27,12 +27,13 @@ pub fn resolve(raw: &RawFile, path: &Path, text: &str) -> Result<Config, ConfigE
     let line = |offset: usize| lines.line(offset);
     let resolved = || {
         let attach = attach(raw)?;
+        let agent = agent::resolve(raw)?;
         let hops: Vec<_> = raw.hop.iter().map(|hop| self::hop(hop, path, line)).collect::<Result<_, _>>()?;
         check_conflicts(&hops, &raw.hop, line)?;
         let applications: Vec<_> =
             raw.application.iter().map(|one| application(one, path, line)).collect::<Result<_, _>>()?;
         check_application_names(&raw.application, line)?;
-        Ok(Config { attach, hops, applications })
+        Ok(Config { attach, agent, hops, applications })
     };
     resolved().map_err(|(offset, message)| at(path, text, offset, message))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::Value;
 
-use super::{Application, Config, Keepalive};
+use super::{Agent, Application, Config, Keepalive};
 use crate::{
     cli::OnConflict,
     duration::exact,
@@ -17,6 +17,7 @@ use crate::{
 /// and what their kinds are like.
 pub fn to_toml(config: &Config) -> String {
     let mut text = settings(&config.attach);
+    text += &agent(&config.agent);
     for hop in &config.hops {
         text += &self::hop(hop);
     }
@@ -38,6 +39,18 @@ fn settings(settings: &Settings) -> String {
     line(&mut text, "user_timeout", user_timeout.map(time));
     line(&mut text, "warn", Some(quoted(&warn.unwrap_or(DEFAULT_WARN).to_string())));
     line(&mut text, "on_conflict", Some(quoted(rule(on_conflict.unwrap_or_default()))));
+    text
+}
+
+fn agent(agent: &Agent) -> String {
+    let Agent { cgroups, on_exit, log, pod_logs, adopt } = agent;
+    let mut text = String::new();
+    let cgroups: Vec<_> = cgroups.iter().map(|pattern| quoted(pattern.as_str())).collect();
+    line(&mut text, "cgroups", (!cgroups.is_empty()).then(|| format!("[{}]", cgroups.join(", "))));
+    line(&mut text, "on_exit", Some(quoted(on_exit.name())));
+    line(&mut text, "log", Some(quoted(log.name())));
+    line(&mut text, "pod_logs", Some(quoted(&pod_logs.to_string_lossy())));
+    line(&mut text, "adopt", Some(adopt.to_string()));
     text
 }
 

@@ -23,6 +23,10 @@ use crate::{
 #[derive(Debug)]
 pub struct Text(pub String);
 
+/// A list of texts.
+#[derive(Debug)]
+pub struct Texts(pub Vec<Spanned<Text>>);
+
 /// A duration, as on the command line or as a number of seconds.
 #[derive(Debug)]
 pub struct Time(pub Duration);
@@ -178,5 +182,29 @@ impl<'de> Visitor<'de> for OneOrMany {
             ));
         }
         Ok(Prefixes(prefixes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(List).map(Self)
+    }
+}
+
+struct List;
+
+impl<'de> Visitor<'de> for List {
+    type Value = Vec<Spanned<Text>>;
+
+    fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of texts in quotes, [\"kubepods.slice\"]")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = list.next_element()? {
+            texts.push(text);
+        }
+        Ok(texts)
     }
 }

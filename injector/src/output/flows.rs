@@ -1,8 +1,11 @@
 //! A list of flows. Columns have fixed widths, so that a long list streams.
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     cli::FlowFormat,
@@ -11,15 +14,27 @@ use crate::{
 };
 
 /// The document of `flows -o json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Document<'a> {
-    schema: &'static str,
-    flows: &'a [Flow],
+    schema: Cow<'a, str>,
+    flows: Cow<'a, [Flow]>,
 }
+
+/// Its name, and the version of its form.
+const SCHEMA: &str = "injector.flows/v1";
 
 /// The document of `flows -o json`.
 pub fn flows_document(flows: &[Flow]) -> impl Serialize + '_ {
-    Document { schema: "injector.flows/v1", flows }
+    Document { schema: SCHEMA.into(), flows: flows.into() }
+}
+
+/// The flows of such a document.
+///
+/// Errors where it is none.
+pub fn flows_of_document(text: &[u8]) -> anyhow::Result<Vec<Flow>> {
+    let document: Document<'_> = serde_json::from_slice(text)?;
+    anyhow::ensure!(document.schema == SCHEMA, "{:?} is not {SCHEMA:?}", document.schema);
+    Ok(document.flows.into_owned())
 }
 
 /// Writes flows, one by one.
@@ -155,6 +170,15 @@ fn printable(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_documents_are_refused() {
+        let text = serde_json::to_vec(&flows_document(&[])).expect("JSON");
+        assert_eq!(flows_of_document(&text).expect("flows").len(), 0);
+        for text in ["", "{}", r#"{"schema": "injector.status/v1", "flows": []}"#] {
+            assert!(flows_of_document(text.as_bytes()).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn names_can_not_control_the_terminal() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    config::{Application, Config, rule},
+    config::{Agent, Application, Config, LogFormat, OnExit, rule},
     hop::{Direction, Ends, Expiry, Hop, Kind, Place, Range, Source},
     keepalive::derive_with_reasons,
     settings::{DEFAULT_TIMEOUT, DEFAULT_WARN, Settings},
@@ -119,6 +119,7 @@ impl PlaceReport {
 struct ConfigDocument {
     schema: &'static str,
     attach: AttachReport,
+    agent: AgentReport,
     hops: Vec<HopReport>,
     applications: Vec<ApplicationReport>,
 }
@@ -134,6 +135,15 @@ struct AttachReport {
     user_timeout_ms: Option<u64>,
     warn: String,
     on_conflict: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct AgentReport {
+    cgroups: Vec<String>,
+    on_exit: OnExit,
+    log: LogFormat,
+    pod_logs: String,
+    adopt: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -158,6 +168,7 @@ pub fn config_document(config: &Config) -> impl Serialize {
     ConfigDocument {
         schema: "injector.config/v1",
         attach: AttachReport::of(&config.attach),
+        agent: AgentReport::of(&config.agent),
         hops: config.hops.iter().map(HopReport::of).collect(),
         applications: config.applications.iter().map(ApplicationReport::of).collect(),
     }
@@ -175,6 +186,18 @@ impl AttachReport {
             user_timeout_ms: settings.user_timeout.map(ms),
             warn: settings.warn.unwrap_or(DEFAULT_WARN).to_string(),
             on_conflict: rule(settings.on_conflict.unwrap_or_default()),
+        }
+    }
+}
+
+impl AgentReport {
+    fn of(agent: &Agent) -> Self {
+        Self {
+            cgroups: agent.cgroups.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
+            on_exit: agent.on_exit,
+            log: agent.log,
+            pod_logs: agent.pod_logs.display().to_string(),
+            adopt: agent.adopt,
         }
     }
 }
