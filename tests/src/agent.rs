@@ -1,6 +1,7 @@
 //! `injector run` under test.
 
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -74,8 +75,12 @@ impl Agent {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         let log = self.log();
-        let address = log.lines().find_map(|line| line.split_once("listening address=")).map(|(_, address)| address);
-        address.and_then(|address| address.trim().parse().ok()).unwrap_or_else(|| panic!("no address in\n{log}"))
+        let address = log.lines().find(|line| line.contains("listening")).and_then(|line| {
+            let rest = &line[line.find("127.0.0.1:")?..];
+            let end = rest.find(|char: char| !char.is_ascii_digit() && !".:".contains(char)).unwrap_or(rest.len());
+            rest[..end].parse().ok()
+        });
+        address.unwrap_or_else(|| panic!("no address in\n{log}"))
     }
 
     /// Its process id.
@@ -97,7 +102,6 @@ impl Agent {
     }
 
     /// Waits until a metric has this value.
-    #[expect(clippy::float_cmp, reason = "counts, which are exact")]
     pub fn shows(&self, name: &str, value: f64) {
         let mut last = None;
         eventually(&format!("{name} is {value}"), SOON, || {
@@ -154,7 +158,7 @@ impl Drop for Agent {
             process.signal(Signal::TERM);
             let _ = process.wait_if_ends(SOON);
             if std::thread::panicking() {
-                eprintln!("the agent's log:\n{}", process.stderr());
+                let _ = writeln!(std::io::stderr(), "the agent's log:\n{}", process.stderr());
             }
         }
         for name in self.left() {

@@ -18,6 +18,7 @@ use crate::{
     agent::MAX_FLOWS,
     cli::{FlowFormat, Flows, Sort},
     client::{self, Server},
+    coverage::Coverage,
     exit::Code,
     flow::{Flow, Names, Origin, remaining_ms},
     output::{self, FlowWriter},
@@ -36,6 +37,8 @@ struct Found {
     /// By attachment.
     origins: Vec<Origin>,
     samples: Vec<Owned>,
+    /// By attachment, with its name; only where all flows are listed.
+    coverage: Vec<(String, Coverage)>,
     /// Among all flows, listed or not.
     has_findings: bool,
 }
@@ -61,7 +64,7 @@ fn list(args: &Flows) -> anyhow::Result<Code> {
     if let Some(server) = &args.server {
         return ask(server, args);
     }
-    let Found { origins, mut samples, has_findings } = collect(args)?;
+    let Found { origins, mut samples, coverage, has_findings } = collect(args)?;
     if origins.is_empty() {
         output::message(format_args!("injector: nothing is attached"));
     }
@@ -69,7 +72,10 @@ fn list(args: &Flows) -> anyhow::Result<Code> {
     samples.truncate(args.limit.unwrap_or(usize::MAX));
     let mut names = Names::default();
     let flows = samples.iter().filter_map(|(owner, sample)| Some(names.flow(origins.get(*owner)?, sample)));
-    write(args.output, flows)?;
+    write(args.output, flows, &coverage)?;
+    for (name, gap) in coverage.iter().filter_map(|(name, coverage)| Some((name, coverage.gap(name)?))) {
+        output::message(format_args!("injector: note: not listed for {name}: {gap}"));
+    }
     Ok(if args.fail && has_findings { Code::Findings } else { Code::Ok })
 }
 
@@ -88,7 +94,7 @@ fn ask(server: &Server, args: &Flows) -> anyhow::Result<Code> {
         Some(Sort::Opened) => flows.sort_by_key(|flow| Reverse(flow.age_ms)),
     }
     flows.truncate(args.limit.unwrap_or(usize::MAX));
-    write(args.output, flows.into_iter())?;
+    write(args.output, flows.into_iter(), &[])?;
     Ok(if args.fail && has_findings { Code::Findings } else { Code::Ok })
 }
 
@@ -102,10 +108,18 @@ fn collect(args: &Flows) -> anyhow::Result<Found> {
     for mut attached in target::attachments(&args.target)? {
         let index = found.origins.len();
         let totals = attached.scan(request, |sample| found.samples.push((index, *sample)))?;
+        if lists_all(args) {
+            found.coverage.push((attached.name().to_owned(), Coverage::of(&mut attached, &totals)?));
+        }
         found.has_findings |= totals.findings() > 0;
         found.origins.push(Origin::of(&attached));
     }
     Ok(found)
+}
+
+/// Whether somebody who reads the list would miss a flow that has no record.
+fn lists_all(args: &Flows) -> bool {
+    !args.at_risk && args.limit.is_none()
 }
 
 /// What is to be sorted must all be there first.
@@ -123,10 +137,10 @@ fn sort(order: Option<Sort>, samples: &mut [Owned]) {
     }
 }
 
-fn write(format: FlowFormat, flows: impl Iterator<Item = Flow>) -> anyhow::Result<()> {
+fn write(format: FlowFormat, flows: impl Iterator<Item = Flow>, coverage: &[(String, Coverage)]) -> anyhow::Result<()> {
     if format == FlowFormat::Json {
         let flows: Vec<_> = flows.collect();
-        return Ok(output::json_document(&output::flows_document(&flows))?);
+        return Ok(output::json_document(&output::flows_document(&flows, coverage))?);
     }
     let mut writer = FlowWriter::new(format, BufWriter::new(io::stdout().lock()));
     writer.head()?;

@@ -1,7 +1,7 @@
 //! A list of flows. Columns have fixed widths, so that a long list streams.
 
 use std::{
-    borrow::Cow,
+    collections::BTreeMap,
     io::{self, Write},
 };
 
@@ -9,32 +9,43 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cli::FlowFormat,
+    coverage::Coverage,
     duration::{elapsed, short},
     flow::Flow,
 };
 
 /// The document of `flows -o json`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 struct Document<'a> {
-    schema: Cow<'a, str>,
-    flows: Cow<'a, [Flow]>,
+    schema: &'static str,
+    flows: &'a [Flow],
+    /// By attachment; empty where not all flows were asked for.
+    coverage: BTreeMap<&'a str, &'a Coverage>,
 }
 
 /// Its name, and the version of its form.
 const SCHEMA: &str = "injector.flows/v1";
 
 /// The document of `flows -o json`.
-pub fn flows_document(flows: &[Flow]) -> impl Serialize + '_ {
-    Document { schema: SCHEMA.into(), flows: flows.into() }
+pub fn flows_document<'a>(flows: &'a [Flow], coverage: &'a [(String, Coverage)]) -> impl Serialize + 'a {
+    let coverage = coverage.iter().map(|(name, coverage)| (name.as_str(), coverage)).collect();
+    Document { schema: SCHEMA, flows, coverage }
+}
+
+/// What is read of such a document.
+#[derive(Debug, Deserialize)]
+struct Listed {
+    schema: String,
+    flows: Vec<Flow>,
 }
 
 /// The flows of such a document.
 ///
 /// Errors where it is none.
 pub fn flows_of_document(text: &[u8]) -> anyhow::Result<Vec<Flow>> {
-    let document: Document<'_> = serde_json::from_slice(text)?;
-    anyhow::ensure!(document.schema == SCHEMA, "{:?} is not {SCHEMA:?}", document.schema);
-    Ok(document.flows.into_owned())
+    let Listed { schema, flows } = serde_json::from_slice(text)?;
+    anyhow::ensure!(schema == SCHEMA, "{schema:?} is not {SCHEMA:?}");
+    Ok(flows)
 }
 
 /// Writes flows, one by one.
@@ -173,7 +184,7 @@ mod tests {
 
     #[test]
     fn other_documents_are_refused() {
-        let text = serde_json::to_vec(&flows_document(&[])).expect("JSON");
+        let text = serde_json::to_vec(&flows_document(&[], &[])).expect("JSON");
         assert_eq!(flows_of_document(&text).expect("flows").len(), 0);
         for text in ["", "{}", r#"{"schema": "injector.status/v1", "flows": []}"#] {
             assert!(flows_of_document(text.as_bytes()).is_err(), "{text}");

@@ -42,7 +42,7 @@ fn a_pod_is_told_by_its_cgroup_and_its_logs() {
     assert!(!agent.get("/metrics").body.contains("2xkpt"), "no pod's name in a label");
 
     let log = agent.log();
-    let line = log.lines().find(|line| line.contains("comes near")).expect("told");
-    let event: Value = serde_json::from_str(line).expect("JSON");
+    let told = log.lines().find(|line| line.contains("comes near")).expect("told");
+    let event: Value = serde_json::from_str(told).expect("JSON");
     assert_eq!((&event["event"], &event["pod"]), (&"at_risk".into(), &"shop/web-7d9f4c8b6f-2xkpt".into()), "{event:#}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use injector_tests::{Churn, Load, Place, Signal};
 
 use super::agent;
-use crate::scene::{SOON, Scene};
+use crate::scene::Scene;
 
 const VALID: [&str; 2] =
     ["cgroups = [\"{cgroup}\"]\ntimeout = \"60s\"", "cgroups = [\"{cgroup}\"]\ntimeout = \"350s\""];
@@ -37,8 +37,7 @@ fn every_connection_has_what_a_valid_file_says() {
         assert_eq!(agent.metric("config_last_reload_successful"), Some(f64::from(u8::from(is_valid))));
     }
     let report = churn.report();
-    println!("{report:?} at {:.0}/s", report.rate());
-    assert_eq!(report.unprotected, 0);
+    assert!(report.unprotected == 0 && report.rate() > 800.0, "{report:?}");
     let found: Vec<_> = report.idle.keys().map(String::as_str).collect();
     assert_eq!(found, ["240", "41"]);
     let treated = agent.metric("sockets_total{direction=\"active\",outcome=\"injected\"}");
@@ -60,5 +59,4 @@ fn a_hangup_reads_it_again() {
     agent.configure(VALID[1]);
     agent.shows("config_reloads_total{result=\"success\"}", 3.0);
     assert_eq!(scene.keepalive_inside().0.idle, 240);
-    assert!(SOON > Duration::ZERO);
 }

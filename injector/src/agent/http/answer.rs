@@ -155,7 +155,7 @@ impl State {
             let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
             names.refresh();
             let flows: Vec<_> = flows.iter().map(|(origin, sample)| names.flow(origin, sample)).collect();
-            serde_json::to_vec(&output::flows_document(&flows)).ok().map(Bytes::from)
+            serde_json::to_vec(&output::flows_document(&flows, &[])).ok().map(Bytes::from)
         })
         .await
         .ok()?
