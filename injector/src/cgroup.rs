@@ -159,7 +159,7 @@ pub fn processes(path: &Path) -> anyhow::Result<Vec<i32>> {
 
 /// A directory and all below it. Cgroups may vanish at any time; what can't be
 /// read is left out.
-fn tree(directory: &Path) -> Vec<PathBuf> {
+pub fn tree(directory: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     let mut pending = vec![directory.to_owned()];
     while let Some(directory) = pending.pop() {
@@ -170,6 +170,12 @@ fn tree(directory: &Path) -> Vec<PathBuf> {
         all.push(directory);
     }
     all
+}
+
+/// Id and path of the cgroup of a directory, while it is there.
+pub fn identify(directory: &Path) -> Option<(u64, String)> {
+    let id = fs::symlink_metadata(directory).ok()?.ino();
+    Some((id, relative(directory, &mount_point().ok()?).to_string_lossy().into_owned()))
 }
 
 /// Paths of cgroups by id, for the cgroups below one of them.

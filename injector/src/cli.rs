@@ -352,7 +352,7 @@ impl FromStr for Warn {
 }
 
 /// Whose word counts when an application sets keepalive itself.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OnConflict {
     /// The application's; what leaves a flow without protection is reported.
     #[default]

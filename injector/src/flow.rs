@@ -165,7 +165,13 @@ impl Names {
 
     /// The pod that a cgroup belongs to.
     pub fn pod(&mut self, cgroup_id: u64) -> Option<Pod> {
-        let pod = pod_of(self.paths().get(cgroup_id)?)?;
+        let path = self.paths().get(cgroup_id)?.to_owned();
+        self.pod_at(&path)
+    }
+
+    /// The pod that the cgroup at `path` belongs to.
+    pub fn pod_at(&mut self, path: &str) -> Option<Pod> {
+        let pod = pod_of(path)?;
         let name = self.pods.get(&pod, Instant::now())?;
         Some(Pod { namespace: name.namespace, name: name.pod, container: name.container })
     }

@@ -40,6 +40,7 @@ pub mod notice;
 pub mod output;
 pub mod pins;
 pub mod place;
+pub mod policy;
 pub mod preflight;
 pub mod process;
 pub mod recommend;

@@ -13,7 +13,7 @@ use injector_common::{
 
 use super::journal::Journal;
 use crate::{
-    adopt,
+    adopt::{self, Unless},
     bpf::Standing,
     cgroup::Cgroup,
     flow::Origin,
@@ -34,6 +34,7 @@ pub(super) const MAX_FINDINGS: u32 = 20_000;
 pub(super) struct Member {
     cgroup: Cgroup,
     held: Held,
+    rules: Arc<Rules>,
     origin: Arc<Origin>,
     watch: Watch,
     /// When to scan next.
@@ -42,12 +43,13 @@ pub(super) struct Member {
 
 impl Member {
     /// Attaches to the cgroup, or takes over what an earlier agent left there.
-    pub(super) fn take(directory: &Path, rules: &Rules) -> anyhow::Result<(Self, Vec<String>)> {
+    pub(super) fn take(directory: &Path, rules: &Arc<Rules>) -> anyhow::Result<(Self, Vec<String>)> {
         let cgroup = Cgroup::open(directory)?;
         let how = How { watch: true, log: false };
         let place = place::take(&PinDir::for_cgroup(cgroup.path()), &cgroup, rules, how)?;
         let origin = Arc::new(Origin::of(&place.held.attached));
-        let member = Self { cgroup, held: place.held, origin, watch: Watch::default(), due: Instant::now() };
+        let rules = Arc::clone(rules);
+        let member = Self { cgroup, held: place.held, rules, origin, watch: Watch::default(), due: Instant::now() };
         Ok((member, place.notes))
     }
 
@@ -68,8 +70,8 @@ impl Member {
 
     /// Takes over connections that were there before. What can't be had is no
     /// error, and told.
-    pub(super) fn adopt(&mut self) {
-        match adopt::adopt(&mut self.held.attached) {
+    pub(super) fn adopt(&mut self, unless: Unless) {
+        match adopt::adopt(&mut self.held.attached, unless) {
             Ok(report) => {
                 tracing::info!(attachment = self.name(), "adopted: {report}");
                 if let Some(gap) = report.gap() {
@@ -143,16 +145,27 @@ impl Member {
 
     /// Puts other rules in force, from one connection to the next. Errors leave
     /// those that were.
-    pub(super) fn replace(&mut self, rules: &Rules) -> anyhow::Result<()> {
+    pub(super) fn replace(&mut self, rules: &Arc<Rules>) -> anyhow::Result<()> {
         // One that is off is let go at the next look.
         if self.held.standing()? != Standing::AtWork {
             return Ok(());
         }
         self.held.replace(&self.cgroup, rules)?;
+        self.rules = Arc::clone(rules);
         self.origin = Arc::new(Origin::of(&self.held.attached));
         // Limits may be shorter now.
         self.due = Instant::now();
         Ok(())
+    }
+
+    /// What is in force.
+    pub(super) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules)
+    }
+
+    /// Gives cgroups their numbers.
+    pub(super) fn number(&mut self, cgroups: &[(u64, u32)]) -> anyhow::Result<()> {
+        self.held.attached.number(cgroups)
     }
 
     /// Takes the last figures, and the programs off.

@@ -24,6 +24,7 @@ mod pattern;
 mod plan;
 mod reload;
 mod service;
+mod survey;
 mod watcher;
 
 use std::{

@@ -40,17 +40,23 @@ impl Pattern {
         &self.text
     }
 
+    /// The full path of a directory below `mount` is as good.
+    #[must_use]
+    pub fn below(mut self, mount: &Path) -> Self {
+        if Path::new(&self.text).starts_with(mount) {
+            self.parts.drain(..names(&mount.to_string_lossy()).count());
+        }
+        self
+    }
+
     fn is_literal(&self) -> bool {
         !self.text.contains(['*', '?', '['])
     }
 
     /// Adds what it stands for below `mount`.
     fn expand(&self, mount: &Path, expansion: &mut Expansion) {
-        // The full path of a directory is as good.
-        let text = self.text.strip_prefix(&*mount.to_string_lossy()).filter(|rest| rest.starts_with('/'));
-        let skipped = text.map_or(0, |_| names(&mount.to_string_lossy()).count());
         let mut level = vec![mount.to_owned()];
-        for part in &self.parts[skipped..] {
+        for part in &self.parts {
             let below = level.iter().flat_map(|directory| matching(directory, part)).collect();
             expansion.parents.extend(std::mem::replace(&mut level, below));
         }
@@ -142,7 +148,9 @@ mod tests {
         let root = expand(&patterns(&["/"]), mount);
         assert_eq!((root.found, root.parents.len()), (paths(mount, &[""]), 0));
         let full = format!("{}/a", mount.display());
-        assert_eq!(expand(&patterns(&[&full]), mount).found, paths(mount, &["a"]));
+        let full = full.parse::<Pattern>().expect("a pattern").below(mount);
+        assert!(full.covers("/a/b"));
+        assert_eq!(expand(&[full], mount).found, paths(mount, &["a"]));
     }
 
     #[test]

@@ -3,22 +3,30 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use crate::{
+    cgroup,
     config::{Agent, Config, ConfigError},
     exit::Error,
     hop::Hop,
     metrics::Limit,
+    policy::{Policy, Resident, Sets},
     rules::Rules,
-    settings,
+    settings::{self, Settings},
 };
 
 /// A configuration, checked in full.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) agent: Agent,
-    pub(super) rules: Rules,
+    /// In force, for the cgroups there are.
+    pub(super) rules: Arc<Rules>,
+    settings: Settings,
+    hops: Vec<Hop>,
+    policies: Vec<Policy>,
+    sets: Sets,
     /// The idle timeouts in force.
     pub(super) limits: Vec<Limit>,
     /// What is allowed but may surprise.
@@ -59,13 +67,48 @@ impl Plan {
                 expected: "write cgroups = [\"/\"] for the whole host, or the cgroups to attach to".to_owned(),
             });
         }
-        let rules = Rules::new(&config.attach, &config.hops)?;
+        let mount = cgroup::mount_point().unwrap_or_default();
+        let mut policies = config.policies.clone();
+        for Policy { who, .. } in &mut policies {
+            who.cgroup = who.cgroup.take().map(|pattern| pattern.below(&mount));
+        }
+        let mut agent = config.agent.clone();
+        agent.cgroups = agent.cgroups.into_iter().map(|pattern| pattern.below(&mount)).collect();
+        let sets = Sets::of(&policies, &[]);
+        let rules = Rules::with(&config.attach, &config.hops, &policies, &sets)?;
         Ok(Self {
-            agent: config.agent.clone(),
+            agent,
             limits: limits(&rules, &config.hops),
             remarks: settings::remarks(rules.fallback()),
-            rules,
+            rules: Arc::new(rules),
+            settings: config.attach.clone(),
+            hops: config.hops.clone(),
+            policies,
+            sets,
         })
+    }
+
+    /// Whether any policy asks whose a flow is.
+    pub(super) fn asks_whose(&self) -> bool {
+        self.policies.iter().any(|policy| !policy.who.is_anyone())
+    }
+
+    /// Whether any policy asks for flows that were there before.
+    pub(super) fn asks_to_adopt(&self) -> bool {
+        self.policies.iter().any(|policy| policy.adopt == Some(true))
+    }
+
+    /// Adapts the rules to the cgroups there are. Tells whether others have to
+    /// be put in force, beyond the numbers of the cgroups.
+    pub(super) fn survey(&mut self, residents: &[Resident]) -> Result<bool, Error> {
+        let sets = Sets::of(&self.policies, residents);
+        if sets.sets == self.sets.sets {
+            Arc::make_mut(&mut self.rules).cgroups = sets.cgroups;
+            return Ok(false);
+        }
+        self.rules = Arc::new(Rules::with(&self.settings, &self.hops, &self.policies, &sets)?);
+        self.sets = sets;
+        Ok(true)
     }
 }
 

@@ -23,13 +23,16 @@ use super::{
     pattern::expand,
     plan::{Look, Plan, Source},
 };
-use crate::{bpf::Standing, cgroup::mount_point, config::OnExit, exit::Error, flow::Names};
+use crate::{adopt::Unless, bpf::Standing, cgroup::mount_point, config::OnExit, exit::Error, flow::Names};
 
 /// A file that is being written, or an attachment in trouble, is looked at
 /// again after this time.
 const SOON: Duration = Duration::from_millis(100);
 /// A cgroup that can't be attached to is tried again after this time.
 const LATER: Duration = Duration::from_secs(2);
+
+/// What complaints are about that are about no attachment.
+pub(super) const LOOKING: &str = "looking after cgroups";
 
 /// What the loop is asked for.
 #[derive(Debug)]
@@ -115,7 +118,10 @@ impl Watcher {
         }
         if self.look_at <= Instant::now() {
             // Only the first look ends the agent.
-            drop(self.look(false));
+            match self.look(false) {
+                Ok(()) => self.journal.is_well(LOOKING),
+                Err(error) => self.journal.complain(LOOKING, &error),
+            }
         }
         self.scan();
         true
@@ -156,6 +162,7 @@ impl Watcher {
         let expansion = expand(&self.plan.agent.cgroups, &mount);
         let mut watched = expansion.parents;
         self.leave(|directory| expansion.found.contains(directory));
+        self.survey(&expansion.found, &mut watched)?;
         let mut lacks: Vec<_> = expansion.missing.iter().map(|path| format!("{path}: no such cgroup yet")).collect();
         for directory in &expansion.found {
             if self.members.contains_key(directory) {
@@ -176,7 +183,9 @@ impl Watcher {
             }
         }
         self.journal.forget_all_but(|about| {
-            expansion.found.contains(Path::new(about)) || self.members.values().any(|member| member.name() == about)
+            about == LOOKING
+                || expansion.found.contains(Path::new(about))
+                || self.members.values().any(|member| member.name() == about)
         });
         watched.extend(self.members.values().map(Member::pins));
         self.hints.entries(&watched);
@@ -193,8 +202,11 @@ impl Watcher {
         for note in notes {
             tracing::info!(attachment = member.name(), "{note}");
         }
+        member.number(&self.plan.rules.cgroups)?;
         if self.plan.agent.adopt {
-            member.adopt();
+            member.adopt(Unless::ToldNot);
+        } else if self.plan.asks_to_adopt() {
+            member.adopt(Unless::Told);
         }
         self.members.insert(directory.to_owned(), member);
         Ok(())

@@ -24,7 +24,7 @@ use crate::{
 pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     let config = hops::load(&args.hops)?;
     let settings = Settings::of(args).or(config.attach);
-    let rules = Rules::new(&settings, &config.hops)?;
+    let rules = Rules::for_anyone(&settings, &config.hops, &config.policies)?;
     let cgroup = settings.cgroup.as_deref().context("no cgroup: give --cgroup, or `cgroup` in the file")?;
     let cgroup = Cgroup::open(cgroup).context("--cgroup")?;
     let pins = settings.name.as_deref().map_or_else(|| Ok(PinDir::for_cgroup(cgroup.path())), PinDir::named)?;

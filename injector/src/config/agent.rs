@@ -109,7 +109,7 @@ fn patterns(list: &Spanned<Texts>) -> Result<Vec<Pattern>, Complaint> {
     texts.iter().map(pattern).collect()
 }
 
-fn pattern(text: &Spanned<Text>) -> Result<Pattern, Complaint> {
+pub(super) fn pattern(text: &Spanned<Text>) -> Result<Pattern, Complaint> {
     text.get_ref().0.parse().map_err(|message| (text.span().start, message))
 }
 

@@ -9,6 +9,7 @@
 
 mod agent;
 mod error;
+mod policies;
 mod raw;
 mod resolve;
 mod show;
@@ -22,6 +23,7 @@ pub use show::{rule, to_toml};
 
 use crate::{
     hop::{Hop, Place, Source},
+    policy::Policy,
     settings::Settings,
 };
 
@@ -36,6 +38,8 @@ pub struct Config {
     pub attach: Settings,
     /// What `run` is to do beyond that.
     pub agent: Agent,
+    /// The policies, in the order of the file, which is theirs.
+    pub policies: Vec<Policy>,
     /// The hops, in the order of the file.
     pub hops: Vec<Hop>,
     /// The applications, in the order of the file.

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use injector_common::keepalive::Keepalive as Parameters;
 use serde::Serialize;
 
 use crate::{
     config::{Agent, Application, Config, LogFormat, OnExit, rule},
     hop::{Direction, Ends, Expiry, Hop, Kind, Place, Range, Source},
     keepalive::derive_with_reasons,
+    policy::{Mode, Policy},
     settings::{DEFAULT_TIMEOUT, DEFAULT_WARN, Settings},
 };
 
@@ -120,6 +122,7 @@ struct ConfigDocument {
     schema: &'static str,
     attach: AttachReport,
     agent: AgentReport,
+    policies: Vec<PolicyReport>,
     hops: Vec<HopReport>,
     applications: Vec<ApplicationReport>,
 }
@@ -146,6 +149,21 @@ struct AgentReport {
     adopt: bool,
 }
 
+/// `null` for what does not matter.
+#[derive(Debug, Serialize)]
+struct PolicyReport {
+    cgroup: Option<String>,
+    namespace: Option<String>,
+    pod: Option<String>,
+    container: Option<String>,
+    place: PlaceReport,
+    /// `derived`, `exempt` or `explicit`.
+    mode: &'static str,
+    keepalive: Option<OwnKeepalive>,
+    on_conflict: Option<&'static str>,
+    adopt: Option<bool>,
+}
+
 #[derive(Debug, Serialize)]
 struct ApplicationReport {
     name: String,
@@ -169,6 +187,7 @@ pub fn config_document(config: &Config) -> impl Serialize {
         schema: "injector.config/v1",
         attach: AttachReport::of(&config.attach),
         agent: AgentReport::of(&config.agent),
+        policies: config.policies.iter().map(PolicyReport::of).collect(),
         hops: config.hops.iter().map(HopReport::of).collect(),
         applications: config.applications.iter().map(ApplicationReport::of).collect(),
     }
@@ -198,6 +217,39 @@ impl AgentReport {
             log: agent.log,
             pod_logs: agent.pod_logs.display().to_string(),
             adopt: agent.adopt,
+        }
+    }
+}
+
+impl PolicyReport {
+    fn of(policy: &Policy) -> Self {
+        let name = |pattern: &Option<glob::Pattern>| pattern.as_ref().map(|pattern| pattern.as_str().to_owned());
+        let (mode, keepalive) = match policy.keepalive {
+            Mode::Derived => ("derived", None),
+            Mode::Exempt => ("exempt", None),
+            Mode::Explicit(values) => ("explicit", Some(OwnKeepalive::of(&values))),
+        };
+        Self {
+            cgroup: policy.who.cgroup.as_ref().map(|pattern| pattern.as_str().to_owned()),
+            namespace: name(&policy.who.namespace),
+            pod: name(&policy.who.pod),
+            container: name(&policy.who.container),
+            place: PlaceReport::of(&policy.place),
+            mode,
+            keepalive,
+            on_conflict: policy.on_conflict.map(rule),
+            adopt: policy.adopt,
+        }
+    }
+}
+
+impl OwnKeepalive {
+    fn of(values: &Parameters) -> Self {
+        Self {
+            idle_ms: Some(u64::from(values.idle_s) * 1000),
+            interval_ms: Some(u64::from(values.interval_s) * 1000),
+            probes: Some(values.probes),
+            user_timeout_ms: (values.user_timeout_ms > 0).then(|| values.user_timeout_ms.into()),
         }
     }
 }

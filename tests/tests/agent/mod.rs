@@ -5,6 +5,7 @@ mod clients;
 mod endpoints;
 mod lasting;
 mod pods;
+mod policies;
 mod reload;
 
 use injector_tests::{Agent, Peer, Route, Socket, connected};
