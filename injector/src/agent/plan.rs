@@ -93,6 +93,11 @@ impl Plan {
         self.policies.iter().any(|policy| !policy.who.is_anyone())
     }
 
+    /// Has the next survey tell again that rules are to be replaced.
+    pub(super) fn forget_survey(&mut self) {
+        self.sets.sets.clear();
+    }
+
     /// Whether any policy asks for flows that were there before.
     pub(super) fn asks_to_adopt(&self) -> bool {
         self.policies.iter().any(|policy| policy.adopt == Some(true))

@@ -23,7 +23,10 @@ impl Watcher {
         let residents = self.residents(roots, watched);
         if self.plan.survey(&residents)? {
             tracing::info!(cgroups = residents.len(), "other policies meet the flows of these cgroups: rules replaced");
-            self.replace_rules()?;
+            if let Err(error) = self.replace_rules() {
+                self.plan.forget_survey();
+                return Err(error);
+            }
         }
         let cgroups = &self.plan.rules.cgroups;
         self.members.values_mut().try_for_each(|member: &mut Member| member.number(cgroups))
@@ -31,17 +34,17 @@ impl Watcher {
 
     /// The cgroups in and below `roots`, where it matters which there are.
     pub(super) fn residents(&mut self, roots: &BTreeSet<PathBuf>, watched: &mut BTreeSet<PathBuf>) -> Vec<Resident> {
-        if !self.plan.asks_whose() {
+        let Some(mount) = self.plan.asks_whose().then(cgroup::mount_point).and_then(Result::ok) else {
             return Vec::new();
-        }
+        };
         let directories: BTreeSet<_> = roots.iter().flat_map(|root| cgroup::tree(root)).collect();
-        let residents = directories.iter().filter_map(|directory| self.resident(directory)).collect();
+        let residents = directories.iter().filter_map(|directory| self.resident(directory, &mount)).collect();
         watched.extend(directories);
         residents
     }
 
-    fn resident(&mut self, directory: &Path) -> Option<Resident> {
-        let (id, path) = cgroup::identify(directory)?;
+    fn resident(&mut self, directory: &Path, mount: &Path) -> Option<Resident> {
+        let (id, path) = cgroup::identify(directory, mount)?;
         let pod = self.names.pod_at(&path);
         Some(Resident { id, path, pod })
     }

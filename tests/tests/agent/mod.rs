@@ -1,5 +1,6 @@
 //! `injector run`.
 
+mod alert;
 mod cgroups;
 mod clients;
 mod endpoints;
