@@ -1,8 +1,8 @@
 //! The agent: `injector run`.
 //!
-//! Two threads. One is the watch loop ([`watcher`]): it owns what is attached,
+//! Two threads. One is the watch loop (`watcher.rs`): it owns what is attached,
 //! scans when a flow could be in trouble, and reads the configuration again.
-//! The other one runs the server ([`http`]), signals and hints, and asks the
+//! The other one runs the server (`http/`), signals and hints, and asks the
 //! loop by messages. A client that does not read, or a log that nobody drains,
 //! holds up neither.
 //!
