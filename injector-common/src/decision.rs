@@ -4,10 +4,18 @@
 //! One trie of longest prefixes holds all rules. A flow is looked up by its
 //! peer's address and port, by its peer's address alone and by its own address;
 //! each hit names a [`Decision`], and of each kind of limit the shortest counts.
+//!
+//! What a policy says instead of what follows from the limit is found by the
+//! same lookups: of those that a flow meets, the first in their order counts.
+//! Where policies ask for cgroups, the flow's cgroup has a number, which is part
+//! of every key.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{flow::Endpoints, keepalive::Policy};
+use crate::{
+    flow::Endpoints,
+    keepalive::{Keepalive, Policy},
+};
 
 /// The decision for flows that no rule names.
 pub const FALLBACK: u32 = 0;
@@ -26,6 +34,8 @@ pub const BY_PORT: u32 = 1 << 0;
 pub const BY_PEER: u32 = 1 << 1;
 /// Lookup by our address.
 pub const BY_LOCAL: u32 = 1 << 2;
+/// Not a lookup of its own: the number of the flow's cgroup counts in all.
+pub const BY_CGROUP: u32 = 1 << 3;
 /// All lookups.
 pub const LOOKUPS: [u32; 3] = [BY_PORT, BY_PEER, BY_LOCAL];
 
@@ -46,15 +56,70 @@ pub struct Decision {
     pub layer7_warn_ms: u32,
     /// Index of the hop that has that timer, or [`NO_HOP`].
     pub layer7_hop: u32,
+    /// What a policy says instead.
+    pub instead: Override,
 }
 
-const _: () = assert!(size_of::<Decision>() == 44);
+const _: () = assert!(size_of::<Decision>() == 76);
+
+/// Nothing is said instead.
+pub const NOTHING: u32 = 0;
+/// Keepalive as it follows from the limit.
+pub const DERIVED: u32 = 1;
+/// No keepalive at all: the flow is left alone.
+pub const EXEMPTED: u32 = 2;
+/// Keepalive as the policy gives it.
+pub const EXPLICIT: u32 = 3;
+
+/// The rule on conflicts that goes with the limit.
+pub const SAME_CONFLICT: u32 = u32::MAX;
+
+/// Adoption as it is asked for.
+pub const ADOPT_AS_ASKED: u32 = 0;
+/// Flows that were there before are adopted.
+pub const ADOPT: u32 = 1;
+/// They are left alone.
+pub const LEAVE: u32 = 2;
+
+/// What a policy says of a flow instead of what follows from its limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Override {
+    /// Place of the policy among all; the first one counts.
+    pub order: u32,
+    /// [`NOTHING`], [`DERIVED`], [`EXEMPTED`] or [`EXPLICIT`].
+    pub mode: u32,
+    /// With [`EXPLICIT`].
+    pub keepalive: Keepalive,
+    /// From [`crate::conflict`], or [`SAME_CONFLICT`].
+    pub conflict: u32,
+    /// [`ADOPT_AS_ASKED`], [`ADOPT`] or [`LEAVE`]. Userspace alone asks.
+    pub adopt: u32,
+}
+
+impl Override {
+    /// What becomes of the policy of a limit.
+    #[inline(always)]
+    pub const fn of(&self, policy: &Policy) -> Policy {
+        let mut policy = *policy;
+        match self.mode {
+            EXEMPTED => policy.keepalive.idle_s = 0,
+            EXPLICIT => policy.keepalive = self.keepalive,
+            _ => {}
+        }
+        if self.mode != NOTHING && self.conflict != SAME_CONFLICT {
+            policy.conflict = self.conflict;
+        }
+        policy
+    }
+}
 
 /// Data of a key in the `RULES` map. Scope and port always count in full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct RuleKey {
-    /// [`SCOPE_PASSIVE`] and [`SCOPE_LOCAL`].
+    /// [`SCOPE_PASSIVE`] and [`SCOPE_LOCAL`]; above them the number of the
+    /// cgroup.
     pub scope: u16,
     /// The peer's port in host byte order; 0 where it does not matter.
     pub port: u16,
@@ -69,10 +134,16 @@ pub const KEY_BITS: u32 = KEY_HEAD_BITS + 128;
 
 const _: () = assert!(size_of::<RuleKey>() * 8 == KEY_BITS as usize);
 
-/// The key of one of the [`LOOKUPS`].
+/// Where the number of the cgroup begins in [`RuleKey::scope`].
+pub const SET_SHIFT: u32 = 2;
+/// Largest number of a cgroup.
+pub const MAX_SET: u16 = u16::MAX >> SET_SHIFT;
+
+/// The key of one of the [`LOOKUPS`], for flows of cgroups with the number
+/// `set`.
 #[inline(always)]
-pub const fn key(lookup: u32, endpoints: &Endpoints, is_passive: bool) -> RuleKey {
-    let direction = if is_passive { SCOPE_PASSIVE } else { 0 };
+pub const fn key(lookup: u32, endpoints: &Endpoints, is_passive: bool, set: u16) -> RuleKey {
+    let direction = (set << SET_SHIFT) | if is_passive { SCOPE_PASSIVE } else { 0 };
     match lookup {
         BY_PORT => RuleKey { scope: direction, port: endpoints.peer_port, address: endpoints.peer_address },
         BY_PEER => RuleKey { scope: direction, port: 0, address: endpoints.peer_address },
@@ -89,6 +160,9 @@ pub struct Choice {
     /// Whose layer-7 timer counts; [`FALLBACK`], which has none, where no rule
     /// has one.
     pub layer7: u32,
+    /// Whose override counts; [`FALLBACK`], which has none, where no rule has
+    /// one.
+    pub instead: u32,
 }
 
 /// The best of the decisions seen so far.
@@ -98,14 +172,19 @@ pub struct Best {
     pub choice: Choice,
     limit_ms: u32,
     layer7_ms: u32,
+    order: u32,
 }
 
 impl Best {
     /// Nothing seen.
-    pub const NONE: Self =
-        Self { choice: Choice { limit: FALLBACK, layer7: FALLBACK }, limit_ms: u32::MAX, layer7_ms: u32::MAX };
+    pub const NONE: Self = Self {
+        choice: Choice { limit: FALLBACK, layer7: FALLBACK, instead: FALLBACK },
+        limit_ms: u32::MAX,
+        layer7_ms: u32::MAX,
+        order: u32::MAX,
+    };
 
-    /// Takes over what `decision` has that is shorter.
+    /// Takes over what `decision` has that is shorter, or comes first.
     #[inline(always)]
     pub const fn consider(&mut self, index: u32, decision: &Decision) {
         let limit_ms = decision.policy.limit_ms;
@@ -116,6 +195,10 @@ impl Best {
         if decision.layer7_ms != 0 && decision.layer7_ms < self.layer7_ms {
             self.layer7_ms = decision.layer7_ms;
             self.choice.layer7 = index;
+        }
+        if decision.instead.mode != NOTHING && decision.instead.order < self.order {
+            self.order = decision.instead.order;
+            self.choice.instead = index;
         }
     }
 }
@@ -163,21 +246,51 @@ mod tests {
         for (index, decision) in seen {
             best.consider(index, &decision);
         }
-        assert_eq!(best.choice, Choice { limit: 4, layer7: 5 });
-        assert_eq!(Best::NONE.choice, Choice { limit: FALLBACK, layer7: FALLBACK });
+        assert_eq!(best.choice, Choice { limit: 4, layer7: 5, instead: FALLBACK });
+        assert_eq!(Best::NONE.choice, Choice { limit: FALLBACK, layer7: FALLBACK, instead: FALLBACK });
+    }
+
+    #[test]
+    fn of_overrides_the_first_counts() {
+        let instead =
+            |order, mode| Decision { instead: Override { order, mode, ..Override::default() }, ..decision(0, 0) };
+        let mut best = Best::NONE;
+        for (index, decision) in [(3, instead(7, EXEMPTED)), (4, instead(2, DERIVED)), (5, instead(0, NOTHING))] {
+            best.consider(index, &decision);
+        }
+        assert_eq!(best.choice, Choice { limit: FALLBACK, layer7: FALLBACK, instead: 4 });
+    }
+
+    #[test]
+    fn overrides_leave_the_limit() {
+        let keepalive = |idle_s| Keepalive { idle_s, interval_s: 5, probes: 9, user_timeout_ms: 0 };
+        let policy = Policy { keepalive: keepalive(240), limit_ms: 350_000, warn_ms: 280_000, conflict: 0 };
+        let instead = |mode, conflict| Override { mode, conflict, keepalive: keepalive(60), ..Override::default() };
+        let table = [
+            (instead(NOTHING, 2), 240, 0),
+            (instead(DERIVED, SAME_CONFLICT), 240, 0),
+            (instead(DERIVED, 1), 240, 1),
+            (instead(EXEMPTED, SAME_CONFLICT), 0, 0),
+            (instead(EXPLICIT, 2), 60, 2),
+        ];
+        for (instead, idle_s, conflict) in table {
+            let policy = instead.of(&policy);
+            assert_eq!((policy.keepalive.idle_s, policy.conflict, policy.limit_ms), (idle_s, conflict, 350_000));
+        }
     }
 
     #[test]
     fn keys_tell_the_lookups_apart() {
         let endpoints = Endpoints { local_address: [1; 4], peer_address: [2; 4], local_port: 3, peer_port: 4 };
         let table = [
-            (BY_PORT, false, RuleKey { scope: 0, port: 4, address: [2; 4] }),
-            (BY_PEER, true, RuleKey { scope: 2, port: 0, address: [2; 4] }),
-            (BY_LOCAL, false, RuleKey { scope: 1, port: 0, address: [1; 4] }),
-            (BY_LOCAL, true, RuleKey { scope: 3, port: 0, address: [1; 4] }),
+            (BY_PORT, false, 0, RuleKey { scope: 0, port: 4, address: [2; 4] }),
+            (BY_PEER, true, 0, RuleKey { scope: 2, port: 0, address: [2; 4] }),
+            (BY_LOCAL, false, 0, RuleKey { scope: 1, port: 0, address: [1; 4] }),
+            (BY_LOCAL, true, 0, RuleKey { scope: 3, port: 0, address: [1; 4] }),
+            (BY_PEER, true, MAX_SET, RuleKey { scope: 0xfffe, port: 0, address: [2; 4] }),
         ];
-        for (lookup, is_passive, expected) in table {
-            assert_eq!(key(lookup, &endpoints, is_passive), expected);
+        for (lookup, is_passive, set, expected) in table {
+            assert_eq!(key(lookup, &endpoints, is_passive, set), expected);
         }
     }
 

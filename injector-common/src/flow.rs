@@ -56,8 +56,6 @@ pub struct FlowRecord {
     pub applied: Keepalive,
     /// Who talks to whom.
     pub endpoints: Endpoints,
-    /// Explicit padding.
-    pub padding: u32,
 }
 
 const _: () = assert!(size_of::<FlowRecord>() == 112);

@@ -19,6 +19,9 @@ pub const DECISIONS: &str = "DECISIONS";
 pub const RULES: &str = "RULES";
 /// Array of [`crate::decision::HopName`].
 pub const HOPS: &str = "HOPS";
+/// Hash from the kernel's id of a cgroup to its number, `u32`, where that is
+/// not 0.
+pub const CGROUPS: &str = "CGROUPS";
 /// Per-CPU array of `u64`, laid out by [`crate::stats`].
 pub const COUNTERS: &str = "COUNTERS";
 /// Array of one [`crate::scan::ScanControl`].
@@ -30,7 +33,7 @@ pub const ATTACHMENT: &str = "ATTACHMENT";
 /// one with other parameters, goes on with them.
 pub const LASTING_MAPS: [&str; 2] = [FLOWS, COUNTERS];
 /// Maps of one generation: one build of the programs with its parameters.
-pub const GENERATION_MAPS: [&str; 5] = [DECISIONS, RULES, HOPS, SCAN_CONTROL, ATTACHMENT];
+pub const GENERATION_MAPS: [&str; 6] = [DECISIONS, RULES, HOPS, CGROUPS, SCAN_CONTROL, ATTACHMENT];
 
 /// Read-only global: where the kernel's structures keep what we read, see
 /// [`crate::offsets`].

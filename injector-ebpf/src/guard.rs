@@ -1,8 +1,14 @@
 //! The `guard` program: an application's own keepalive calls, where the policy
 //! does not simply let them stand.
 
-use aya_ebpf::programs::SockoptContext;
-use injector_common::{conflict::overrule, decision::FALLBACK, keepalive::Policy, stats};
+use aya_ebpf::{helpers::generated::bpf_get_current_cgroup_id, programs::SockoptContext};
+use injector_common::{
+    conflict::overrule,
+    decision::{Choice, FALLBACK},
+    flow::Endpoints,
+    keepalive::Policy,
+    stats,
+};
 
 use crate::{maps, rules, sk_storage, sock_ops};
 
@@ -40,17 +46,26 @@ fn keepalive_option(ctx: &SockoptContext) -> Option<u8> {
     if protocol == IPPROTO_TCP { sock_ops::option_index(level, name) } else { None }
 }
 
-/// That of the socket's flow; before there is one, that of flows at large.
+/// That of the socket's flow. Where there is none, yet or at all, that of flows
+/// to nowhere in particular.
 #[inline(always)]
-fn policy(ctx: &SockoptContext) -> Option<&'static Policy> {
+fn policy(ctx: &SockoptContext) -> Option<Policy> {
     // SAFETY: a context member; the kernel always gives the socket.
     let record = sk_storage::find(unsafe { (*ctx.sockopt).__bindgen_anon_1.sk });
-    let choice = match record {
-        // SAFETY: points to this socket's record.
-        Some(record) => rules::of(unsafe { &mut *record }).limit,
-        None => FALLBACK,
+    // SAFETY: points to this socket's record.
+    let choice = match record.map(|record| unsafe { &*record }) {
+        Some(record) if rules::is_current(record) => record.choice,
+        Some(record) => rules::choose(&record.endpoints, record.direction, cgroup_id()),
+        None => Choice { limit: FALLBACK, ..rules::choose(&Endpoints::default(), stats::ACTIVE, cgroup_id()) },
     };
-    Some(&maps::decision(choice)?.policy)
+    rules::policy(&choice)
+}
+
+/// The caller's cgroup, where that matters: the socket's own can't be had here.
+#[inline(always)]
+fn cgroup_id() -> u64 {
+    // SAFETY: has no preconditions.
+    if rules::by_cgroup() { unsafe { bpf_get_current_cgroup_id() } } else { 0 }
 }
 
 #[inline(always)]
@@ -73,7 +88,7 @@ fn replace(ctx: &SockoptContext, option: u8) {
     // alignment beyond what the kernel's buffer has.
     unsafe {
         if let Some(policy) = policy(ctx)
-            && let Some(ours) = overrule(policy, option, value.read())
+            && let Some(ours) = overrule(&policy, option, value.read())
         {
             value.write(ours);
             // What we wrote, however long the caller's value was.

@@ -24,11 +24,15 @@ pub fn established(ctx: &SockOpsContext) {
         _ => return,
     };
     let endpoints = sock_ops::endpoints(ctx);
-    let choice = rules::choose(&endpoints, direction);
-    let (Some(decision), Some(socket)) = (maps::decision(choice.limit), sock_ops::socket(ctx)) else {
+    let Some(socket) = sock_ops::socket(ctx) else {
         return;
     };
-    let (outcome, applied) = treat(ctx, &decision.policy, socket);
+    let cgroup_id = rules::cgroup_of(TcpSock::of(socket.cast()));
+    let choice = rules::choose(&endpoints, direction, cgroup_id);
+    let Some(policy) = rules::policy(&choice) else {
+        return;
+    };
+    let (outcome, applied) = treat(ctx, &policy, socket);
     // SAFETY: has no preconditions.
     let opened_ns = unsafe { bpf_ktime_get_ns() };
     let mut record = FlowRecord {
@@ -43,7 +47,6 @@ pub fn established(ctx: &SockOpsContext) {
         generation: maps::generation(),
         applied,
         endpoints,
-        padding: 0,
     };
     let is_remembered = outcome == stats::EXEMPT || sk_storage::store(socket, &mut record);
     let outcome = if is_remembered { outcome } else { stats::NO_STORAGE };

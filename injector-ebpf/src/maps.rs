@@ -2,7 +2,8 @@
 //! are those of `injector-common`.
 
 use aya_ebpf::{
-    btf_maps::{Array, LpmTrie, PerCpuArray, SkStorage, lpm_trie::Key},
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, SkStorage, lpm_trie::Key},
     macros::btf_map,
 };
 use injector_common::{
@@ -24,6 +25,10 @@ static DECISIONS: Array<Decision, 1> = Array::new();
 
 #[btf_map]
 static RULES: LpmTrie<RuleKey, u32, 1> = LpmTrie::new();
+
+/// Filled by userspace as cgroups come.
+#[btf_map]
+static CGROUPS: HashMap<u64, u32, 1, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 
 /// Not used by any program: the hops' names, for userspace.
 #[btf_map]
@@ -96,6 +101,16 @@ pub fn decision(index: u32) -> Option<&'static Decision> {
 #[inline(always)]
 pub fn rule(key: RuleKey) -> Option<u32> {
     RULES.get(&Key::new(KEY_BITS, key)).copied()
+}
+
+/// The number of a cgroup; 0 for those that have none.
+#[inline(always)]
+pub fn set_of(cgroup_id: u64) -> u16 {
+    // SAFETY: values are only ever replaced as a whole, by userspace; one that
+    // is given to another cgroup meanwhile was this one's before.
+    let set = unsafe { CGROUPS.get(cgroup_id) };
+    #[expect(clippy::cast_possible_truncation, reason = "userspace gives no larger one than MAX_SET")]
+    set.map_or(0, |&set| set as u16)
 }
 
 /// The scan under way.

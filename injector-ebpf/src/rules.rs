@@ -1,21 +1,23 @@
 //! Which limits apply to a flow.
 
 use injector_common::{
-    decision::{Best, Choice, LOOKUPS, key},
+    decision::{BY_CGROUP, Best, Choice, FALLBACK, LOOKUPS, key},
     flow::{Endpoints, FlowRecord},
+    keepalive::Policy,
     stats::PASSIVE,
 };
 
-use crate::maps;
+use crate::{maps, tcp_sock::TcpSock};
 
 /// Looks the flow up. Lookups that can find nothing are no instructions either:
 /// to the verifier they are dead code.
 #[inline(always)]
-pub fn choose(endpoints: &Endpoints, direction: u8) -> Choice {
+pub fn choose(endpoints: &Endpoints, direction: u8, cgroup_id: u64) -> Choice {
+    let set = if by_cgroup() { maps::set_of(cgroup_id) } else { 0 };
     let mut best = Best::NONE;
     for lookup in LOOKUPS {
         if maps::lookups() & lookup != 0
-            && let Some(index) = maps::rule(key(lookup, endpoints, direction == PASSIVE))
+            && let Some(index) = maps::rule(key(lookup, endpoints, direction == PASSIVE, set))
             && let Some(decision) = maps::decision(index)
         {
             best.consider(index, decision);
@@ -24,12 +26,46 @@ pub fn choose(endpoints: &Endpoints, direction: u8) -> Choice {
     best.choice
 }
 
+/// Whether it matters whose a flow is.
+#[inline(always)]
+pub fn by_cgroup() -> bool {
+    maps::lookups() & BY_CGROUP != 0
+}
+
+/// The socket's cgroup, where that matters.
+#[inline(always)]
+pub fn cgroup_of(tcp: Option<TcpSock>) -> u64 {
+    if by_cgroup()
+        && let Some(tcp) = tcp
+    {
+        tcp.cgroup_id().unwrap_or(0)
+    } else {
+        0
+    }
+}
+
+/// Whether the choice in a record was made by these rules.
+#[inline(always)]
+pub fn is_current(record: &FlowRecord) -> bool {
+    record.generation == maps::generation()
+}
+
 /// The choice in a record, made anew where it was made by other rules.
 #[inline(always)]
-pub fn of(record: &mut FlowRecord) -> Choice {
-    if record.generation != maps::generation() {
-        record.choice = choose(&record.endpoints, record.direction);
+pub fn of(record: &mut FlowRecord, tcp: TcpSock) -> Choice {
+    if !is_current(record) {
+        record.choice = choose(&record.endpoints, record.direction, cgroup_of(Some(tcp)));
         record.generation = maps::generation();
     }
     record.choice
+}
+
+/// What a choice comes to.
+#[inline(always)]
+pub fn policy(choice: &Choice) -> Option<Policy> {
+    let limit = maps::decision(choice.limit)?;
+    if choice.instead == FALLBACK {
+        return Some(limit.policy);
+    }
+    Some(maps::decision(choice.instead)?.instead.of(&limit.policy))
 }

@@ -99,7 +99,7 @@ fn look(tcp: TcpSock, record: &mut FlowRecord) -> Result<Option<Flow>, i32> {
     if !state::is_live(state) || tcp.is_orphan() {
         return Ok(None);
     }
-    let choice = rules::of(record);
+    let choice = rules::of(record, tcp);
     let (Some(limit), Some(layer7)) = (decision(choice.limit), decision(choice.layer7)) else { return Ok(None) };
     let own = tcp.own_keepalive();
     let effective = tcp.effective(&own)?;

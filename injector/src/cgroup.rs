@@ -159,7 +159,7 @@ pub fn processes(path: &Path) -> anyhow::Result<Vec<i32>> {
 
 /// A directory and all below it. Cgroups may vanish at any time; what can't be
 /// read is left out.
-fn tree(directory: &Path) -> Vec<PathBuf> {
+pub fn tree(directory: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     let mut pending = vec![directory.to_owned()];
     while let Some(directory) = pending.pop() {
@@ -172,6 +172,12 @@ fn tree(directory: &Path) -> Vec<PathBuf> {
     all
 }
 
+/// Id and path of the cgroup of a directory below `mount`, while it is there.
+pub fn identify(directory: &Path, mount: &Path) -> Option<(u64, String)> {
+    let id = fs::symlink_metadata(directory).ok()?.ino();
+    Some((id, relative(directory, mount).to_string_lossy().into_owned()))
+}
+
 /// Paths of cgroups by id, for the cgroups below one of them.
 #[derive(Debug, Default)]
 pub struct CgroupPaths {
@@ -182,11 +188,8 @@ impl CgroupPaths {
     /// Reads the tree below `root` (relative to the mount).
     pub fn below(root: &Path) -> anyhow::Result<Self> {
         let mount = mount_point()?;
-        let with_id = |path: PathBuf| {
-            let metadata = fs::symlink_metadata(&path).ok()?;
-            Some((metadata.ino(), relative(&path, &mount).to_string_lossy().into_owned()))
-        };
-        Ok(Self { by_id: tree(&directory(root)?).into_iter().filter_map(with_id).collect() })
+        let directories = tree(&directory(root)?);
+        Ok(Self { by_id: directories.iter().filter_map(|directory| identify(directory, &mount)).collect() })
     }
 
     /// The path of cgroup `id`, if it is still there.

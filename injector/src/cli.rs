@@ -11,6 +11,8 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
+    agent::Listen,
+    client::Server,
     duration,
     hop::{Hop, HopArg},
     recommend,
@@ -42,6 +44,8 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 unsupported host, 4 missing privilege, \
 pub enum Command {
     /// Attach to a cgroup and watch its flows.
     Attach(Attach),
+    /// Run as an agent: attach to the cgroups of a file, watch them, serve metrics.
+    Run(Run),
     /// List flows, with the time each has left.
     Flows(Flows),
     /// Show what is attached, what became of its sockets, and how idle its flows are.
@@ -128,12 +132,30 @@ pub struct Attach {
     pub output: EventFormat,
 }
 
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  injector run --config /etc/injector/config.toml
+  injector run --config /etc/injector/config.toml --listen unix:/run/injector.sock")]
+pub struct Run {
+    /// Configuration file; read again when it changes, and on SIGHUP.
+    #[arg(long, value_name = "FILE", default_value = "/etc/injector/config.toml")]
+    pub config: PathBuf,
+    /// Where to serve metrics, flows and the status page, read-only.
+    #[arg(long, value_name = "ADDRESS:PORT|unix:PATH", default_value = "127.0.0.1:9435")]
+    pub listen: Listen,
+}
+
 /// Arguments of `flows`.
 #[derive(Debug, Args)]
 pub struct Flows {
     /// Only flows of this attachment.
     #[command(flatten)]
     pub target: Target,
+    /// Ask the agent at this address, `http://127.0.0.1:9435`, or behind this socket.
+    #[arg(long, value_name = "URL|SOCKET", conflicts_with_all = ["cgroup", "name"])]
+    pub server: Option<Server>,
     /// Only flows at risk, overdue or stalled.
     #[arg(long)]
     pub at_risk: bool,
@@ -330,7 +352,7 @@ impl FromStr for Warn {
 }
 
 /// Whose word counts when an application sets keepalive itself.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OnConflict {
     /// The application's; what leaves a flow without protection is reported.
     #[default]

@@ -3,9 +3,10 @@
 //! The serialised form is `injector.flows/v1`; units stand in the key names.
 
 use std::{
+    borrow::Cow,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use injector_common::{
@@ -14,30 +15,34 @@ use injector_common::{
     stats::{ACTIVE, OUTCOME_NAMES},
     status::{EXPOSED, STATUS_NAMES},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     bpf::{Attached, Hops},
     cgroup::CgroupPaths,
     duration::seconds,
+    k8s::{PodNames, pod_of},
     process::{Process, SocketHolders},
 };
 
+/// Where the kubelet keeps its logs.
+pub const LOG_ROOT: &str = "/var/log";
+
 /// One flow.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Flow {
     /// Name of the attachment that has it.
     pub attachment: String,
     /// Kernel's socket cookie.
     pub cookie: u64,
     /// `protected`, `exposed`, `at_risk`, `overdue` or `stalled`.
-    pub status: &'static str,
+    pub status: Cow<'static, str>,
     /// What the application did against its protection, if anything.
     pub reason: Option<String>,
     /// `active` (connected) or `passive` (accepted).
-    pub direction: &'static str,
+    pub direction: Cow<'static, str>,
     /// TCP state.
-    pub state: &'static str,
+    pub state: Cow<'static, str>,
     /// Our end.
     pub local: SocketAddr,
     /// The other end.
@@ -59,9 +64,9 @@ pub struct Flow {
     /// Keepalive in force.
     pub keepalive: Keepalive,
     /// What became of the socket.
-    pub outcome: &'static str,
+    pub outcome: Cow<'static, str>,
     /// `established` where it was seen then, or `adopted`.
-    pub origin: &'static str,
+    pub origin: Cow<'static, str>,
     /// Kernel's id of its cgroup.
     pub cgroup_id: u64,
     /// Path of its cgroup; `null` once that is removed.
@@ -74,10 +79,23 @@ pub struct Flow {
     pub inode: u64,
     /// Process that holds it, as far as `/proc` shows it.
     pub process: Option<Process>,
+    /// Pod it belongs to.
+    pub pod: Option<Pod>,
+}
+
+/// A pod, by the names that its node has for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The container, where that is known.
+    pub container: Option<String>,
 }
 
 /// A timer that sees payload only.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Layer7 {
     /// Name of the hop that has it.
     pub hop: Option<String>,
@@ -86,7 +104,7 @@ pub struct Layer7 {
 }
 
 /// Keepalive in force on a flow, sysctl defaults filled in.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Keepalive {
     /// `SO_KEEPALIVE`.
     pub enabled: bool,
@@ -99,31 +117,44 @@ pub struct Keepalive {
     /// `TCP_USER_TIMEOUT`; 0 when not set.
     pub user_timeout_ms: u32,
     /// `injected`, `application` or `none`.
-    pub owner: &'static str,
+    pub owner: Cow<'static, str>,
     /// Probes without an answer.
     pub unanswered_probes: u8,
+}
+
+/// The attachment that has a flow.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    attachment: String,
+    hops: Hops,
+}
+
+impl Origin {
+    /// The flows of `attached` as it is now.
+    pub fn of(attached: &Attached) -> Self {
+        Self { attachment: attached.name().to_owned(), hops: attached.hops() }
+    }
 }
 
 /// Names for the numbers in samples; read from the host when first needed.
 #[derive(Debug)]
 pub struct Names {
-    attachment: String,
-    cgroup: String,
-    hops: Hops,
     paths: Option<CgroupPaths>,
     holders: Option<SocketHolders>,
+    pods: PodNames,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self::new(Path::new(LOG_ROOT))
+    }
 }
 
 impl Names {
-    /// For the flows of one attachment.
-    pub fn of(attached: &Attached) -> Self {
-        Self {
-            attachment: attached.name().to_owned(),
-            cgroup: attached.cgroup_path(),
-            hops: attached.hops(),
-            paths: None,
-            holders: None,
-        }
+    /// Names of pods come from `log_root`, which is [`LOG_ROOT`] unless that is
+    /// mounted elsewhere.
+    pub fn new(log_root: &Path) -> Self {
+        Self { paths: None, holders: None, pods: PodNames::new(log_root) }
     }
 
     /// Forgets what was read, since cgroups and processes come and go.
@@ -132,22 +163,40 @@ impl Names {
         self.holders = None;
     }
 
+    /// The pod that a cgroup belongs to.
+    pub fn pod(&mut self, cgroup_id: u64) -> Option<Pod> {
+        let path = self.paths().get(cgroup_id)?.to_owned();
+        self.pod_at(&path)
+    }
+
+    /// The pod that the cgroup at `path` belongs to.
+    pub fn pod_at(&mut self, path: &str) -> Option<Pod> {
+        let pod = pod_of(path)?;
+        let name = self.pods.get(&pod, Instant::now())?;
+        Some(Pod { namespace: name.namespace, name: name.pod, container: name.container })
+    }
+
+    fn paths(&mut self) -> &CgroupPaths {
+        self.paths.get_or_insert_with(|| CgroupPaths::below(Path::new("/")).unwrap_or_default())
+    }
+
     /// Shows a sample.
-    pub fn flow(&mut self, sample: &FlowSample) -> Flow {
-        let hop = self.hops.name(sample.hop);
+    pub fn flow(&mut self, origin: &Origin, sample: &FlowSample) -> Flow {
+        let Origin { attachment, hops } = origin;
+        let hop = hops.name(sample.hop);
         let layer7 = (sample.layer7_ms != 0)
-            .then(|| Layer7 { hop: self.hops.name(sample.layer7_hop), timeout_ms: sample.layer7_ms.into() });
-        let cgroup = &self.cgroup;
-        let paths = self.paths.get_or_insert_with(|| CgroupPaths::below(Path::new(cgroup)).unwrap_or_default());
+            .then(|| Layer7 { hop: hops.name(sample.layer7_hop), timeout_ms: sample.layer7_ms.into() });
+        let cgroup = self.paths().get(sample.cgroup_id).map(str::to_owned);
+        let pod = self.pod(sample.cgroup_id);
         let holders = self.holders.get_or_insert_with(SocketHolders::load);
         let (local, peer) = endpoints(sample);
         Flow {
-            attachment: self.attachment.clone(),
+            attachment: attachment.clone(),
             cookie: sample.cookie,
-            status: STATUS_NAMES.get(usize::from(sample.status)).unwrap_or(&"unknown"),
+            status: name(&STATUS_NAMES, sample.status),
             reason: reason(sample, layer7.as_ref()),
-            direction: if sample.direction == ACTIVE { "active" } else { "passive" },
-            state: state::name(sample.state),
+            direction: if sample.direction == ACTIVE { "active" } else { "passive" }.into(),
+            state: state::name(sample.state).into(),
             local,
             peer,
             age_ms: sample.age_ms,
@@ -158,16 +207,21 @@ impl Names {
             layer7,
             remaining_ms: remaining_ms(sample),
             keepalive: keepalive(sample),
-            outcome: OUTCOME_NAMES.get(usize::from(sample.outcome)).unwrap_or(&"unknown"),
-            origin: if sample.origin == ADOPTED { "adopted" } else { "established" },
+            outcome: name(&OUTCOME_NAMES, sample.outcome),
+            origin: if sample.origin == ADOPTED { "adopted" } else { "established" }.into(),
             cgroup_id: sample.cgroup_id,
-            cgroup: paths.get(sample.cgroup_id).map(str::to_owned),
+            cgroup,
             netns: sample.netns,
             uid: sample.uid,
             inode: sample.inode,
             process: holders.get(sample.inode),
+            pod,
         }
     }
+}
+
+fn name(names: &[&'static str], index: u8) -> Cow<'static, str> {
+    names.get(usize::from(index)).copied().unwrap_or("unknown").into()
 }
 
 /// Milliseconds until the first limit; negative beyond it.
@@ -204,7 +258,7 @@ fn keepalive(sample: &FlowSample) -> Keepalive {
         interval_s,
         probes,
         user_timeout_ms,
-        owner: owner(sample),
+        owner: owner(sample).into(),
         unanswered_probes: sample.unanswered_probes,
     }
 }

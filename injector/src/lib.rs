@@ -16,16 +16,19 @@
 compile_error!("injector serves 64-bit little-endian machines only, as its BPF object does: x86-64 or aarch64");
 
 pub mod adopt;
+pub mod agent;
 pub mod bpf;
 pub mod cgroup;
 pub mod check;
 pub mod cli;
+pub mod client;
 pub mod commands;
 pub mod config;
 pub mod coverage;
 pub mod duration;
 pub mod exit;
 pub mod flow;
+pub mod held;
 pub mod hop;
 pub mod host;
 pub mod k8s;
@@ -36,6 +39,8 @@ pub mod nearest;
 pub mod notice;
 pub mod output;
 pub mod pins;
+pub mod place;
+pub mod policy;
 pub mod preflight;
 pub mod process;
 pub mod recommend;

@@ -1,14 +1,19 @@
 //! Messages on stderr.
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    fmt::{self, Debug, Formatter},
+    io::{self, IsTerminal as _},
+};
 
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     Layer as _,
     filter::{LevelFilter, Targets},
-    fmt,
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
+
+use crate::config::LogFormat;
 
 /// Verbosity from which the BPF programs' own messages are switched on.
 pub const BPF_MESSAGES: u8 = 2;
@@ -22,8 +27,52 @@ pub fn init(verbose: u8) {
         1 => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
-    let levels = Targets::new().with_default(LevelFilter::WARN).with_target("injector", ours);
-    let output =
-        fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).without_time().with_target(false);
-    tracing_subscriber::registry().with(output.with_filter(levels)).init();
+    let output = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .without_time()
+        .with_target(false);
+    tracing_subscriber::registry().with(output.with_filter(levels(ours))).init();
+}
+
+fn levels(ours: LevelFilter) -> Targets {
+    Targets::new().with_default(LevelFilter::WARN).with_target("injector", ours)
+}
+
+/// Lines that wait for whoever reads the agent's log. More of them are dropped.
+const MAX_WAITING: usize = 1024;
+
+/// The agent's log. Lines that wait are written when it is dropped.
+pub struct AgentLog {
+    dropped: ErrorCounter,
+    _writer: WorkerGuard,
+}
+
+impl Debug for AgentLog {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("AgentLog").field("dropped", &self.dropped()).finish()
+    }
+}
+
+impl AgentLog {
+    /// Lines that found no room.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.dropped_lines() as u64
+    }
+}
+
+/// Sends the agent's log to stderr, through a queue: nobody waits for who reads
+/// it. With `-v` all of what is being done.
+pub fn init_agent(verbose: u8, format: LogFormat) -> AgentLog {
+    let ours = if verbose == 0 { LevelFilter::INFO } else { LevelFilter::DEBUG };
+    let (writer, guard) =
+        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_WAITING).finish(io::stderr());
+    let dropped = writer.error_counter();
+    let output = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false);
+    let output = match format {
+        LogFormat::Text => output.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => output.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(output.with_filter(levels(ours))).init();
+    AgentLog { dropped, _writer: guard }
 }

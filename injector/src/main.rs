@@ -3,11 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use injector::{cli::Cli, commands, exit, logging};
+use injector::{cli::Cli, commands, exit};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::init(cli.verbose);
     match commands::run(cli) {
         Ok(code) => code.into(),
         Err(error) => exit::report(&error).into(),

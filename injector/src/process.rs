@@ -3,10 +3,10 @@
 use std::{collections::HashMap, ffi::OsStr, fs, io, path::Path};
 
 use procfs::process::{FDTarget, Process as Proc, all_processes};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A process, as far as it helps to recognise it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// Process id in our namespace.
     pub pid: i32,

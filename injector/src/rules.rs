@@ -5,10 +5,12 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use injector_common::{
     attachment::Pace,
+    conflict::RESPECT,
     decision::{
-        BY_LOCAL, BY_PEER, BY_PORT, Decision, HopName, KEY_HEAD_BITS, NO_HOP, RuleKey, SCOPE_LOCAL, SCOPE_PASSIVE,
+        BY_CGROUP, BY_LOCAL, BY_PEER, BY_PORT, Decision, HopName, KEY_HEAD_BITS, NO_HOP, RuleKey, SAME_CONFLICT,
+        SCOPE_LOCAL, SCOPE_PASSIVE, SET_SHIFT,
     },
-    keepalive::Policy,
+    keepalive::Policy as Parameters,
 };
 use zerocopy::IntoBytes as _;
 
@@ -18,11 +20,12 @@ use crate::{
         Hop,
         compile::{self, Compiled, Key, LOCAL, PASSIVE, compile},
     },
+    policy::{Policy, Sets},
     settings::{self, Settings},
 };
 
 // Userspace and the kernel side name the same bits.
-const _: () = assert!(LOCAL == SCOPE_LOCAL && PASSIVE == SCOPE_PASSIVE);
+const _: () = assert!(LOCAL == SCOPE_LOCAL && PASSIVE == SCOPE_PASSIVE && compile::SET_SHIFT == SET_SHIFT);
 
 /// The rules of one generation.
 #[derive(Clone, Debug)]
@@ -35,6 +38,9 @@ pub struct Rules {
     pub lookups: u32,
     /// Names of the hops, by their indices.
     pub hops: Vec<HopName>,
+    /// Numbers of cgroups, as they are now: they come and go with these, and
+    /// make no other rules.
+    pub cgroups: Vec<(u64, u32)>,
 }
 
 /// A rule.
@@ -49,25 +55,57 @@ pub struct Entry {
 }
 
 impl Rules {
-    /// From what was asked for.
+    /// From what was asked for, without policies.
     ///
     /// Errors where a setting does not go with a limit, naming both.
     pub fn new(settings: &Settings, hops: &[Hop]) -> Result<Self, Error> {
-        let Compiled { decisions, entries, uses } = compile(hops);
+        Self::with(settings, hops, &[], &Sets::of(&[], &[]))
+    }
+
+    /// From what was asked for, with policies that don't ask whose a flow is.
+    ///
+    /// Errors where one does: that takes somebody who looks after cgroups as
+    /// they come.
+    pub fn for_anyone(settings: &Settings, hops: &[Hop], policies: &[Policy]) -> Result<Self, Error> {
+        if let Some(index) = policies.iter().position(|policy| !policy.who.is_anyone()) {
+            return Err(Error::BadValue {
+                what: "[[policy]]",
+                value: format!("for some cgroups or pods (the {}. one)", index + 1),
+                expected: "`injector run` can do that, `attach` can't".to_owned(),
+            });
+        }
+        Self::with(settings, hops, policies, &Sets::of(policies, &[]))
+    }
+
+    /// From what was asked for, with policies for the cgroups in `sets`.
+    ///
+    /// Errors as [`Self::new`] does.
+    pub fn with(settings: &Settings, hops: &[Hop], policies: &[Policy], sets: &Sets) -> Result<Self, Error> {
+        let places: Vec<_> = policies.iter().map(|policy| &policy.place).collect();
+        let Compiled { decisions, entries, uses } = compile(hops, &places, &sets.sets);
         let fallback =
             Decision { policy: settings::policy(settings)?, hop: NO_HOP, layer7_hop: NO_HOP, ..Decision::default() };
-        let decided = decisions.iter().map(|decision| decide(settings, hops, decision));
-        let uses = [(uses.remote_port, BY_PORT), (uses.remote, BY_PEER), (uses.local, BY_LOCAL)];
+        let decided = decisions.iter().map(|decision| decide(settings, hops, policies, decision));
+        let by_cgroup = policies.iter().any(|policy| !policy.who.is_anyone());
+        let uses =
+            [(uses.remote_port, BY_PORT), (uses.remote, BY_PEER), (uses.local, BY_LOCAL), (by_cgroup, BY_CGROUP)];
         Ok(Self {
             decisions: [Ok(fallback)].into_iter().chain(decided).collect::<Result<_, _>>()?,
             entries: entries.into_iter().map(entry).collect(),
             lookups: uses.iter().filter(|(is_used, _)| *is_used).map(|(_, lookup)| lookup).sum(),
             hops: hops.iter().map(|hop| HopName::new(&hop.name)).collect(),
+            cgroups: sets.cgroups.clone(),
         })
     }
 
+    /// Whether any application may be overruled.
+    pub fn overrules(&self) -> bool {
+        let by_policy = |decision: &Decision| ![RESPECT, SAME_CONFLICT].contains(&decision.instead.conflict);
+        self.fallback().conflict != RESPECT || self.decisions.iter().any(by_policy)
+    }
+
     /// What flows get that no rule names.
-    pub fn fallback(&self) -> &Policy {
+    pub fn fallback(&self) -> &Parameters {
         &self.decisions[0].policy
     }
 
@@ -88,6 +126,7 @@ impl Rules {
         let mut hasher = DefaultHasher::new();
         hasher.write(self.decisions.as_bytes());
         hasher.write(self.hops.as_bytes());
+        self.lookups.hash(&mut hasher);
         for Entry { key, bits, decision } in &self.entries {
             hasher.write(key.as_bytes());
             (bits, decision).hash(&mut hasher);
@@ -96,7 +135,12 @@ impl Rules {
     }
 }
 
-fn decide(settings: &Settings, hops: &[Hop], decision: &compile::Decision) -> Result<Decision, Error> {
+fn decide(
+    settings: &Settings,
+    hops: &[Hop],
+    policies: &[Policy],
+    decision: &compile::Decision,
+) -> Result<Decision, Error> {
     let index = |hop: usize| u32::try_from(hop).unwrap_or(NO_HOP);
     let mut decided = Decision { hop: NO_HOP, layer7_hop: NO_HOP, ..Decision::default() };
     if let Some(limit) = &decision.limit {
@@ -107,6 +151,9 @@ fn decide(settings: &Settings, hops: &[Hop], decision: &compile::Decision) -> Re
         decided.layer7_ms = timer.timeout_ms;
         decided.layer7_warn_ms = settings::warn_mark(settings, &hops[timer.hop])?;
         decided.layer7_hop = index(timer.hop);
+    }
+    if let Some(order) = decision.policy {
+        decided.instead = policies[order].instead(order);
     }
     Ok(decided)
 }
@@ -148,6 +195,27 @@ mod tests {
             let (hop, limit_ms) = if entry.key.port == 5432 { (0, 1_800_000) } else { (NO_HOP, 0) };
             assert_eq!((decision.hop, decision.policy.limit_ms), (hop, limit_ms), "{entry:?}");
         }
+    }
+
+    #[test]
+    fn policies_come_with_their_cgroups() {
+        let parse = |text: &str| crate::config::Config::parse("x.toml".as_ref(), text.as_bytes()).expect("valid");
+        let config = parse(
+            "[[policy]]\ncgroup = \"a\"\nkeepalive = \"exempt\"\n\
+             [[policy]]\nkeepalive = { idle = 60 }\non_conflict = \"enforce\"\n",
+        );
+        let resident = crate::policy::Resident { id: 7, path: "/a/b".to_owned(), pod: None };
+        let sets = Sets::of(&config.policies, &[resident]);
+        let rules = Rules::with(&config.attach, &[], &config.policies, &sets).expect("they go together");
+        assert_eq!((rules.lookups, &rules.cgroups[..]), (BY_PEER | BY_CGROUP, &[(7, 1)][..]));
+        assert!(rules.overrules());
+        for entry in &rules.entries {
+            let policy = rules.decisions[entry.decision as usize].instead.of(rules.fallback());
+            let expected = if entry.key.scope >> SET_SHIFT == 1 { (0, 0) } else { (60, 2) };
+            assert_eq!((policy.keepalive.idle_s, policy.conflict), expected, "{entry:?}");
+        }
+        let error = Rules::for_anyone(&config.attach, &[], &config.policies).expect_err("asks for a cgroup");
+        assert!(error.to_string().contains("the 1. one"), "{error}");
     }
 
     #[test]

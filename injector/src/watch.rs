@@ -18,7 +18,7 @@ use injector_common::{
 const MAX_FOLLOWED: usize = 20_000;
 
 /// What happened to a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
     /// It came near its limit.
     AtRisk,

@@ -61,6 +61,12 @@ impl Injector {
         Output::of(Process::spawn(Place::default(), wrapper[0], &command))
     }
 
+    /// Starts it through another program, which gets the command line as its last arguments.
+    pub fn spawn_through(&self, wrapper: &[&str], arguments: &[&str]) -> Process {
+        let command = [wrapper, &[self.binary()], arguments].concat();
+        Process::spawn(Place::default(), command[0], &command[1..])
+    }
+
     /// The flows of an attachment, in the order of `flows` itself.
     pub fn flows(&self, name: &str) -> Vec<Flow> {
         let document = self.run(&["flows", "--name", name, "-o", "json"]).ok().json();

@@ -9,6 +9,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a harness reports everything that goes wrong by a panic")]
 
 mod adoption;
+mod agent;
 mod attachment;
 mod bpffs;
 mod cgroup;
@@ -17,6 +18,7 @@ mod command;
 mod crowd;
 mod deadline;
 mod foreign;
+mod http;
 mod injector;
 mod middlebox;
 mod netns;
@@ -37,6 +39,7 @@ mod unique;
 mod witness;
 
 pub use adoption::{Adoption, Denied};
+pub use agent::Agent;
 pub use attachment::{Attachment, PINS, move_to_other_version, pins};
 pub use cgroup::{Cgroup, mount_point as cgroup_mount};
 pub use churn::{Churn, ChurnReport, Load};
@@ -44,6 +47,7 @@ pub use command::{pipe, tool};
 pub use crowd::{Crowd, Pings};
 pub use deadline::eventually;
 pub use foreign::ForeignProgram;
+pub use http::{Answer, ask, request};
 pub use injector::Injector;
 pub use middlebox::{Expiry, Middlebox};
 pub use netns::Netns;
@@ -57,8 +61,8 @@ pub use process::{Place, Process, Signal};
 pub use random::Random;
 pub use redis::Redis;
 pub use reports::{
-    AttachmentKeepalive, AttachmentStatus, Bucket, Coverage, Direction, Flow, FlowKeepalive, FlowProcess, Layer7,
-    Origin, Outcomes, Owner, Sockets, Status,
+    AttachmentKeepalive, AttachmentStatus, Bucket, Coverage, Direction, Flow, FlowKeepalive, FlowPod, FlowProcess,
+    Layer7, Origin, Outcomes, Owner, Sockets, Status,
 };
 pub use server::Server;
 pub use socket::{Failure, Keepalive, Route, Socket};

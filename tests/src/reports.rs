@@ -37,6 +37,16 @@ pub struct Flow {
     pub uid: u32,
     pub inode: u64,
     pub process: Option<FlowProcess>,
+    pub pod: Option<FlowPod>,
+}
+
+/// The pod a flow belongs to.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the schema's")]
+pub struct FlowPod {
+    pub namespace: String,
+    pub name: String,
+    pub container: Option<String>,
 }
 
 impl Flow {

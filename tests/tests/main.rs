@@ -4,6 +4,7 @@ mod adopt;
 mod adopt_idle;
 mod adopt_listeners;
 mod adopt_respect;
+mod agent;
 mod attach;
 mod clock;
 mod coexist;

@@ -13,6 +13,7 @@ use rustix::{
 };
 
 use super::{
+    Unless,
     defaults::NamespaceDefaults,
     options::{self, Refused},
 };
@@ -23,6 +24,9 @@ pub(super) struct Context {
     pub(super) sysctl: NamespaceDefaults,
     /// Its port is listened on, so it was accepted there, as a rule.
     pub(super) is_listened_on: bool,
+    /// The cgroup of its process, which is the socket's own as a rule.
+    pub(super) cgroup_id: u64,
+    pub(super) unless: Unless,
 }
 
 impl Context {
@@ -65,7 +69,10 @@ pub(super) fn treat(
     };
     let Some(endpoints) = endpoints(socket) else { return Ok(Treated::Gone) };
     let direction = before.map_or(context.direction(), |record| record.direction);
-    let (choice, policy) = attached.choose(&endpoints, direction)?;
+    let (choice, policy, adopt) = attached.choose(&endpoints, direction, context.cgroup_id)?;
+    if before.is_none() && !context.unless.adopts(adopt) {
+        return Ok(Treated::Outcome(EXEMPT));
+    }
     let (treated, applied) = decide(&policy, socket, &own, context);
     let stays = treated == Treated::Outcome(RESPECTED);
     if before.is_some_and(|record| stays || record.applied == applied) {
@@ -96,7 +103,10 @@ pub(super) fn treat(
 pub(super) fn treat_listener(attached: &Attached, socket: BorrowedFd<'_>, context: &Context) -> Treated {
     let Ok((enabled, in_force)) = options::in_force(socket) else { return Treated::Gone };
     let own = options::own(enabled, &in_force, &context.sysctl);
-    decide(attached.fallback(), socket, &own, context).0
+    match attached.choose_anywhere(context.cgroup_id) {
+        Ok((policy, adopt)) if context.unless.adopts(adopt) => decide(&policy, socket, &own, context).0,
+        _ => Treated::Outcome(EXEMPT),
+    }
 }
 
 fn decide(policy: &Policy, socket: BorrowedFd<'_>, own: &Own, context: &Context) -> (Treated, Keepalive) {

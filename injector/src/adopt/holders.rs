@@ -1,8 +1,9 @@
 //! The processes of a cgroup, and their sockets.
 
 use std::{
-    io,
+    fs, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
+    os::unix::fs::MetadataExt as _,
     path::Path,
 };
 
@@ -79,6 +80,13 @@ fn boot_ticks() -> u64 {
 }
 
 impl Holder {
+    /// The kernel's id of its cgroup; 0 where that can't be told.
+    pub(super) fn cgroup_id(&self) -> u64 {
+        let cgroups = self.process.cgroups().ok();
+        let own = cgroups.and_then(|list| list.into_iter().find(|group| group.hierarchy == 0));
+        let directory = own.and_then(|own| cgroup::directory(Path::new(&own.pathname)).ok());
+        directory.and_then(|directory| fs::metadata(directory).ok()).map_or(0, |metadata| metadata.ino())
+    }
     /// Its descriptors that are sockets of whatever kind, with their inode
     /// numbers.
     pub(super) fn sockets(&self) -> impl Iterator<Item = (RawFd, u64)> {

@@ -13,7 +13,10 @@ mod report;
 
 use std::{collections::HashSet, os::fd::AsFd as _};
 
-use injector_common::flow::state;
+use injector_common::{
+    decision::{ADOPT, LEAVE},
+    flow::state,
+};
 pub use report::{Denied, Report};
 
 use self::{
@@ -29,10 +32,30 @@ const MAX_PASSES: usize = 3;
 /// `TCP_LISTEN` in `include/net/tcp_states.h`.
 const LISTEN: u8 = 10;
 
+/// Which sockets to adopt where no policy says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unless {
+    /// All of them.
+    ToldNot,
+    /// None of them.
+    Told,
+}
+
+impl Unless {
+    const fn adopts(self, policy: u32) -> bool {
+        match policy {
+            ADOPT => true,
+            LEAVE => false,
+            _ => matches!(self, Self::ToldNot),
+        }
+    }
+}
+
 /// Adopts the TCP sockets of all processes in the attachment's cgroup and the
 /// cgroups below it, whatever cgroup the sockets themselves belong to.
-pub fn adopt(attached: &mut Attached) -> anyhow::Result<Report> {
-    let mut pass = Pass { attached, seen: HashSet::new(), defaults: Defaults::default(), report: Report::default() };
+pub fn adopt(attached: &mut Attached, unless: Unless) -> anyhow::Result<Report> {
+    let mut pass =
+        Pass { attached, unless, seen: HashSet::new(), defaults: Defaults::default(), report: Report::default() };
     for _ in 0..MAX_PASSES {
         let before = pass.seen.len();
         pass.run()?;
@@ -45,6 +68,7 @@ pub fn adopt(attached: &mut Attached) -> anyhow::Result<Report> {
 
 struct Pass<'a> {
     attached: &'a mut Attached,
+    unless: Unless,
     /// Inode numbers of the sockets that were handled: a socket may be held by
     /// many processes.
     seen: HashSet<u64>,
@@ -97,6 +121,8 @@ impl Pass<'_> {
         let Ok(info) = tcp_info(socket.as_fd()) else { return Ok(()) };
         let context = flow::Context {
             sysctl: self.defaults.of(holder),
+            cgroup_id: holder.cgroup_id(),
+            unless: self.unless,
             is_listened_on: self.defaults.is_listened_on(holder, socket.as_fd()),
         };
         if info.state == LISTEN {

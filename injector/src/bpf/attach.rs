@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context as _;
 use aya::Ebpf;
-use injector_common::{attachment::Attachment, conflict::RESPECT, names};
+use injector_common::{attachment::Attachment, names};
 
 use super::{
     attached::{Attached, open_links, unhook},
@@ -94,7 +94,7 @@ pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Re
 
 /// Whether applications may be overruled.
 fn guards(rules: &Rules) -> bool {
-    rules.fallback().conflict != RESPECT
+    rules.overrules()
 }
 
 /// A loaded object whose programs are on no hook yet.
@@ -119,6 +119,7 @@ impl Loaded {
         maps::fill(&mut ebpf, names::HOPS, &plan.rules.hops)?;
         maps::fill(&mut ebpf, names::ATTACHMENT, &[attachment])?;
         maps::fill_rules(&mut ebpf, &plan.rules.entries)?;
+        maps::fill_cgroups(&mut ebpf, &plan.rules.cgroups)?;
         let program_id = object::keepalive(&mut ebpf)?.info().context("reading the keepalive program")?.id();
         Ok(Self { ebpf, log, program_id })
     }

@@ -13,6 +13,7 @@ use injector_common::{
     keepalive::Policy,
     names,
     scan::{self, ScanControl, ScanTotals},
+    stats,
 };
 
 use super::{generation::Generation, maps::PerCpu, pinned::Pinned, records::Records, rules::Hops, sys};
@@ -132,10 +133,30 @@ impl Attached {
         &self.generation.fallback
     }
 
-    /// Which limits apply to a flow, and the policy that follows.
-    pub fn choose(&self, endpoints: &Endpoints, direction: u8) -> anyhow::Result<(Choice, Policy)> {
-        let choice = self.generation.rules.choose(endpoints, direction)?;
-        Ok((choice, self.generation.rules.decision(choice.limit)?.policy))
+    /// Which limits apply to a flow of a cgroup, the policy that follows, and
+    /// what a rule says of adoption.
+    pub fn choose(
+        &self,
+        endpoints: &Endpoints,
+        direction: u8,
+        cgroup_id: u64,
+    ) -> anyhow::Result<(Choice, Policy, u32)> {
+        let rules = &self.generation.rules;
+        let choice = rules.choose(endpoints, direction, cgroup_id)?;
+        let instead = rules.decision(choice.instead)?.instead;
+        Ok((choice, instead.of(&rules.decision(choice.limit)?.policy), instead.adopt))
+    }
+
+    /// The same for what is not connected: whatever it will lead to.
+    pub fn choose_anywhere(&self, cgroup_id: u64) -> anyhow::Result<(Policy, u32)> {
+        let choice = self.generation.rules.choose(&Endpoints::default(), stats::PASSIVE, cgroup_id)?;
+        let instead = self.generation.rules.decision(choice.instead)?.instead;
+        Ok((instead.of(self.fallback()), instead.adopt))
+    }
+
+    /// Gives cgroups their numbers, and takes those of all others.
+    pub fn number(&mut self, cgroups: &[(u64, u32)]) -> anyhow::Result<()> {
+        self.generation.rules.cgroups.set(cgroups)
     }
 
     /// The names of the hops.
@@ -161,6 +182,11 @@ impl Attached {
     /// Visits all flows, each in short.
     pub fn brief(&mut self, visit: impl FnMut(&FlowBrief)) -> anyhow::Result<ScanTotals> {
         self.generation.scan(ScanControl::request(scan::BRIEF, 0, scan::UNLIMITED), visit)
+    }
+
+    /// Kernel memory of its maps, in bytes, as far as `/proc` tells.
+    pub fn map_memory(&self) -> u64 {
+        self.maps.iter().chain(self.generation.maps()).filter_map(Pinned::memory).sum()
     }
 
     /// What became of the sockets seen so far.

@@ -73,6 +73,11 @@ impl Generation {
         sys::pin(scan.as_fd(), &directory.join(names::SCAN)).context("pinning the iterator")
     }
 
+    /// Its maps.
+    pub(super) fn maps(&self) -> &[Pinned] {
+        &self.maps
+    }
+
     /// Pins everything again where the pins were removed.
     pub(super) fn repin(&mut self) -> anyhow::Result<()> {
         pins::create(&self.directory)?;

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use aya::{
     Ebpf, Pod,
-    maps::{Array, LpmTrie, Map, MapData, PerCpuArray, lpm_trie::Key},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, lpm_trie::Key},
 };
 use injector_common::{decision::RuleKey, names};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -97,6 +97,51 @@ pub(super) fn fill_rules(ebpf: &mut Ebpf, entries: &[Entry]) -> anyhow::Result<(
         let key = Key::new(entry.bits, Plain(entry.key));
         trie.insert(&key, entry.decision, 0).with_context(|| format!("filling the map {}", names::RULES))
     })
+}
+
+/// Fills the map of cgroups.
+pub(super) fn fill_cgroups(ebpf: &mut Ebpf, cgroups: &[(u64, u32)]) -> anyhow::Result<()> {
+    let map =
+        ebpf.map_mut(names::CGROUPS).with_context(|| format!("the BPF object lacks the map {}", names::CGROUPS))?;
+    let mut map: HashMap<_, u64, u32> = map.try_into()?;
+    cgroups
+        .iter()
+        .try_for_each(|(id, set)| map.insert(id, set, 0).with_context(|| format!("filling the map {}", names::CGROUPS)))
+}
+
+/// The pinned map of cgroups.
+pub(super) struct Cgroups(HashMap<MapData, u64, u32>);
+
+impl Debug for Cgroups {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Cgroups")
+    }
+}
+
+impl Cgroups {
+    /// Opens the pin. Errors where it is gone or holds something else.
+    pub(super) fn open(directory: &Path) -> anyhow::Result<Self> {
+        let pin = directory.join(names::CGROUPS);
+        open(&pin)?.try_into().map(Self).with_context(|| format!("{} is not what it should be", pin.display()))
+    }
+
+    /// The number of a cgroup; 0 for those that have none.
+    pub(super) fn get(&self, id: u64) -> u32 {
+        self.0.get(&id, 0).unwrap_or(0)
+    }
+
+    /// Makes it hold these and no others.
+    pub(super) fn set(&mut self, cgroups: &[(u64, u32)]) -> anyhow::Result<()> {
+        let wanted: std::collections::HashMap<_, _> = cgroups.iter().copied().collect();
+        let there: std::collections::HashMap<_, _> = self.0.iter().filter_map(Result::ok).collect();
+        for id in there.keys().filter(|id| !wanted.contains_key(id)) {
+            self.0.remove(id).context("forgetting a cgroup")?;
+        }
+        for (id, set) in wanted.iter().filter(|(id, set)| there.get(id) != Some(set)) {
+            self.0.insert(id, set, 0).context("telling of a cgroup")?;
+        }
+        Ok(())
+    }
 }
 
 /// A pinned per-CPU array of counters.

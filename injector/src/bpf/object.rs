@@ -10,7 +10,7 @@ use aya::{
     Btf, Ebpf, EbpfLoader, include_bytes_aligned,
     programs::{CgroupSockopt, Iter, ProgramError, SockOps},
 };
-use injector_common::names;
+use injector_common::{decision::BY_CGROUP, names};
 
 use super::offsets::{offsets, ticks_per_second};
 use crate::{exit::Error, pins::PinDir, rules::Rules};
@@ -24,6 +24,9 @@ const SCAN_TARGET: &str = "bpf_sk_storage_map";
 /// The ring buffer of aya-log, and the least it can be made.
 const LOG_MAP: &str = "AYA_LOGS";
 const LOG_MAP_BYTES: u32 = 4096;
+/// Cgroups that can have a number. The table takes 16 bytes for each, used or
+/// not.
+const MAX_CGROUPS: usize = 16_384;
 /// `aya_log_common::Level::Trace`.
 const LOG_EVERYTHING: u8 = 5;
 
@@ -66,6 +69,7 @@ fn create_maps(log: bool, rules: &Rules, there: Option<&PinDir>) -> anyhow::Resu
         (names::DECISIONS, rules.decisions.len()),
         (names::RULES, rules.entries.len()),
         (names::HOPS, rules.hops.len()),
+        (names::CGROUPS, if rules.lookups & BY_CGROUP != 0 { MAX_CGROUPS } else { 1 }),
     ] {
         // The kernel makes no empty maps.
         loader.map_max_entries(name, u32::try_from(length).context("too many rules")?.max(1));

@@ -1,7 +1,8 @@
 //! A pinned object, held open.
 
 use std::{
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    fs,
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -31,6 +32,13 @@ impl Pinned {
     /// Whether something is pinned there.
     pub(super) fn is_there(&self) -> bool {
         self.path.exists()
+    }
+
+    /// Kernel memory of a map, in bytes (`bpf_map_show_fdinfo` in
+    /// `kernel/bpf/syscall.c`).
+    pub(super) fn memory(&self) -> Option<u64> {
+        let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", self.object.as_raw_fd())).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("memlock:"))?.trim().parse().ok()
     }
 
     /// Where it is pinned.

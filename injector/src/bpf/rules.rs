@@ -15,12 +15,13 @@ use injector_common::{
     stats::PASSIVE,
 };
 
-use super::maps::{self, Plain, Table};
+use super::maps::{self, Cgroups, Plain, Table};
 
 /// Pinned rules and decisions.
 pub(super) struct PinnedRules {
     rules: LpmTrie<MapData, Plain<RuleKey>, u32>,
     decisions: Table<Decision>,
+    pub(super) cgroups: Cgroups,
 }
 
 impl Debug for PinnedRules {
@@ -57,7 +58,7 @@ impl PinnedRules {
         let pin = directory.join(names::RULES);
         let rules =
             maps::open(&pin)?.try_into().with_context(|| format!("{} is not what it should be", pin.display()))?;
-        Ok(Self { rules, decisions: Table::open(directory, names::DECISIONS)? })
+        Ok(Self { rules, decisions: Table::open(directory, names::DECISIONS)?, cgroups: Cgroups::open(directory)? })
     }
 
     /// A decision, by its index.
@@ -65,11 +66,12 @@ impl PinnedRules {
         self.decisions.get(index)
     }
 
-    /// Which limits apply to a flow.
-    pub(super) fn choose(&self, endpoints: &Endpoints, direction: u8) -> anyhow::Result<Choice> {
+    /// Which limits apply to a flow of a cgroup.
+    pub(super) fn choose(&self, endpoints: &Endpoints, direction: u8, cgroup_id: u64) -> anyhow::Result<Choice> {
         let mut best = Best::NONE;
+        let set = u16::try_from(self.cgroups.get(cgroup_id)).unwrap_or(0);
         for lookup in LOOKUPS {
-            let key = Key::new(KEY_BITS, Plain(key(lookup, endpoints, direction == PASSIVE)));
+            let key = Key::new(KEY_BITS, Plain(key(lookup, endpoints, direction == PASSIVE, set)));
             match self.rules.get(&key, 0) {
                 Ok(index) => best.consider(index, &self.decision(index)?),
                 Err(MapError::KeyNotFound) => {}

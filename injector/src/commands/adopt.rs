@@ -2,7 +2,7 @@
 
 use super::target;
 use crate::{
-    adopt,
+    adopt::{self, Unless},
     bpf::Attached,
     cli::Adopt,
     exit::Code,
@@ -22,7 +22,7 @@ pub(super) fn run(args: &Adopt) -> anyhow::Result<Code> {
 
 /// Adopts, and tells what came of it. What can't be covered is no error.
 pub(super) fn existing(attached: &mut Attached, writer: EventWriter) -> anyhow::Result<()> {
-    let report = adopt::adopt(attached)?;
+    let report = adopt::adopt(attached, Unless::ToldNot)?;
     writer.write(&Event::Adopted { name: attached.name(), report: &report })?;
     if let Some(gap) = report.gap() {
         output::message(format_args!("injector: note: {gap}"));

@@ -4,7 +4,6 @@ use anyhow::Context as _;
 
 use super::{
     adopt, hops,
-    place::{self, How, Place},
     session::{Session, Signals},
 };
 use crate::{
@@ -14,6 +13,7 @@ use crate::{
     logging::BPF_MESSAGES,
     output::{self, Event, EventWriter},
     pins::PinDir,
+    place::{self, How, Place},
     preflight,
     rules::Rules,
     settings::{self, Settings},
@@ -24,7 +24,7 @@ use crate::{
 pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     let config = hops::load(&args.hops)?;
     let settings = Settings::of(args).or(config.attach);
-    let rules = Rules::new(&settings, &config.hops)?;
+    let rules = Rules::for_anyone(&settings, &config.hops, &config.policies)?;
     let cgroup = settings.cgroup.as_deref().context("no cgroup: give --cgroup, or `cgroup` in the file")?;
     let cgroup = Cgroup::open(cgroup).context("--cgroup")?;
     let pins = settings.name.as_deref().map_or_else(|| Ok(PinDir::for_cgroup(cgroup.path())), PinDir::named)?;
@@ -40,16 +40,18 @@ pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     // Before anything is attached: from now on a signal ends in a clean detach.
     let signals = Signals::new()?;
     let how = How { watch: !args.detach, log: !args.detach && verbose >= BPF_MESSAGES };
-    let place = place::take(&pins, &cgroup, &rules, how)?;
-    let Place { mut attached, own, log } = place;
+    let Place { mut held, log, notes } = place::take(&pins, &cgroup, &rules, how)?;
+    for note in notes {
+        output::message(format_args!("injector: note: {}: {note}", pins.name()));
+    }
     let writer = EventWriter::new(args.output);
     if args.detach {
-        writer.write(&Event::attached(&attached))?;
+        writer.write(&Event::attached(&held.attached))?;
         if args.existing {
-            adopt::existing(&mut attached, writer)?;
+            adopt::existing(&mut held.attached, writer)?;
         }
         return Ok(Code::Ok);
     }
-    runtime.block_on(Session::new(attached, own, writer).run(args, signals, log))?;
+    runtime.block_on(Session::new(held, writer).run(args, signals, log))?;
     Ok(Code::Ok)
 }

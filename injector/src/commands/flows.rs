@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use injector_common::{
     flow::FlowSample,
     scan::{self, ScanControl},
@@ -14,10 +15,12 @@ use injector_common::{
 
 use super::target;
 use crate::{
+    agent::MAX_FLOWS,
     cli::{FlowFormat, Flows, Sort},
+    client::{self, Server},
     coverage::Coverage,
     exit::Code,
-    flow::{Flow, Names, remaining_ms},
+    flow::{Flow, Names, Origin, remaining_ms},
     output::{self, FlowWriter},
     pins, preflight,
 };
@@ -32,7 +35,7 @@ type Owned = (usize, FlowSample);
 #[derive(Default)]
 struct Found {
     /// By attachment.
-    names: Vec<Names>,
+    origins: Vec<Origin>,
     samples: Vec<Owned>,
     /// By attachment, with its name; only where all flows are listed.
     coverage: Vec<(String, Coverage)>,
@@ -42,7 +45,9 @@ struct Found {
 
 /// Lists the flows that the arguments ask for, once or again and again.
 pub(super) fn run(args: &Flows) -> anyhow::Result<Code> {
-    preflight::check_capabilities()?;
+    if args.server.is_none() {
+        preflight::check_capabilities()?;
+    }
     let Some(interval) = args.watch else {
         return list(args);
     };
@@ -56,17 +61,40 @@ pub(super) fn run(args: &Flows) -> anyhow::Result<Code> {
 }
 
 fn list(args: &Flows) -> anyhow::Result<Code> {
-    let Found { mut names, mut samples, coverage, has_findings } = collect(args)?;
-    if names.is_empty() {
+    if let Some(server) = &args.server {
+        return ask(server, args);
+    }
+    let Found { origins, mut samples, coverage, has_findings } = collect(args)?;
+    if origins.is_empty() {
         output::message(format_args!("injector: nothing is attached"));
     }
     sort(args.sort, &mut samples);
     samples.truncate(args.limit.unwrap_or(usize::MAX));
-    let flows = samples.iter().filter_map(|(owner, sample)| Some(names.get_mut(*owner)?.flow(sample)));
+    let mut names = Names::default();
+    let flows = samples.iter().filter_map(|(owner, sample)| Some(names.flow(origins.get(*owner)?, sample)));
     write(args.output, flows, &coverage)?;
     for (name, gap) in coverage.iter().filter_map(|(name, coverage)| Some((name, coverage.gap(name)?))) {
         output::message(format_args!("injector: note: not listed for {name}: {gap}"));
     }
+    Ok(if args.fail && has_findings { Code::Findings } else { Code::Ok })
+}
+
+/// Lists what an agent tells. It sends no more than it is asked for, and there
+/// is a bound of its own.
+fn ask(server: &Server, args: &Flows) -> anyhow::Result<Code> {
+    let limit = if args.sort.is_none() { args.limit.unwrap_or(MAX_FLOWS) } else { MAX_FLOWS };
+    let path = format!("/flows?at_risk={}&limit={}", u8::from(args.at_risk), limit.clamp(1, MAX_FLOWS));
+    let answer = client::get(server, &path)?;
+    let mut flows = output::flows_of_document(&answer).with_context(|| format!("reading what {server} answered"))?;
+    let has_findings = flows.iter().any(|flow| matches!(&*flow.status, "at_risk" | "overdue" | "stalled"));
+    match args.sort {
+        None => {}
+        Some(Sort::Remaining) => flows.sort_by_key(|flow| flow.remaining_ms),
+        Some(Sort::Idle) => flows.sort_by_key(|flow| Reverse(flow.idle_ms)),
+        Some(Sort::Opened) => flows.sort_by_key(|flow| Reverse(flow.age_ms)),
+    }
+    flows.truncate(args.limit.unwrap_or(usize::MAX));
+    write(args.output, flows.into_iter(), &[])?;
     Ok(if args.fail && has_findings { Code::Findings } else { Code::Ok })
 }
 
@@ -78,13 +106,13 @@ fn collect(args: &Flows) -> anyhow::Result<Found> {
     let mut found = Found::default();
     let _lock = pins::lock_for_listing()?;
     for mut attached in target::attachments(&args.target)? {
-        let index = found.names.len();
+        let index = found.origins.len();
         let totals = attached.scan(request, |sample| found.samples.push((index, *sample)))?;
         if lists_all(args) {
             found.coverage.push((attached.name().to_owned(), Coverage::of(&mut attached, &totals)?));
         }
         found.has_findings |= totals.findings() > 0;
-        found.names.push(Names::of(&attached));
+        found.origins.push(Origin::of(&attached));
     }
     Ok(found)
 }

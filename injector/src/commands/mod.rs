@@ -9,8 +9,8 @@ mod doctor;
 mod flows;
 mod generate;
 mod hops;
-mod place;
 mod recommend;
+mod run;
 mod session;
 mod status;
 mod target;
@@ -19,12 +19,18 @@ mod timeouts;
 use crate::{
     cli::{Cli, Command},
     exit::Code,
+    logging,
 };
 
 /// Does what the command line asks for.
 pub fn run(cli: Cli) -> anyhow::Result<Code> {
+    // The agent's log has a form that its file decides on.
+    if !matches!(cli.command, Command::Run(_)) {
+        logging::init(cli.verbose);
+    }
     match cli.command {
         Command::Attach(args) => attach::run(&args, cli.verbose),
+        Command::Run(args) => run::run(args, cli.verbose),
         Command::Flows(args) => flows::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Adopt(args) => adopt::run(&args),

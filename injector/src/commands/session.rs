@@ -7,10 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use injector_common::{
-    flow::FlowSample,
-    scan::{self, ScanControl},
-};
+use injector_common::flow::FlowSample;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::sleep,
@@ -18,22 +15,15 @@ use tokio::{
 
 use super::adopt;
 use crate::{
-    bpf::{self, Attached, BpfLog, Standing},
-    cgroup,
+    bpf::{BpfLog, Standing},
     cli::Attach,
     exit,
-    flow::Names,
+    flow::{Names, Origin},
+    held::{Held, Round},
     notice::Notice,
     output::{self, Event, EventWriter, Summary},
-    pins::{self, Lock},
-    preflight,
     watch::{Change, Watch},
 };
-
-/// How often, and how many times, to look whether the programs are off a removed
-/// cgroup. There is nothing to wait for.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
-const MAX_LOOKS: u32 = 250;
 
 /// The signals that ask for an end. A hangup is one too: whoever closed the
 /// terminal no longer watches.
@@ -66,9 +56,8 @@ impl Signals {
 /// A watch.
 #[derive(Debug)]
 pub(super) struct Session {
-    attached: Attached,
-    /// Tells others that we watch.
-    own: Option<Lock>,
+    held: Held,
+    origin: Origin,
     names: Names,
     watch: Watch,
     writer: EventWriter,
@@ -77,9 +66,9 @@ pub(super) struct Session {
 
 impl Session {
     /// Begins now.
-    pub(super) fn new(attached: Attached, own: Option<Lock>, writer: EventWriter) -> Self {
-        let names = Names::of(&attached);
-        Self { attached, own, names, watch: Watch::default(), writer, started: Instant::now() }
+    pub(super) fn new(held: Held, writer: EventWriter) -> Self {
+        let origin = Origin::of(&held.attached);
+        Self { held, origin, names: Names::default(), watch: Watch::default(), writer, started: Instant::now() }
     }
 
     /// Watches until asked to end, then detaches unless `--keep`, and sums up.
@@ -98,7 +87,7 @@ impl Session {
             error = pass_on(log) => Err(error).context("reading the BPF programs' log"),
             ended = self.watch(existing) => ended,
         };
-        let standing = self.standing()?;
+        let standing = self.held.standing()?;
         match standing {
             Standing::AtWork | Standing::Unpinned => {}
             Standing::CgroupRemoved => self.message(format_args!("its cgroup was removed, ending")),
@@ -106,7 +95,7 @@ impl Session {
             Standing::Replaced => self.message(format_args!("another one has its name, ending")),
         }
         if matches!(standing, Standing::Detached | Standing::Replaced) {
-            return self.detach();
+            return self.held.detach();
         }
         if watched.as_ref().is_err_and(exit::is_closed_pipe) {
             output::message(format_args!("injector: stdout was closed, ending"));
@@ -120,17 +109,17 @@ impl Session {
     /// Scans whenever a flow could have something to report. Ends only by an
     /// error, or when the programs are no longer ours to watch.
     async fn watch(&mut self, existing: bool) -> anyhow::Result<()> {
-        self.writer.write(&Event::attached(&self.attached))?;
+        self.writer.write(&Event::attached(&self.held.attached))?;
         if existing {
-            adopt::existing(&mut self.attached, self.writer)?;
+            adopt::existing(&mut self.held.attached, self.writer)?;
         }
-        let mut notice = Notice::of(&self.attached);
+        let mut notice = Notice::of(&self.held.attached);
         loop {
-            match self.standing()? {
+            match self.held.standing()? {
                 Standing::AtWork => {}
                 Standing::Unpinned => {
                     self.repin();
-                    notice = Notice::of(&self.attached);
+                    notice = Notice::of(&self.held.attached);
                 }
                 Standing::CgroupRemoved | Standing::Detached | Standing::Replaced => return Ok(()),
             }
@@ -144,69 +133,34 @@ impl Session {
         loop {
             tokio::select! {
                 () = sleep(until.saturating_duration_since(Instant::now())) => return Ok(()),
-                () = notice.change() => if self.settled().await? != Standing::AtWork { return Ok(()) },
+                () = notice.change() => if self.held.settled().await? != Standing::AtWork { return Ok(()) },
             }
         }
     }
 
-    /// The kernel takes programs off a removed cgroup a moment after it is
-    /// gone.
-    async fn settled(&self) -> anyhow::Result<Standing> {
-        let description = self.attached.description();
-        for _ in 0..MAX_LOOKS {
-            let standing = self.standing()?;
-            if standing != Standing::AtWork || cgroup::exists(description.path(), description.cgroup_id) {
-                return Ok(standing);
-            }
-            sleep(BETWEEN_LOOKS).await;
-        }
-        self.standing()
-    }
-
-    /// Waits for others that are attaching or detaching, and never sees them
-    /// half-way.
-    fn standing(&self) -> anyhow::Result<Standing> {
-        let _lock = pins::lock_for_listing()?;
-        self.attached.standing()
-    }
-
-    /// The programs live on in our hands; others should find them again. Where
-    /// that fails it is tried again at the next scan.
+    /// Where that fails it is tried again at the next scan.
     fn repin(&mut self) {
-        let repinned = preflight::ensure_bpffs().map_err(Into::into).and_then(|()| {
-            let _lock = pins::lock_all()?;
-            self.attached.repin()?;
-            self.own = self.attached.pins().own()?;
-            anyhow::Ok(())
-        });
-        match repinned {
+        match self.held.repin() {
             Ok(()) => self.message(format_args!("its pins were removed from outside, pinned again")),
             Err(error) => self.message(format_args!("its pins were removed from outside: {error:#}")),
         }
     }
 
     fn message(&self, what: std::fmt::Arguments<'_>) {
-        output::message(format_args!("injector: {}: {what}", self.attached.name()));
+        output::message(format_args!("injector: {}: {what}", self.held.attached.name()));
     }
 
     /// One scan. Returns how long nothing will happen.
     fn scan(&mut self) -> anyhow::Result<Duration> {
-        let mut changes: Vec<(Change, FlowSample)> = Vec::new();
-        let watch = &mut self.watch;
-        watch.begin();
-        let request = ScanControl::request(scan::WATCH, 0, watch.room());
-        let totals = self.attached.scan(request, |sample| {
-            changes.extend(watch.observe(sample).map(|change| (change, *sample)));
-        })?;
-        changes.extend(watch.finish().into_iter().map(|sample| (Change::Closed, sample)));
+        let Round { changes, pause, .. } = self.held.scan(&mut self.watch)?;
         self.tell(&changes)?;
-        Ok(self.watch.pause(self.attached.description().pace, &totals))
+        Ok(pause)
     }
 
     fn tell(&mut self, changes: &[(Change, FlowSample)]) -> anyhow::Result<()> {
         self.names.refresh();
         for (change, sample) in changes {
-            let flow = self.names.flow(sample);
+            let flow = self.names.flow(&self.origin, sample);
             self.writer.write(&Event::change(*change, &flow))?;
         }
         Ok(())
@@ -214,26 +168,13 @@ impl Session {
 
     /// Takes the last figures, then detaches, whether there are any or not.
     fn end(&mut self, keep: bool) -> anyhow::Result<Summary> {
-        let figures = self.attached.counters().and_then(|counters| Ok((counters, self.attached.totals()?)));
+        let figures = self.held.attached.counters().and_then(|counters| Ok((counters, self.held.attached.totals()?)));
         if !keep {
-            self.detach()?;
+            self.held.detach()?;
         }
         let (counters, totals) = figures?;
         let watched_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Summary::new(watched_ms, keep, &counters, &totals))
-    }
-
-    /// Looks once more under the lock: somebody may have put another one in
-    /// its place.
-    fn detach(&self) -> anyhow::Result<()> {
-        preflight::ensure_bpffs()?;
-        let _lock = pins::lock_all()?;
-        if self.attached.has_its_pins() {
-            bpf::detach(self.attached.pins())?;
-        }
-        self.attached.unhook()?;
-        pins::tidy();
-        Ok(())
     }
 }
 

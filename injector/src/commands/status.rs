@@ -35,5 +35,5 @@ fn describe(pins: &PinDir) -> anyhow::Result<AttachmentStatus> {
     let counters = attached.counters()?;
     let totals = attached.totals()?;
     let coverage = Coverage::of(&mut attached, &totals)?;
-    Ok(AttachmentStatus::attached(&attached, attached.standing()?, &counters, &totals, coverage))
+    Ok(AttachmentStatus::attached(&attached, attached.standing()?, &counters, &totals, Some(coverage)))
 }

@@ -7,7 +7,9 @@
 //!
 //! Every error names file, line and column.
 
+mod agent;
 mod error;
+mod policies;
 mod raw;
 mod resolve;
 mod show;
@@ -15,11 +17,13 @@ mod values;
 
 use std::{fs, path::Path, str, time::Duration};
 
+pub use agent::{Agent, LogFormat, OnExit};
 pub use error::ConfigError;
 pub use show::{rule, to_toml};
 
 use crate::{
     hop::{Hop, Place, Source},
+    policy::Policy,
     settings::Settings,
 };
 
@@ -32,6 +36,10 @@ pub const DEFAULT: &str = include_str!("default.toml");
 pub struct Config {
     /// What `attach` is to do.
     pub attach: Settings,
+    /// What `run` is to do beyond that.
+    pub agent: Agent,
+    /// The policies, in the order of the file, which is theirs.
+    pub policies: Vec<Policy>,
     /// The hops, in the order of the file.
     pub hops: Vec<Hop>,
     /// The applications, in the order of the file.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::values::{Number, Port, Prefixes, Text, Time, conflict, direction, kind, warn};
+use super::values::{Number, Port, Prefixes, Text, Texts, Time, conflict, direction, kind, warn};
 use crate::{
     cli::{OnConflict, Warn},
     hop::{Direction, Kind},
@@ -24,10 +24,42 @@ pub struct RawFile {
     pub warn: Option<Spanned<Warn>>,
     #[serde(default, deserialize_with = "conflict")]
     pub on_conflict: Option<Spanned<OnConflict>>,
+    pub cgroups: Option<Spanned<Texts>>,
+    pub on_exit: Option<Spanned<Text>>,
+    pub log: Option<Spanned<Text>>,
+    pub pod_logs: Option<Spanned<Text>>,
+    pub adopt: Option<bool>,
+    #[serde(default)]
+    pub policy: Vec<RawPolicy>,
     #[serde(default)]
     pub hop: Vec<RawHop>,
     #[serde(default)]
     pub application: Vec<RawApplication>,
+}
+
+/// `[[policy]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table under [[policy]]")]
+pub struct RawPolicy {
+    pub cgroup: Option<Spanned<Text>>,
+    pub namespace: Option<Spanned<Text>>,
+    pub pod: Option<Spanned<Text>>,
+    pub container: Option<Spanned<Text>>,
+    pub remote: Option<Spanned<Prefixes>>,
+    pub port: Option<Spanned<Port>>,
+    #[serde(default, deserialize_with = "direction")]
+    pub direction: Option<Spanned<Direction>>,
+    pub keepalive: Option<Spanned<RawMode>>,
+    #[serde(default, deserialize_with = "conflict")]
+    pub on_conflict: Option<Spanned<OnConflict>>,
+    pub adopt: Option<bool>,
+}
+
+/// `keepalive` of a policy.
+#[derive(Debug)]
+pub enum RawMode {
+    Word(String),
+    Values(RawKeepalive),
 }
 
 /// `[[hop]]`.
@@ -56,7 +88,7 @@ pub struct RawApplication {
     pub port: Option<Spanned<Port>>,
 }
 
-/// `keepalive` of an application.
+/// `keepalive` of an application, or of a policy.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table: { idle = \"60s\", interval = \"10s\", probes = 9 }")]
 pub struct RawKeepalive {

@@ -5,8 +5,9 @@ use std::{collections::HashMap, path::Path, time::Duration};
 use toml::Spanned;
 
 use super::{
-    Application, Config, ConfigError, Keepalive,
+    Application, Config, ConfigError, Keepalive, agent,
     error::{Lines, at},
+    policies,
     raw::{RawApplication, RawFile, RawHop, RawKeepalive},
     values::{Port, Prefixes, Time},
 };
@@ -27,12 +28,14 @@ pub fn resolve(raw: &RawFile, path: &Path, text: &str) -> Result<Config, ConfigE
     let line = |offset: usize| lines.line(offset);
     let resolved = || {
         let attach = attach(raw)?;
+        let agent = agent::resolve(raw)?;
         let hops: Vec<_> = raw.hop.iter().map(|hop| self::hop(hop, path, line)).collect::<Result<_, _>>()?;
         check_conflicts(&hops, &raw.hop, line)?;
+        let policies = raw.policy.iter().map(policies::policy).collect::<Result<_, _>>()?;
         let applications: Vec<_> =
             raw.application.iter().map(|one| application(one, path, line)).collect::<Result<_, _>>()?;
         check_application_names(&raw.application, line)?;
-        Ok(Config { attach, hops, applications })
+        Ok(Config { attach, agent, policies, hops, applications })
     };
     resolved().map_err(|(offset, message)| at(path, text, offset, message))
 }
@@ -93,7 +96,7 @@ fn hop(raw: &RawHop, path: &Path, line: impl Fn(usize) -> usize) -> Result<Hop, 
     })
 }
 
-fn place(
+pub(super) fn place(
     remote: Option<&Spanned<Prefixes>>,
     port: Option<&Spanned<Port>>,
     local: Option<&Spanned<Prefixes>>,
@@ -153,7 +156,7 @@ fn application(raw: &RawApplication, path: &Path, line: impl Fn(usize) -> usize)
 }
 
 /// Checked as the options of `attach` are, under the longest limit there is.
-fn keepalive(raw: &RawKeepalive) -> Result<Keepalive, Complaint> {
+pub(super) fn keepalive(raw: &RawKeepalive) -> Result<Keepalive, Complaint> {
     let keepalive = Keepalive {
         idle: time(raw.idle.as_ref()),
         interval: time(raw.interval.as_ref()),
@@ -198,6 +201,6 @@ fn start<T>(value: Option<&Spanned<T>>) -> usize {
     start_or(value, 0)
 }
 
-fn start_or<T>(value: Option<&Spanned<T>>, otherwise: usize) -> usize {
+pub(super) fn start_or<T>(value: Option<&Spanned<T>>, otherwise: usize) -> usize {
     value.map_or(otherwise, |value| value.span().start)
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::Value;
 
-use super::{Application, Config, Keepalive};
+use super::{Agent, Application, Config, Keepalive};
 use crate::{
     cli::OnConflict,
     duration::exact,
     hop::{Ends, Hop, Place},
+    policy::{Mode, Policy, Who},
     settings::{DEFAULT_TIMEOUT, DEFAULT_WARN, Settings},
 };
 
@@ -17,6 +18,10 @@ use crate::{
 /// and what their kinds are like.
 pub fn to_toml(config: &Config) -> String {
     let mut text = settings(&config.attach);
+    text += &agent(&config.agent);
+    for one in &config.policies {
+        text += &policy(one);
+    }
     for hop in &config.hops {
         text += &self::hop(hop);
     }
@@ -39,6 +44,47 @@ fn settings(settings: &Settings) -> String {
     line(&mut text, "warn", Some(quoted(&warn.unwrap_or(DEFAULT_WARN).to_string())));
     line(&mut text, "on_conflict", Some(quoted(rule(on_conflict.unwrap_or_default()))));
     text
+}
+
+fn agent(agent: &Agent) -> String {
+    let Agent { cgroups, on_exit, log, pod_logs, adopt } = agent;
+    let mut text = String::new();
+    let cgroups: Vec<_> = cgroups.iter().map(|pattern| quoted(pattern.as_str())).collect();
+    line(&mut text, "cgroups", (!cgroups.is_empty()).then(|| format!("[{}]", cgroups.join(", "))));
+    line(&mut text, "on_exit", Some(quoted(on_exit.name())));
+    line(&mut text, "log", Some(quoted(log.name())));
+    line(&mut text, "pod_logs", Some(quoted(&pod_logs.to_string_lossy())));
+    line(&mut text, "adopt", Some(adopt.to_string()));
+    text
+}
+
+fn policy(policy: &Policy) -> String {
+    let Policy { who, place, keepalive, on_conflict, adopt } = policy;
+    let Who { cgroup, namespace, pod, container } = who;
+    let mut text = "\n[[policy]]\n".to_owned();
+    line(&mut text, "cgroup", cgroup.as_ref().map(|pattern| quoted(pattern.as_str())));
+    for (key, pattern) in [("namespace", namespace), ("pod", pod), ("container", container)] {
+        line(&mut text, key, pattern.as_ref().map(|pattern| quoted(pattern.as_str())));
+    }
+    text += &self::place(place);
+    line(&mut text, "keepalive", Some(mode(keepalive)));
+    line(&mut text, "on_conflict", on_conflict.map(|on_conflict| quoted(rule(on_conflict))));
+    line(&mut text, "adopt", adopt.map(|adopt| adopt.to_string()));
+    text
+}
+
+fn mode(mode: &Mode) -> String {
+    let seconds = |seconds: u32| Some(Duration::from_secs(seconds.into()));
+    match mode {
+        Mode::Derived => quoted("derived"),
+        Mode::Exempt => quoted("exempt"),
+        Mode::Explicit(values) => keepalive(&Keepalive {
+            idle: seconds(values.idle_s),
+            interval: seconds(values.interval_s),
+            probes: Some(values.probes),
+            user_timeout: (values.user_timeout_ms > 0).then(|| Duration::from_millis(values.user_timeout_ms.into())),
+        }),
+    }
 }
 
 fn hop(hop: &Hop) -> String {

@@ -23,7 +23,9 @@ fn the_default_file_is_what_an_empty_one_means() {
     assert!(config.hops.is_empty() && config.applications.is_empty());
     let shown = to_toml(&config);
     assert_eq!(shown, to_toml(&Config::default()));
-    assert_eq!(shown, "timeout = \"5m50s\"\nwarn = \"80%\"\non_conflict = \"respect\"\n");
+    let expected = "timeout = \"5m50s\"\nwarn = \"80%\"\non_conflict = \"respect\"\n\
+                    on_exit = \"keep\"\nlog = \"text\"\npod_logs = \"/var/log\"\nadopt = false\n";
+    assert_eq!(shown, expected);
 }
 
 #[test]
@@ -33,6 +35,9 @@ fn the_examples_of_the_default_file_are_valid() {
     assert_eq!(config.attach.name.as_deref(), Some("legacy"));
     assert_eq!(config.hops[1].place.to_string(), "peer 10.0.9.0/24 or 2001:db8:9::/48 port 5432");
     assert_eq!(config.hops[2].place.to_string(), "local 10.0.2.0/24, passive");
+    assert_eq!(config.policies.len(), 3);
+    assert!(config.policies[0].who.namespace.is_some() && config.policies[2].who.is_anyone());
+    assert_eq!(config.policies[2].place.to_string(), "peer 10.0.9.0/24 or 2001:db8:9::/48 port 5432, active");
     assert_eq!(config.applications[0].idle, Some(Duration::from_secs(60)));
     let keepalive = config.applications[1].keepalive.expect("given");
     assert_eq!((keepalive.idle, keepalive.probes), (Some(Duration::from_secs(120)), Some(9)));

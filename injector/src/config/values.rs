@@ -9,10 +9,11 @@ use clap::ValueEnum as _;
 use ipnet::IpNet;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, SeqAccess, Visitor},
+    de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use toml::Spanned;
 
+use super::raw::{RawKeepalive, RawMode};
 use crate::{
     cli::{OnConflict, Warn},
     duration,
@@ -22,6 +23,10 @@ use crate::{
 /// Some text.
 #[derive(Debug)]
 pub struct Text(pub String);
+
+/// A list of texts.
+#[derive(Debug)]
+pub struct Texts(pub Vec<Spanned<Text>>);
 
 /// A duration, as on the command line or as a number of seconds.
 #[derive(Debug)]
@@ -178,5 +183,53 @@ impl<'de> Visitor<'de> for OneOrMany {
             ));
         }
         Ok(Prefixes(prefixes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(List).map(Self)
+    }
+}
+
+struct List;
+
+impl<'de> Visitor<'de> for List {
+    type Value = Vec<Spanned<Text>>;
+
+    fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of texts in quotes, [\"kubepods.slice\"]")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = list.next_element()? {
+            texts.push(text);
+        }
+        Ok(texts)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawMode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WordOrValues)
+    }
+}
+
+struct WordOrValues;
+
+impl<'de> Visitor<'de> for WordOrValues {
+    type Value = RawMode;
+
+    fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str("\"derived\", \"exempt\", or a table: { idle = \"60s\", interval = \"10s\", probes = 9 }")
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<RawMode, E> {
+        Ok(RawMode::Word(word.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, values: A) -> Result<RawMode, A::Error> {
+        RawKeepalive::deserialize(MapAccessDeserializer::new(values)).map(RawMode::Values)
     }
 }

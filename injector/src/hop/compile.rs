@@ -5,6 +5,10 @@
 //! flows of its direction. Each hit names a [`Decision`]; the shortest limit of
 //! them counts, and by itself the shortest timer of the application layer.
 //!
+//! Policies have places too, and the first of those that a flow meets counts.
+//! Which of them are there to be met depends on the flow's cgroup: each set of
+//! them has its own part of the trie, with all hops in it.
+//!
 //! The trie returns the longest prefix only, so every entry carries the best
 //! of all hops whose place contains it, within its own lookup. The other
 //! lookups bring in theirs. What an entry would only repeat is left out.
@@ -16,18 +20,20 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{Direction, Ends, Hop};
+use super::{Direction, Ends, Hop, Place};
 use crate::keepalive::{Timing, derive};
 
 /// Bit of [`Key::scope`]: the address is ours; otherwise the peer's.
 pub const LOCAL: u16 = 1;
 /// Bit of [`Key::scope`]: for accepted flows; otherwise for those we opened.
 pub const PASSIVE: u16 = 2;
+/// Where the number of the set begins in [`Key::scope`].
+pub const SET_SHIFT: u32 = 2;
 
 /// Where a lookup finds its decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// Which lookup: [`LOCAL`] and [`PASSIVE`].
+    /// Which lookup: [`LOCAL`] and [`PASSIVE`], and the number of a set.
     pub scope: u16,
     /// Port of the peer; 0 for any, and for our own address.
     pub port: u16,
@@ -44,6 +50,8 @@ pub struct Decision {
     pub limit: Option<Limit>,
     /// The shortest timer that it can't.
     pub layer7: Option<Layer7>,
+    /// Index of the first policy.
+    pub policy: Option<usize>,
 }
 
 /// A limit that keepalive can hold off.
@@ -101,11 +109,13 @@ struct Prefix {
     len: u8,
 }
 
-/// Compiles hops; at most 2^32 different decisions.
-pub fn compile(hops: &[Hop]) -> Compiled {
+/// Compiles hops, and policies by their places; at most 2^32 different
+/// decisions. `sets` are those of the policies that may be met together, by
+/// their number.
+pub fn compile(hops: &[Hop], policies: &[&Place], sets: &[Vec<usize>]) -> Compiled {
     let mut compiled = Compiled::default();
     let mut indices = HashMap::new();
-    for ((scope, port), mut table) in tables(hops) {
+    for ((scope, port), mut table) in tables(hops, policies, sets) {
         compiled.uses.note(scope, port);
         table.entry(Prefix::V4).or_default();
         for (prefix, decision) in inherit(table) {
@@ -122,23 +132,31 @@ pub fn compile(hops: &[Hop]) -> Compiled {
     compiled
 }
 
-fn tables(hops: &[Hop]) -> Tables {
+fn tables(hops: &[Hop], policies: &[&Place], sets: &[Vec<usize>]) -> Tables {
     let mut tables = Tables::new();
-    for (index, hop) in hops.iter().enumerate() {
-        let (side, port, prefixes) = match &hop.place.ends {
-            Ends::Any => (0, 0, vec![Prefix::ALL, Prefix::V4]),
-            Ends::Remote { prefixes, port } => (0, port.unwrap_or(0), prefixes.iter().map(Prefix::of).collect()),
-            Ends::Local { prefix } => (LOCAL, 0, vec![Prefix::of(prefix)]),
-        };
-        for scope in directions(hop.place.direction).iter().map(|direction| side | direction) {
-            let table = tables.entry((scope, port)).or_default();
-            for prefix in &prefixes {
-                let here = table.entry(*prefix).or_default();
-                *here = here.or_shorter(Decision::of(index, hop));
-            }
+    for (set, members) in (0_u16..).zip(sets) {
+        let hops = hops.iter().enumerate().map(|(index, hop)| (&hop.place, Decision::of(index, hop)));
+        let of = |&index: &usize| Some((*policies.get(index)?, Decision::of_policy(index)));
+        for (place, decision) in hops.chain(members.iter().filter_map(of)) {
+            put(&mut tables, set << SET_SHIFT, place, decision);
         }
     }
     tables
+}
+
+fn put(tables: &mut Tables, set: u16, place: &Place, decision: Decision) {
+    let (side, port, prefixes) = match &place.ends {
+        Ends::Any => (0, 0, vec![Prefix::ALL, Prefix::V4]),
+        Ends::Remote { prefixes, port } => (0, port.unwrap_or(0), prefixes.iter().map(Prefix::of).collect()),
+        Ends::Local { prefix } => (LOCAL, 0, vec![Prefix::of(prefix)]),
+    };
+    for scope in directions(place.direction).iter().map(|direction| set | side | direction) {
+        let table = tables.entry((scope, port)).or_default();
+        for prefix in &prefixes {
+            let here = table.entry(*prefix).or_default();
+            *here = here.or_better(decision);
+        }
+    }
 }
 
 const fn directions(direction: Option<Direction>) -> &'static [u16] {
@@ -163,7 +181,7 @@ fn inherit(table: BTreeMap<Prefix, Decision>) -> Vec<(Prefix, Decision)> {
         }
         let outer = around.last().map(|(_, decision)| *decision).unwrap_or_default();
         // Prefixes of IPv6 say nothing about IPv4, wherever it is mapped.
-        let decision = if prefix == Prefix::V4 { own } else { own.or_shorter(outer) };
+        let decision = if prefix == Prefix::V4 { own } else { own.or_better(outer) };
         if decision != outer {
             kept.push((prefix, decision));
             around.push((prefix, decision));
@@ -177,21 +195,26 @@ impl Decision {
         let timeout_ms = hop.timeout_ms();
         if hop.kind.facts().keepalive {
             let limit = Limit { hop: index, timeout_ms, timing: derive(timeout_ms / 1000) };
-            Self { limit: Some(limit), layer7: None }
+            Self { limit: Some(limit), ..Self::default() }
         } else {
-            Self { limit: None, layer7: Some(Layer7 { hop: index, timeout_ms }) }
+            Self { layer7: Some(Layer7 { hop: index, timeout_ms }), ..Self::default() }
         }
     }
 
-    /// The shorter limit and the shorter timer of both; of two alike, that of
-    /// the hop that was given first.
+    fn of_policy(index: usize) -> Self {
+        Self { policy: Some(index), ..Self::default() }
+    }
+
+    /// The shorter limit and the shorter timer of both, of two alike that of
+    /// the hop that was given first; and the first policy.
     #[must_use]
-    pub fn or_shorter(self, other: Self) -> Self {
+    pub fn or_better(self, other: Self) -> Self {
         let limits = self.limit.into_iter().chain(other.limit);
         let timers = self.layer7.into_iter().chain(other.layer7);
         Self {
             limit: limits.min_by_key(|limit| (limit.timeout_ms, limit.hop)),
             layer7: timers.min_by_key(|timer| (timer.timeout_ms, timer.hop)),
+            policy: self.policy.into_iter().chain(other.policy).min(),
         }
     }
 }

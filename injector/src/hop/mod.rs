@@ -144,6 +144,19 @@ fn hint(nearest: Option<&str>) -> String {
     nearest.map(|name| format!(", {name:?} perhaps")).unwrap_or_default()
 }
 
+impl Source {
+    /// What kind of source it is, in a word.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Flag => "flag",
+            Self::File { .. } => "config",
+            Self::Discovered { .. } => "discovered",
+            Self::Kernel { .. } => "kernel",
+            Self::Default => "default",
+        }
+    }
+}
+
 impl Display for Source {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self {

@@ -121,9 +121,13 @@ impl Figures {
         self.counters.remove(attachment);
     }
 
+    pub(super) const fn watched(&mut self, flows: u64, at: SystemTime) {
+        self.scanned_flows += flows;
+        self.scanned_at = Some(at);
+    }
+
     pub(super) fn scanned(&mut self, scan: Scan) {
-        self.scanned_flows += scan.totals.flows() + scan.totals.closing;
-        self.scanned_at = Some(scan.at);
+        self.watched(scan.totals.flows() + scan.totals.closing, scan.at);
         self.at_risk = scan.at_risk.into_series();
         self.scan = Some(scan.totals);
     }

@@ -9,7 +9,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use prometheus_client::{
@@ -68,6 +68,13 @@ impl Metrics {
     pub fn scanned(&self, scan: Scan, duration: Duration) {
         self.scan_duration.observe(duration.as_secs_f64());
         self.figures().scanned(scan);
+    }
+
+    /// Takes a scan of one attachment's `flows`, which ended `at` and took
+    /// `duration`.
+    pub fn watched(&self, flows: u64, at: SystemTime, duration: Duration) {
+        self.scan_duration.observe(duration.as_secs_f64());
+        self.figures().watched(flows, at);
     }
 
     /// All metrics as text.

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     cli::FlowFormat,
@@ -23,10 +23,29 @@ struct Document<'a> {
     coverage: BTreeMap<&'a str, &'a Coverage>,
 }
 
+/// Its name, and the version of its form.
+const SCHEMA: &str = "injector.flows/v1";
+
 /// The document of `flows -o json`.
 pub fn flows_document<'a>(flows: &'a [Flow], coverage: &'a [(String, Coverage)]) -> impl Serialize + 'a {
     let coverage = coverage.iter().map(|(name, coverage)| (name.as_str(), coverage)).collect();
-    Document { schema: "injector.flows/v1", flows, coverage }
+    Document { schema: SCHEMA, flows, coverage }
+}
+
+/// What is read of such a document.
+#[derive(Debug, Deserialize)]
+struct Listed {
+    schema: String,
+    flows: Vec<Flow>,
+}
+
+/// The flows of such a document.
+///
+/// Errors where it is none.
+pub fn flows_of_document(text: &[u8]) -> anyhow::Result<Vec<Flow>> {
+    let Listed { schema, flows } = serde_json::from_slice(text)?;
+    anyhow::ensure!(schema == SCHEMA, "{schema:?} is not {SCHEMA:?}");
+    Ok(flows)
 }
 
 /// Writes flows, one by one.
@@ -97,15 +116,15 @@ fn row(cells: &[&str; 13]) -> String {
 fn columns(flow: &Flow) -> String {
     let (limit_ms, hop) = limit(flow);
     row(&[
-        flow.status,
+        &flow.status,
         &short(flow.remaining_ms),
         &elapsed(flow.idle_ms),
         &elapsed(flow.app_idle_ms),
         &elapsed(limit_ms),
         hop.as_deref().unwrap_or("-"),
         &keepalive(flow),
-        flow.keepalive.owner,
-        flow.direction,
+        &flow.keepalive.owner,
+        &flow.direction,
         &flow.local.to_string(),
         &flow.peer.to_string(),
         &cgroup(flow),
@@ -162,6 +181,15 @@ fn printable(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_documents_are_refused() {
+        let text = serde_json::to_vec(&flows_document(&[], &[])).expect("JSON");
+        assert_eq!(flows_of_document(&text).expect("flows").len(), 0);
+        for text in ["", "{}", r#"{"schema": "injector.status/v1", "flows": []}"#] {
+            assert!(flows_of_document(text.as_bytes()).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn names_can_not_control_the_terminal() {

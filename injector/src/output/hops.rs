@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use injector_common::keepalive::Keepalive as Parameters;
 use serde::Serialize;
 
 use crate::{
-    config::{Application, Config, rule},
+    config::{Agent, Application, Config, LogFormat, OnExit, rule},
     hop::{Direction, Ends, Expiry, Hop, Kind, Place, Range, Source},
     keepalive::derive_with_reasons,
+    policy::{Mode, Policy},
     settings::{DEFAULT_TIMEOUT, DEFAULT_WARN, Settings},
 };
 
@@ -119,6 +121,8 @@ impl PlaceReport {
 struct ConfigDocument {
     schema: &'static str,
     attach: AttachReport,
+    agent: AgentReport,
+    policies: Vec<PolicyReport>,
     hops: Vec<HopReport>,
     applications: Vec<ApplicationReport>,
 }
@@ -134,6 +138,30 @@ struct AttachReport {
     user_timeout_ms: Option<u64>,
     warn: String,
     on_conflict: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct AgentReport {
+    cgroups: Vec<String>,
+    on_exit: OnExit,
+    log: LogFormat,
+    pod_logs: String,
+    adopt: bool,
+}
+
+/// `null` for what does not matter.
+#[derive(Debug, Serialize)]
+struct PolicyReport {
+    cgroup: Option<String>,
+    namespace: Option<String>,
+    pod: Option<String>,
+    container: Option<String>,
+    place: PlaceReport,
+    /// `derived`, `exempt` or `explicit`.
+    mode: &'static str,
+    keepalive: Option<OwnKeepalive>,
+    on_conflict: Option<&'static str>,
+    adopt: Option<bool>,
 }
 
 #[derive(Debug, Serialize)]
@@ -158,6 +186,8 @@ pub fn config_document(config: &Config) -> impl Serialize {
     ConfigDocument {
         schema: "injector.config/v1",
         attach: AttachReport::of(&config.attach),
+        agent: AgentReport::of(&config.agent),
+        policies: config.policies.iter().map(PolicyReport::of).collect(),
         hops: config.hops.iter().map(HopReport::of).collect(),
         applications: config.applications.iter().map(ApplicationReport::of).collect(),
     }
@@ -175,6 +205,51 @@ impl AttachReport {
             user_timeout_ms: settings.user_timeout.map(ms),
             warn: settings.warn.unwrap_or(DEFAULT_WARN).to_string(),
             on_conflict: rule(settings.on_conflict.unwrap_or_default()),
+        }
+    }
+}
+
+impl AgentReport {
+    fn of(agent: &Agent) -> Self {
+        Self {
+            cgroups: agent.cgroups.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
+            on_exit: agent.on_exit,
+            log: agent.log,
+            pod_logs: agent.pod_logs.display().to_string(),
+            adopt: agent.adopt,
+        }
+    }
+}
+
+impl PolicyReport {
+    fn of(policy: &Policy) -> Self {
+        let name = |pattern: &Option<glob::Pattern>| pattern.as_ref().map(|pattern| pattern.as_str().to_owned());
+        let (mode, keepalive) = match policy.keepalive {
+            Mode::Derived => ("derived", None),
+            Mode::Exempt => ("exempt", None),
+            Mode::Explicit(values) => ("explicit", Some(OwnKeepalive::of(&values))),
+        };
+        Self {
+            cgroup: policy.who.cgroup.as_ref().map(|pattern| pattern.as_str().to_owned()),
+            namespace: name(&policy.who.namespace),
+            pod: name(&policy.who.pod),
+            container: name(&policy.who.container),
+            place: PlaceReport::of(&policy.place),
+            mode,
+            keepalive,
+            on_conflict: policy.on_conflict.map(rule),
+            adopt: policy.adopt,
+        }
+    }
+}
+
+impl OwnKeepalive {
+    fn of(values: &Parameters) -> Self {
+        Self {
+            idle_ms: Some(u64::from(values.idle_s) * 1000),
+            interval_ms: Some(u64::from(values.interval_s) * 1000),
+            probes: Some(values.probes),
+            user_timeout_ms: (values.user_timeout_ms > 0).then(|| values.user_timeout_ms.into()),
         }
     }
 }

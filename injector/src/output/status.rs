@@ -78,7 +78,9 @@ struct Details {
     parameters: Parameters,
     sockets: Sockets,
     flows: FlowCounts,
-    coverage: Coverage,
+    /// Left out where nobody looked through the processes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coverage: Option<Coverage>,
     idle_histogram: Vec<Bucket>,
 }
 
@@ -134,7 +136,7 @@ impl AttachmentStatus {
         standing: Standing,
         counters: &Counters,
         totals: &ScanTotals,
-        coverage: Coverage,
+        coverage: Option<Coverage>,
     ) -> Self {
         let description = attached.description();
         let since = UNIX_EPOCH + Duration::from_millis(description.since_unix_ms);
@@ -260,10 +262,11 @@ impl Display for AttachmentStatus {
             writeln!(formatter, "           {option} overruled {count} times after the application set it")?;
         }
         writeln!(formatter, "  flows    {}", list(details.flows.by_status()))?;
-        if details.coverage.adopted > 0 {
-            writeln!(formatter, "           {} of them adopted", details.coverage.adopted)?;
+        let coverage = details.coverage.as_ref();
+        if let Some(adopted) = coverage.map(|coverage| coverage.adopted).filter(|&adopted| adopted > 0) {
+            writeln!(formatter, "           {adopted} of them adopted")?;
         }
-        if let Some(gap) = details.coverage.gap(&self.name) {
+        if let Some(gap) = coverage.and_then(|coverage| coverage.gap(&self.name)) {
             writeln!(formatter, "  missing  {gap}")?;
         }
         write!(formatter, "  idle     {}", bars(&details.idle_histogram))

@@ -14,9 +14,18 @@ fn hops(args: &[&str]) -> Vec<Hop> {
     args.iter().map(|text| HopArg::parse_hop(text).expect(text)).collect()
 }
 
-/// What the kernel does.
+/// Of hops alone.
+fn compile(hops: &[Hop]) -> Compiled {
+    super::compile(hops, &[], &[vec![]])
+}
+
 fn look_up(compiled: &Compiled, flow: &Flow) -> Decision {
-    let direction = if flow.direction == Direction::Passive { PASSIVE } else { 0 };
+    look_up_in(compiled, flow, 0)
+}
+
+/// What the kernel does.
+fn look_up_in(compiled: &Compiled, flow: &Flow, set: u16) -> Decision {
+    let direction = set << SET_SHIFT | if flow.direction == Direction::Passive { PASSIVE } else { 0 };
     let (peer, local) = (mapped(flow.peer.ip()), mapped(flow.local.ip()));
     let mut lookups = Vec::new();
     if compiled.uses.remote_port {
@@ -35,13 +44,13 @@ fn look_up(compiled: &Compiled, flow: &Flow) -> Decision {
             (key.scope, key.port) == (scope, port) && prefix.contains(address)
         });
         let longest = matching.max_by_key(|(key, _)| key.prefix_len);
-        longest.map_or(best, |(_, index)| best.or_shorter(compiled.decisions[*index as usize]))
+        longest.map_or(best, |(_, index)| best.or_better(compiled.decisions[*index as usize]))
     })
 }
 
 fn naive(hops: &[Hop], flow: &Flow) -> Decision {
     let on_the_way = hops.iter().enumerate().filter(|(_, hop)| hop.applies(flow));
-    on_the_way.fold(Decision::default(), |best, (index, hop)| best.or_shorter(Decision::of(index, hop)))
+    on_the_way.fold(Decision::default(), |best, (index, hop)| best.or_better(Decision::of(index, hop)))
 }
 
 fn mapped(address: IpAddr) -> u128 {
@@ -149,17 +158,21 @@ fn any_direction() -> impl Strategy<Value = Direction> {
     prop_oneof![Just(Direction::Active), Just(Direction::Passive)]
 }
 
-fn any_hop() -> impl Strategy<Value = Hop> {
+fn any_place() -> impl Strategy<Value = Place> {
     let ends = prop_oneof![
         Just(Ends::Any),
         (proptest::collection::vec(any_prefix(), 1..4), proptest::option::of(1_u16..3))
             .prop_map(|(prefixes, port)| Ends::Remote { prefixes, port }),
         any_prefix().prop_map(|prefix| Ends::Local { prefix }),
     ];
+    (ends, proptest::option::of(any_direction())).prop_map(|(ends, direction)| Place { ends, direction })
+}
+
+fn any_hop() -> impl Strategy<Value = Hop> {
     let kind = prop_oneof![Just(Kind::Custom), Just(Kind::Alb)];
-    (ends, proptest::option::of(any_direction()), kind, 2_u64..40).prop_map(|(ends, direction, kind, seconds)| {
+    (any_place(), kind, 2_u64..40).prop_map(|(place, kind, seconds)| {
         let timeout = Some(Duration::from_secs(seconds));
-        Hop::new("x", kind, timeout, Place { ends, direction }, Source::Flag).expect("in range")
+        Hop::new("x", kind, timeout, place, Source::Flag).expect("in range")
     })
 }
 
@@ -189,5 +202,24 @@ proptest! {
         let keys: std::collections::BTreeSet<_> = compiled.entries.iter().map(|(key, _)| *key).collect();
         prop_assert_eq!(keys.len(), compiled.entries.len());
         prop_assert!(compiled.entries.iter().all(|(_, index)| (*index as usize) < compiled.decisions.len()));
+    }
+
+    #[test]
+    fn of_policies_the_first_one_that_is_met_counts(
+        hops in proptest::collection::vec(any_hop(), 0..6),
+        places in proptest::collection::vec(any_place(), 0..6),
+        members in proptest::collection::vec(proptest::collection::btree_set(0_usize..6, 0..6), 1..5),
+        flows in proptest::collection::vec(any_flow(), 1..20),
+    ) {
+        let policies: Vec<_> = places.iter().collect();
+        let sets: Vec<Vec<_>> = members.into_iter().map(|set| set.into_iter().collect()).collect();
+        let compiled = super::compile(&hops, &policies, &sets);
+        for (set, members) in (0_u16..).zip(&sets) {
+            for flow in &flows {
+                let met = |index: &&usize| places.get(**index).is_some_and(|place| place.contains(flow));
+                let expected = Decision { policy: members.iter().find(met).copied(), ..naive(&hops, flow) };
+                prop_assert_eq!(look_up_in(&compiled, flow, set), expected);
+            }
+        }
     }
 }

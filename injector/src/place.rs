@@ -9,36 +9,36 @@ use crate::{
     bpf::{self, Attached, BpfLog, Plan, Standing},
     cgroup::Cgroup,
     exit::Error,
-    output,
-    pins::{self, Lock, OtherVersion, PinDir},
+    held::Held,
+    pins::{self, OtherVersion, PinDir},
     rules::Rules,
 };
 
 /// An attachment that this process has made or taken over.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     /// What is at work.
-    pub(super) attached: Attached,
-    /// Tells others that a process watches it, where one is to.
-    pub(super) own: Option<Lock>,
+    pub held: Held,
     /// The programs' own messages, where they were asked for.
-    pub(super) log: Option<BpfLog>,
+    pub log: Option<BpfLog>,
+    /// What became of what was there before, in a sentence each.
+    pub notes: Vec<String>,
 }
 
 /// What else is to be had of an attachment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct How {
+pub struct How {
     /// This process goes on to watch it.
-    pub(super) watch: bool,
+    pub watch: bool,
     /// Open the programs' own log.
-    pub(super) log: bool,
+    pub log: bool,
 }
 
 /// Attaches to `cgroup`, or takes over what a process that is gone left there.
 ///
 /// Errors with [`Error::AlreadyAttached`] where a process watches it, or where
 /// the name belongs to another cgroup.
-pub(super) fn take(pins: &PinDir, cgroup: &Cgroup, rules: &Rules, how: How) -> anyhow::Result<Place> {
+pub fn take(pins: &PinDir, cgroup: &Cgroup, rules: &Rules, how: How) -> anyhow::Result<Place> {
     let _lock = pins::lock_all()?;
     let older = OtherVersion::named(pins.name())?;
     for other in &older {
@@ -48,36 +48,43 @@ pub(super) fn take(pins: &PinDir, cgroup: &Cgroup, rules: &Rules, how: How) -> a
         }
         other.own()?.ok_or_else(|| taken(pins, cgroup.path().display().to_string(), true))?;
     }
-    let log = put(pins, cgroup, rules, how.log)
+    let mut notes = Vec::new();
+    let log = put(pins, cgroup, rules, how.log, &mut notes)
         .with_context(|| format!("attaching to cgroup {}", cgroup.path().display()))?;
     // Only now, so that there is no moment without protection.
     for other in &older {
-        note(pins, format_args!("replaced, as it was attached by another version ({})", other.version));
+        notes.push(format!("replaced, as it was attached by another version ({})", other.version));
         bpf::detach_other(other)?;
     }
     let attached = Attached::open(pins.clone())?;
     let own = if how.watch { pins.own()? } else { None };
-    Ok(Place { attached, own, log })
+    Ok(Place { held: Held { attached, own }, log, notes })
 }
 
-fn put(pins: &PinDir, cgroup: &Cgroup, rules: &Rules, log: bool) -> anyhow::Result<Option<BpfLog>> {
+fn put(
+    pins: &PinDir,
+    cgroup: &Cgroup,
+    rules: &Rules,
+    log: bool,
+    notes: &mut Vec<String>,
+) -> anyhow::Result<Option<BpfLog>> {
     let describe = |since| Attachment::new(since, cgroup.id(), cgroup.path().as_os_str().as_encoded_bytes());
-    let Some(there) = takeable(pins, cgroup)? else {
+    let Some(there) = takeable(pins, cgroup, notes)? else {
         return bpf::attach(pins, cgroup, &Plan { rules, attachment: &describe(now()), log });
     };
     if !log && bpf::resume(&there, rules)? {
-        note(pins, format_args!("taken over as it was"));
+        notes.push("taken over as it was".to_owned());
         return Ok(None);
     }
     let attachment = describe(there.description().since());
     let log = bpf::replace(&there, cgroup, &Plan { rules, attachment: &attachment, log })?;
-    note(pins, format_args!("taken over, with programs and parameters replaced"));
+    notes.push("taken over, with programs and parameters replaced".to_owned());
     Ok(log)
 }
 
 /// What is at work under that name and may be taken over. `None` where nothing
 /// is, whatever pins are left of it.
-fn takeable(pins: &PinDir, cgroup: &Cgroup) -> anyhow::Result<Option<Attached>> {
+fn takeable(pins: &PinDir, cgroup: &Cgroup, notes: &mut Vec<String>) -> anyhow::Result<Option<Attached>> {
     if !pins.is_attached() {
         return Ok(None);
     }
@@ -88,13 +95,13 @@ fn takeable(pins: &PinDir, cgroup: &Cgroup) -> anyhow::Result<Option<Attached>> 
     let there = match Attached::open(pins.clone()) {
         Ok(there) => there,
         Err(error) => {
-            note(pins, format_args!("attached anew, as its pins are damaged: {error:#}"));
+            notes.push(format!("attached anew, as its pins are damaged: {error:#}"));
             return Ok(None);
         }
     };
     match there.standing()? {
         Standing::CgroupRemoved => {
-            note(pins, format_args!("attached anew, as its cgroup {} was removed", there.cgroup_path()));
+            notes.push(format!("attached anew, as its cgroup {} was removed", there.cgroup_path()));
             Ok(None)
         }
         Standing::AtWork if there.hooked_to()? != cgroup.id() => Err(taken(pins, there.cgroup_path(), false)),
@@ -105,10 +112,6 @@ fn takeable(pins: &PinDir, cgroup: &Cgroup) -> anyhow::Result<Option<Attached>> 
 
 fn taken(pins: &PinDir, cgroup: String, watched: bool) -> anyhow::Error {
     Error::AlreadyAttached { name: pins.name().to_owned(), cgroup, watched }.into()
-}
-
-fn note(pins: &PinDir, what: std::fmt::Arguments<'_>) {
-    output::message(format_args!("injector: note: {}: {what}", pins.name()));
 }
 
 fn now() -> Since {

@@ -1,0 +1,62 @@
+//! Whether the agent does its work, as `/healthz`, `/readyz` and systemd want
+//! to know.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// The watch loop comes by at least this often, whatever there is to do.
+pub const ROUND: Duration = Duration::from_secs(10);
+/// Longer than this it never takes, unless it is stuck.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the watch loop tells of itself.
+#[derive(Debug)]
+pub struct Health(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    beat: Instant,
+    /// What keeps it from being ready, a sentence each; `None` before it has
+    /// looked for the first time.
+    lacks: Option<Vec<String>>,
+}
+
+impl Health {
+    /// Alive, and not ready yet.
+    pub fn new() -> Self {
+        Self(Mutex::new(State { beat: Instant::now(), lacks: None }))
+    }
+
+    /// The watch loop is at work.
+    pub fn beat(&self) {
+        self.state().beat = Instant::now();
+    }
+
+    /// It has looked after all cgroups, and this is what it could not do.
+    pub fn looked(&self, lacks: Vec<String>) {
+        self.state().lacks = Some(lacks);
+    }
+
+    /// For how long the watch loop has not been heard of, where that is too
+    /// long.
+    pub fn stuck(&self) -> Option<Duration> {
+        Some(self.state().beat.elapsed()).filter(|silence| *silence > PATIENCE)
+    }
+
+    /// What keeps it from being ready; empty where nothing does.
+    pub fn lacks(&self) -> Vec<String> {
+        self.state().lacks.clone().unwrap_or_else(|| vec!["starting".to_owned()])
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self::new()
+    }
+}

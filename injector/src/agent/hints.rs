@@ -1,0 +1,89 @@
+//! Directories in which something may appear or go: cgroups, pins, the
+//! configuration file.
+//!
+//! Only hints to look again. inotify can run out of watches, and the agent
+//! looks every few seconds anyway.
+
+use std::{collections::BTreeSet, future::pending, io, path::Path, time::Duration};
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use inotify::{EventStream, Inotify, WatchMask, Watches};
+
+use super::watcher::Orders;
+
+/// Largest event: its header and a file name.
+const BUFFER: usize = 16 + 256;
+/// What happens within this time is one hint.
+const TOGETHER: Duration = Duration::from_millis(20);
+
+/// Adds directories.
+#[derive(Clone)]
+pub struct Hints(Option<Watches>);
+
+impl std::fmt::Debug for Hints {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Hints")
+    }
+}
+
+/// Events in all directories that were added.
+type Events = EventStream<[u8; BUFFER]>;
+
+impl Hints {
+    /// Begins with no directory. To be called within a runtime.
+    pub fn new() -> (Self, Option<Events>) {
+        match open() {
+            Ok(events) => (Self(Some(events.watches())), Some(events)),
+            Err(error) => {
+                tracing::info!("changes are noticed within seconds only: {error}");
+                (Self(None), None)
+            }
+        }
+    }
+
+    /// Looks at directories whose entries come and go. One that is known
+    /// already stays so; it may also be another one under its name.
+    pub fn entries(&mut self, directories: &BTreeSet<std::path::PathBuf>) {
+        let mask = WatchMask::CREATE | WatchMask::DELETE | WatchMask::MOVE | WatchMask::ONLYDIR;
+        for directory in directories {
+            self.add(directory, mask);
+        }
+    }
+
+    /// Looks at the directory of a file that is written or replaced.
+    pub fn file(&mut self, path: &Path) {
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let written = WatchMask::CLOSE_WRITE | WatchMask::CREATE | WatchMask::MOVED_TO;
+        self.add(directory, written | WatchMask::MASK_ADD);
+    }
+
+    fn add(&mut self, directory: &Path, mask: WatchMask) {
+        if let Some(watches) = &mut self.0
+            && let Err(error) = watches.add(directory, mask | WatchMask::MASK_ADD)
+        {
+            tracing::debug!("no hints from {}: {error}", directory.display());
+        }
+    }
+}
+
+fn open() -> io::Result<Events> {
+    Inotify::init()?.into_event_stream([0; BUFFER])
+}
+
+/// Has the watch loop look whenever something happens. Never ends.
+pub async fn pass_on(events: Option<Events>, orders: Orders) {
+    let Some(mut events) = events else { return pending().await };
+    while events.next().await.is_some() {
+        orders.look();
+        tokio::time::sleep(TOGETHER).await;
+        // What happened meanwhile is seen by the same look or the next one.
+        let mut is_more = false;
+        while let Some(Some(_)) = events.next().now_or_never() {
+            is_more = true;
+        }
+        if is_more {
+            orders.look();
+        }
+    }
+    pending::<()>().await;
+}

@@ -1,0 +1,51 @@
+//! Whose flows there are: the cgroups below those that are attached to, for
+//! policies that ask.
+//!
+//! A cgroup gets its number when it is seen, some ten milliseconds after it
+//! appeared. Connections that it opens sooner have what is said of everybody,
+//! and so has a container whose name is not known yet.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+use super::{member::Member, watcher::Watcher};
+use crate::{cgroup, policy::Resident};
+
+impl Watcher {
+    /// Looks at all cgroups in and below `roots`, and puts rules for them in
+    /// force. Adds where new ones can appear.
+    pub(super) fn survey(&mut self, roots: &BTreeSet<PathBuf>, watched: &mut BTreeSet<PathBuf>) -> anyhow::Result<()> {
+        if !self.plan.asks_whose() {
+            return Ok(());
+        }
+        let residents = self.residents(roots, watched);
+        if self.plan.survey(&residents)? {
+            tracing::info!(cgroups = residents.len(), "other policies meet the flows of these cgroups: rules replaced");
+            if let Err(error) = self.replace_rules() {
+                self.plan.forget_survey();
+                return Err(error);
+            }
+        }
+        let cgroups = &self.plan.rules.cgroups;
+        self.members.values_mut().try_for_each(|member: &mut Member| member.number(cgroups))
+    }
+
+    /// The cgroups in and below `roots`, where it matters which there are.
+    pub(super) fn residents(&mut self, roots: &BTreeSet<PathBuf>, watched: &mut BTreeSet<PathBuf>) -> Vec<Resident> {
+        let Some(mount) = self.plan.asks_whose().then(cgroup::mount_point).and_then(Result::ok) else {
+            return Vec::new();
+        };
+        let directories: BTreeSet<_> = roots.iter().flat_map(|root| cgroup::tree(root)).collect();
+        let residents = directories.iter().filter_map(|directory| self.resident(directory, &mount)).collect();
+        watched.extend(directories);
+        residents
+    }
+
+    fn resident(&mut self, directory: &Path, mount: &Path) -> Option<Resident> {
+        let (id, path) = cgroup::identify(directory, mount)?;
+        let pod = self.names.pod_at(&path);
+        Some(Resident { id, path, pod })
+    }
+}

@@ -1,0 +1,124 @@
+//! What the file says to `injector run` alone.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use toml::Spanned;
+
+use super::{
+    raw::RawFile,
+    values::{Text, Texts},
+};
+use crate::{agent::Pattern, flow::LOG_ROOT};
+
+/// A complaint about the byte at an offset.
+type Complaint = (usize, String);
+
+/// What `injector run` is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// The cgroups to attach to.
+    pub cgroups: Vec<Pattern>,
+    /// What it leaves behind.
+    pub on_exit: OnExit,
+    /// The form of its log.
+    pub log: LogFormat,
+    /// Where the kubelet's directories `pods` and `containers` are.
+    pub pod_logs: PathBuf,
+    /// Take over connections that are older than the agent, too.
+    pub adopt: bool,
+}
+
+/// What the agent leaves behind when it ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnExit {
+    /// The programs, at work: the next agent takes them over.
+    #[default]
+    Keep,
+    /// Nothing.
+    Detach,
+}
+
+/// Form of a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self {
+            cgroups: Vec::new(),
+            on_exit: OnExit::default(),
+            log: LogFormat::default(),
+            pod_logs: LOG_ROOT.into(),
+            adopt: false,
+        }
+    }
+}
+
+impl OnExit {
+    /// Its name in the file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Detach => "detach",
+        }
+    }
+}
+
+impl LogFormat {
+    /// Its name in the file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// Checks what the file says to the agent. Without `cgroups` the one that
+/// `attach` would take is meant.
+pub(super) fn resolve(raw: &RawFile) -> Result<Agent, Complaint> {
+    let default = Agent::default();
+    Ok(Agent {
+        cgroups: match (&raw.cgroups, &raw.cgroup) {
+            (Some(list), _) => patterns(list)?,
+            (None, Some(one)) => vec![pattern(one)?],
+            (None, None) => default.cgroups,
+        },
+        on_exit: one_of(raw.on_exit.as_ref(), &[("keep", OnExit::Keep), ("detach", OnExit::Detach)])?,
+        log: one_of(raw.log.as_ref(), &[("text", LogFormat::Text), ("json", LogFormat::Json)])?,
+        pod_logs: raw.pod_logs.as_ref().map_or(default.pod_logs, |path| path.get_ref().0.clone().into()),
+        adopt: raw.adopt.unwrap_or(default.adopt),
+    })
+}
+
+fn patterns(list: &Spanned<Texts>) -> Result<Vec<Pattern>, Complaint> {
+    let texts = &list.get_ref().0;
+    if texts.is_empty() {
+        let message = "an empty list means no cgroup: write [\"/\"] for the whole host, or leave the key out";
+        return Err((list.span().start, message.to_owned()));
+    }
+    texts.iter().map(pattern).collect()
+}
+
+pub(super) fn pattern(text: &Spanned<Text>) -> Result<Pattern, Complaint> {
+    text.get_ref().0.parse().map_err(|message| (text.span().start, message))
+}
+
+fn one_of<T: Copy + Default>(text: Option<&Spanned<Text>>, values: &[(&str, T)]) -> Result<T, Complaint> {
+    let Some(text) = text else { return Ok(T::default()) };
+    let given = &text.get_ref().0;
+    let found = values.iter().find(|(name, _)| name == given);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<_> = values.iter().map(|(name, _)| format!("{name:?}")).collect();
+        (text.span().start, format!("{given:?} is not possible here: write {}", names.join(" or ")))
+    })
+}

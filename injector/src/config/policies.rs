@@ -1,0 +1,67 @@
+//! `[[policy]]`: what it comes to, checked.
+
+use injector_common::keepalive::{DEFAULT_PROBES, Keepalive as Parameters, MAX_IDLE_S};
+use toml::Spanned;
+
+use super::{
+    raw::{RawKeepalive, RawMode, RawPolicy},
+    resolve::{keepalive, place, start_or},
+    values::Text,
+};
+use crate::policy::{Mode, Policy, Who};
+
+/// A complaint about the byte at an offset.
+type Complaint = (usize, String);
+
+pub(super) fn policy(raw: &RawPolicy) -> Result<Policy, Complaint> {
+    let mode = raw.keepalive.as_ref();
+    Ok(Policy {
+        who: Who {
+            cgroup: raw.cgroup.as_ref().map(super::agent::pattern).transpose()?,
+            namespace: glob(raw.namespace.as_ref())?,
+            pod: glob(raw.pod.as_ref())?,
+            container: glob(raw.container.as_ref())?,
+        },
+        place: place(raw.remote.as_ref(), raw.port.as_ref(), None, raw.direction.as_ref())?,
+        keepalive: mode.map_or(Ok(Mode::Derived), self::mode)?,
+        on_conflict: raw.on_conflict.as_ref().map(|rule| *rule.get_ref()),
+        adopt: raw.adopt,
+    })
+}
+
+fn glob(text: Option<&Spanned<Text>>) -> Result<Option<glob::Pattern>, Complaint> {
+    let Some(text) = text else { return Ok(None) };
+    let pattern = glob::Pattern::new(&text.get_ref().0);
+    pattern
+        .map(Some)
+        .map_err(|error| (text.span().start, format!("{:?} is no pattern: {}", text.get_ref().0, error.msg)))
+}
+
+fn mode(raw: &Spanned<RawMode>) -> Result<Mode, Complaint> {
+    let offset = raw.span().start;
+    match raw.get_ref() {
+        RawMode::Word(word) if word == "derived" => Ok(Mode::Derived),
+        RawMode::Word(word) if word == "exempt" => Ok(Mode::Exempt),
+        RawMode::Word(word) => {
+            let expected = "write \"derived\", \"exempt\" or { idle = \"60s\", interval = \"10s\" }";
+            Err((offset, format!("{word:?} is no keepalive: {expected}")))
+        }
+        RawMode::Values(values) => explicit(values, offset).map(Mode::Explicit),
+    }
+}
+
+/// The interval follows from the idle time as it does where both follow from a
+/// limit: an eighth.
+fn explicit(raw: &RawKeepalive, offset: usize) -> Result<Parameters, Complaint> {
+    let given = keepalive(raw)?;
+    let Some(idle) = given.idle else {
+        return Err((start_or(raw.interval.as_ref(), offset), "idle is missing: write { idle = \"60s\" }".to_owned()));
+    };
+    let seconds = |time: std::time::Duration| u32::try_from(time.as_secs()).unwrap_or(MAX_IDLE_S);
+    Ok(Parameters {
+        idle_s: seconds(idle),
+        interval_s: given.interval.map_or_else(|| (seconds(idle) / 8).max(1), seconds),
+        probes: given.probes.unwrap_or(DEFAULT_PROBES),
+        user_timeout_ms: given.user_timeout.map_or(0, |time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX)),
+    })
+}

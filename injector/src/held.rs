@@ -1,0 +1,114 @@
+//! An attachment in the hands of the process that watches it.
+
+use std::time::Duration;
+
+use injector_common::{
+    flow::FlowSample,
+    scan::{self, ScanControl, ScanTotals},
+};
+use tokio::time::sleep;
+
+use crate::{
+    bpf::{self, Attached, Plan, Standing},
+    cgroup::{self, Cgroup},
+    pins::{self, Lock},
+    preflight,
+    rules::Rules,
+    watch::{Change, Watch},
+};
+
+/// How often, and how many times, to look whether the programs are off a removed
+/// cgroup. There is nothing to wait for.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+const MAX_LOOKS: u32 = 250;
+
+/// An attachment, and the right to watch it.
+#[derive(Debug)]
+pub struct Held {
+    /// What is at work.
+    pub attached: Attached,
+    /// Tells others that a process watches it, where one does.
+    pub own: Option<Lock>,
+}
+
+/// What a scan brought.
+#[derive(Debug)]
+pub struct Round {
+    /// What is new.
+    pub changes: Vec<(Change, FlowSample)>,
+    /// Sums over all flows.
+    pub totals: ScanTotals,
+    /// How long nothing will happen.
+    pub pause: Duration,
+}
+
+impl Held {
+    /// What became of it. Waits for others that are attaching or detaching, and
+    /// never sees them half-way.
+    pub fn standing(&self) -> anyhow::Result<Standing> {
+        let _lock = pins::lock_for_listing()?;
+        self.attached.standing()
+    }
+
+    /// As [`Self::standing`], for a cgroup that may be on its way out: the kernel
+    /// takes programs off a removed one a moment after it is gone.
+    pub async fn settled(&self) -> anyhow::Result<Standing> {
+        let description = self.attached.description();
+        for _ in 0..MAX_LOOKS {
+            let standing = self.standing()?;
+            if standing != Standing::AtWork || cgroup::exists(description.path(), description.cgroup_id) {
+                return Ok(standing);
+            }
+            sleep(BETWEEN_LOOKS).await;
+        }
+        self.standing()
+    }
+
+    /// Pins it again where its pins were removed: the programs live on in our
+    /// hands, and others should find them.
+    pub fn repin(&mut self) -> anyhow::Result<()> {
+        preflight::ensure_bpffs()?;
+        let _lock = pins::lock_all()?;
+        self.attached.repin()?;
+        self.own = self.attached.pins().own()?;
+        Ok(())
+    }
+
+    /// One scan, and what is new since the last one that `watch` saw.
+    pub fn scan(&mut self, watch: &mut Watch) -> anyhow::Result<Round> {
+        let mut changes = Vec::new();
+        watch.begin();
+        let request = ScanControl::request(scan::WATCH, 0, watch.room());
+        let totals = self.attached.scan(request, |sample| {
+            changes.extend(watch.observe(sample).map(|change| (change, *sample)));
+        })?;
+        changes.extend(watch.finish().into_iter().map(|sample| (Change::Closed, sample)));
+        let pause = watch.pause(self.attached.description().pace, &totals);
+        Ok(Round { changes, totals, pause })
+    }
+
+    /// Puts other rules in force. Errors leave those that were.
+    pub fn replace(&mut self, cgroup: &Cgroup, rules: &Rules) -> anyhow::Result<()> {
+        let _lock = pins::lock_all()?;
+        if bpf::resume(&self.attached, rules)? {
+            return Ok(());
+        }
+        let attachment = *self.attached.description();
+        bpf::replace(&self.attached, cgroup, &Plan { rules, attachment: &attachment, log: false })?;
+        self.attached = Attached::open(self.attached.pins().clone())?;
+        Ok(())
+    }
+
+    /// Takes it off. Looks once more under the lock: somebody may have put
+    /// another one in its place.
+    pub fn detach(&self) -> anyhow::Result<()> {
+        preflight::ensure_bpffs()?;
+        let _lock = pins::lock_all()?;
+        if self.attached.has_its_pins() {
+            bpf::detach(self.attached.pins())?;
+        }
+        self.attached.unhook()?;
+        pins::tidy();
+        Ok(())
+    }
+}

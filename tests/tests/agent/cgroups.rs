@@ -1,0 +1,91 @@
+//! Which cgroups the agent is attached to, and what it leaves.
+
+use std::time::Instant;
+
+use injector_tests::{Signal, eventually, pins};
+
+use super::{SHORT, agent};
+use crate::scene::{SOON, Scene};
+
+#[test]
+fn new_ones_as_they_appear() {
+    let scene = Scene::new("agent-globs");
+    let first = scene.inside.child("a.service");
+    let agent = agent(&scene, "cgroups = [\"{cgroup}/*.service\", \"{cgroup}/later\"]");
+    assert_eq!(first.programs().len(), 1);
+    let ready = agent.get("/readyz");
+    assert!(ready.code == 503 && ready.body.contains("later: no such cgroup yet"), "{ready:?}");
+
+    let (second, other) = (scene.inside.child("b.service"), scene.inside.child("c.scope"));
+    let started = Instant::now();
+    eventually("it is attached", SOON, || (second.programs().len() == 1).then_some(()));
+    assert!(started.elapsed().as_secs() < 5, "by a hint, not by looking now and then");
+    let later = scene.inside.child("later");
+    eventually("it is ready", SOON, || (agent.get("/readyz").code == 200).then_some(()));
+    assert_eq!((other.programs(), later.programs().len()), (vec![], 1));
+    agent.shows("attached_cgroups", 3.0);
+
+    let name = second.attachment_name();
+    drop(second);
+    eventually("its pins are gone", SOON, || pins(&name).is_none().then_some(()));
+    agent.shows("attached_cgroups", 2.0);
+
+    agent.configure("cgroups = [\"{cgroup}/later\"]");
+    eventually("it is detached", SOON, || first.programs().is_empty().then_some(()));
+    assert_eq!(later.programs().len(), 1);
+}
+
+#[test]
+fn what_is_left_is_as_configured() {
+    let scene = Scene::new("agent-exit");
+    let mut agent = agent(&scene, SHORT);
+    let name = scene.inside.attachment_name();
+    for (on_exit, programs) in [("keep", 1), ("detach", 0), ("keep", 1)] {
+        agent.stop(Signal::TERM).ok();
+        agent.configure(&format!("{SHORT}on_exit = \"{on_exit}\""));
+        agent.begin();
+        let started = Instant::now();
+        let output = agent.stop(Signal::TERM).ok();
+        assert!(started.elapsed().as_secs() < 5, "{output:?}");
+        assert_eq!((scene.inside.programs().len(), pins(&name).is_some()), (programs, programs == 1), "{on_exit}");
+        agent.begin();
+    }
+}
+
+#[test]
+fn what_others_take_off_is_put_back() {
+    let scene = Scene::new("agent-rival");
+    let agent = agent(&scene, SHORT);
+    let name = scene.inside.attachment_name();
+    scene.injector.run(&["detach", "--name", &name]).ok();
+    eventually("it is attached again", SOON, || (scene.inside.programs().len() == 1).then_some(()));
+    agent.says("was detached by someone else");
+    std::fs::remove_dir_all(format!("{}/{name}", injector_tests::PINS)).expect("pinned");
+    eventually("it is pinned again", SOON, || pins(&name).filter(|pins| pins.contains(&"keepalive".to_owned())));
+    agent.says("pinned again");
+}
+
+#[test]
+fn what_can_not_be_is_told_at_once() {
+    let scene = Scene::new("agent-refused");
+    let directory = tempfile::tempdir().expect("room");
+    let file = directory.path().join("config.toml");
+    let config = file.to_str().expect("text");
+    for (text, code, expected) in [
+        ("timeout = 60", 2, "cgroups is missing in the file: write cgroups = [\"/\"]"),
+        ("cgroups = [\"/\"]\nprobes = 0", 2, "config.toml:2:10: probes is 0"),
+        ("cgroups = [\"a/**\"]", 2, "config.toml:1:12: \"**\" is not possible here"),
+        ("cgroups = [\"/\"]\non_exit = \"stay\"", 2, "write \"keep\" or \"detach\""),
+    ] {
+        std::fs::write(&file, text).expect("written");
+        let output = scene.injector.run(&["run", "--config", config, "--listen", "127.0.0.1:0"]);
+        assert!(output.code == code && output.stderr.contains(expected), "{text}: {output:?}");
+    }
+    std::fs::write(&file, format!("cgroups = [\"{}\"]", scene.inside.path_text())).expect("written");
+    let without = ["setpriv", "--bounding-set=-perfmon,-sys_admin", "--inh-caps=-perfmon,-sys_admin"];
+    let output = scene.injector.run_through(&without, &["run", "--config", config, "--listen", "127.0.0.1:0"]);
+    assert!(output.code == 4 && output.stderr.contains("CAP_PERFMON missing"), "{output:?}");
+    let output = scene.injector.run(&["run", "--config", config, "--listen", "9435"]);
+    assert!(output.code == 2 && output.stderr.contains("write 127.0.0.1:9435"), "{output:?}");
+    assert_eq!(scene.inside.programs(), []);
+}

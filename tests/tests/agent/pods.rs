@@ -1,0 +1,48 @@
+//! The pods that flows belong to.
+
+use std::fs;
+
+use injector_tests::{Agent, FlowPod, Peer, Place, Route, connected};
+use serde_json::Value;
+
+use crate::scene::Scene;
+
+const UID: &str = "1858680e-b044-4fd5-9dd4-f137e30e2180";
+const ID: &str = "5694f82f44168cc048e014ae14d1b0c8ef673bec49f329dc169911ea638f63c2";
+
+#[test]
+fn a_pod_is_told_by_its_cgroup_and_its_logs() {
+    let scene = Scene::new("agent-pods");
+    // As the kubelet and containerd with the systemd driver lay it out.
+    let slice = format!("kubepods-burstable-pod{}.slice", UID.replace('-', "_"));
+    let kubepods = scene.inside.child("kubepods.slice");
+    let burstable = kubepods.child("kubepods-burstable.slice");
+    let pod = burstable.child(&slice);
+    let container = pod.child(&format!("cri-containerd-{ID}.scope"));
+    let logs = tempfile::tempdir().expect("room");
+    fs::create_dir_all(logs.path().join(format!("pods/shop_web-7d9f4c8b6f-2xkpt_{UID}"))).expect("made");
+    fs::create_dir(logs.path().join("containers")).expect("made");
+    let link = logs.path().join(format!("containers/web-7d9f4c8b6f-2xkpt_shop_app-{ID}.log"));
+    std::os::unix::fs::symlink("/nowhere", link).expect("made");
+
+    let config = format!(
+        "cgroups = [\"{{cgroup}}/kubepods*\"]\ntimeout = \"4s\"\nlog = \"json\"\npod_logs = {:?}\n",
+        logs.path().to_str().expect("text")
+    );
+    let agent = Agent::start(&scene.injector, &scene.inside, &config);
+    let (mut client, mut server) = (Peer::spawn(Place::cgroup(&container).on(&scene.netns)), scene.outside_peer());
+    let (near, _far) = connected(&mut client, &mut server, Route::V4);
+    client.set(&near, "SO_KEEPALIVE", 0);
+    agent.shows("flows_at_risk{pod_namespace=\"shop\",workload=\"web\"}", 1.0);
+
+    let list: Value = serde_json::from_str(&agent.get("/flows?at_risk=1").body).expect("JSON");
+    let pod = FlowPod { namespace: "shop".into(), name: "web-7d9f4c8b6f-2xkpt".into(), container: Some("app".into()) };
+    let found: FlowPod = serde_json::from_value(list["flows"][0]["pod"].clone()).expect("a pod");
+    assert_eq!(found, pod, "{list:#}");
+    assert!(!agent.get("/metrics").body.contains("2xkpt"), "no pod's name in a label");
+
+    let log = agent.log();
+    let told = log.lines().find(|line| line.contains("comes near")).expect("told");
+    let event: Value = serde_json::from_str(told).expect("JSON");
+    assert_eq!((&event["event"], &event["pod"]), (&"at_risk".into(), &"shop/web-7d9f4c8b6f-2xkpt".into()), "{event:#}");
+}

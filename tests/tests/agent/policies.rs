@@ -1,0 +1,96 @@
+//! Policies: what becomes of which flows.
+
+use std::fs;
+
+use injector_tests::{Agent, Cgroup, Keepalive, Peer, Place, Route, connected, eventually};
+
+use super::agent;
+use crate::scene::{SOON, Scene, USUAL};
+
+const UID: &str = "1858680e-b044-4fd5-9dd4-f137e30e2180";
+
+/// What a connection of this cgroup to a server outside gets.
+fn keepalive_in(scene: &Scene, cgroup: &Cgroup, route: Route) -> Keepalive {
+    let (mut client, mut server) = (Peer::spawn(Place::cgroup(cgroup).on(&scene.netns)), scene.outside_peer());
+    let (near, _far) = connected(&mut client, &mut server, route);
+    client.keepalive(&near)
+}
+
+/// Waits until a fresh connection of this cgroup has this keepalive.
+fn becomes(scene: &Scene, cgroup: &Cgroup, expected: Keepalive) {
+    let mut found = None;
+    eventually(&format!("{expected:?}"), SOON, || {
+        found = Some(keepalive_in(scene, cgroup, Route::V4));
+        (found == Some(expected)).then_some(())
+    });
+}
+
+#[test]
+fn the_first_that_a_flow_meets_counts() {
+    let scene = Scene::new("policies");
+    let (exempt, strict, other) = (scene.inside.child("exempt"), scene.inside.child("strict"), scene.inside.child("o"));
+    let below = strict.child("below");
+    let _agent = agent(
+        &scene,
+        r#"
+            cgroups = ["{cgroup}"]
+            [[policy]]
+            cgroup = "{cgroup}/exempt"
+            keepalive = "exempt"
+            [[policy]]
+            cgroup = "{cgroup}/str*"
+            remote = "127.0.0.0/8"
+            keepalive = { idle = 60, interval = 7, probes = 5 }
+            on_conflict = "enforce"
+            [[policy]]
+            remote = "::/0"
+            direction = "active"
+            keepalive = { idle = 80 }
+            [[policy]]
+            cgroup = "{cgroup}/strict"
+            keepalive = "exempt"
+        "#,
+    );
+    let strictly = Keepalive::on(60, 7, 5);
+    assert_eq!(keepalive_in(&scene, &exempt, Route::V4).enabled, 0);
+    assert_eq!(keepalive_in(&scene, &strict, Route::V4), strictly);
+    assert_eq!(keepalive_in(&scene, &below, Route::V4), strictly, "one above it counts as well");
+    assert_eq!(keepalive_in(&scene, &strict, Route::V6), Keepalive::on(80, 10, 9));
+    assert_eq!(keepalive_in(&scene, &other, Route::V4), USUAL);
+    assert_eq!(keepalive_in(&scene, &other, Route::V6), Keepalive::on(80, 10, 9));
+    assert_eq!(scene.inside.program_ids("setsockopt").len(), 1, "one of them enforces");
+
+    let (mut client, mut server) = (Peer::spawn(Place::cgroup(&below).on(&scene.netns)), scene.outside_peer());
+    let (near, _far) = connected(&mut client, &mut server, Route::V4);
+    client.set(&near, "TCP_KEEPIDLE", 7200);
+    assert_eq!(client.keepalive(&near), strictly, "overruled");
+    let (mut client, mut server) = (Peer::spawn(Place::cgroup(&other).on(&scene.netns)), scene.outside_peer());
+    let (near, _far) = connected(&mut client, &mut server, Route::V4);
+    client.set(&near, "TCP_KEEPIDLE", 7200);
+    assert_eq!(client.keepalive(&near).idle, 7200, "respected");
+}
+
+#[test]
+fn new_cgroups_and_pods_are_met_as_they_come() {
+    let scene = Scene::new("policies-pods");
+    let logs = tempfile::tempdir().expect("room");
+    fs::create_dir_all(logs.path().join(format!("pods/shop_web-0_{UID}"))).expect("made");
+    let config = format!(
+        "cgroups = [\"{{cgroup}}\"]\npod_logs = {:?}\n[[policy]]\nnamespace = \"shop\"\nkeepalive = {{ idle = 60 }}\n\
+         [[policy]]\ncgroup = \"{{cgroup}}/*/*/quiet\"\nkeepalive = \"exempt\"\n",
+        logs.path().to_str().expect("text")
+    );
+    let agent = Agent::start(&scene.injector, &scene.inside, &config);
+    let kubepods = scene.inside.child("kubepods");
+    let pod = kubepods.child(&format!("pod{UID}"));
+    becomes(&scene, &pod, Keepalive::on(60, 7, 9));
+    assert_eq!(keepalive_in(&scene, &kubepods, Route::V4), USUAL);
+    // Another set of policies: the rules are replaced.
+    let beside = kubepods.child("beside");
+    let quiet = beside.child("quiet");
+    eventually("it is exempt", SOON, || (keepalive_in(&scene, &quiet, Route::V4).enabled == 0).then_some(()));
+    becomes(&scene, &pod, Keepalive::on(60, 7, 9));
+    agent.configure(&config.replace("idle = 60", "idle = 50"));
+    agent.shows("config_reloads_total{result=\"success\"}", 2.0);
+    assert_eq!(keepalive_in(&scene, &pod, Route::V4), Keepalive::on(50, 6, 9));
+}

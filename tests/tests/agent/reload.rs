@@ -1,0 +1,62 @@
+//! Another configuration takes the place of the one in force, under load.
+
+use std::time::Duration;
+
+use injector_tests::{Churn, Load, Place, Signal};
+
+use super::agent;
+use crate::scene::Scene;
+
+const VALID: [&str; 2] =
+    ["cgroups = [\"{cgroup}\"]\ntimeout = \"60s\"", "cgroups = [\"{cgroup}\"]\ntimeout = \"350s\""];
+const BROKEN: [&str; 3] = [
+    "cgroups = [\"{cgroup}\"]\ntimeout = ",
+    "cgroups = [\"{cgroup}\"]\ntimeout = \"60s\"\nidle = \"2m\"",
+    "cgroups = []\ntimeout = \"10s\"",
+];
+const CHANGES: usize = 50;
+
+/// Valid and broken by turns: every connection has what a valid one says.
+#[test]
+fn every_connection_has_what_a_valid_file_says() {
+    let scene = Scene::new("agent-reload");
+    let agent = agent(&scene, VALID[0]);
+    let load = Load { rate: 1000, count: 60_000, step: 1000 };
+    let mut churn = Churn::start(Place::cgroup(&scene.inside).on(&scene.netns), load);
+    assert!(churn.step());
+    let total = "config_reloads_total";
+    for change in 0..CHANGES {
+        let (is_valid, nth) = (change % 2 == 0, change / 2);
+        agent.configure(if is_valid { VALID[(nth + 1) % 2] } else { BROKEN[nth % 3] });
+        // The first one was read at the start.
+        let (taken, refused) = (nth + 2, nth + usize::from(!is_valid));
+        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+        let (taken, refused) = (taken as f64, refused as f64);
+        agent.shows(&format!("{total}{{result=\"success\"}}"), taken);
+        agent.shows(&format!("{total}{{result=\"failure\"}}"), refused);
+        assert_eq!(agent.metric("config_last_reload_successful"), Some(f64::from(u8::from(is_valid))));
+    }
+    let report = churn.report();
+    assert!(report.unprotected == 0 && report.rate() > 800.0, "{report:?}");
+    let found: Vec<_> = report.idle.keys().map(String::as_str).collect();
+    assert_eq!(found, ["240", "41"]);
+    let treated = agent.metric("sockets_total{direction=\"active\",outcome=\"injected\"}");
+    assert_eq!(treated, Some(f64::from(report.connections)), "counters went on");
+    assert_eq!(scene.inside.programs().len(), 1);
+}
+
+#[test]
+fn a_hangup_reads_it_again() {
+    let scene = Scene::new("agent-hangup");
+    let agent = agent(&scene, VALID[0]);
+    agent.signal(Signal::HUP);
+    agent.shows("config_reloads_total{result=\"success\"}", 2.0);
+    std::fs::remove_file(agent.file()).expect("there");
+    agent.shows("config_reloads_total{result=\"failure\"}", 1.0);
+    assert_eq!(scene.keepalive_inside().0.idle, 41, "the old one stays in force");
+    std::thread::sleep(Duration::from_millis(500));
+    agent.shows("config_reloads_total{result=\"failure\"}", 1.0);
+    agent.configure(VALID[1]);
+    agent.shows("config_reloads_total{result=\"success\"}", 3.0);
+    assert_eq!(scene.keepalive_inside().0.idle, 240);
+}
