@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod bpf;
 mod cargo;
 mod demo;
@@ -26,6 +27,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(bench::Args),
     Demo(demo::Args),
     Ebpf(ebpf::Args),
     Lint(lint::Args),
@@ -35,6 +37,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Bench(args) => bench::run(&args),
         Command::Demo(demo::Args {}) => demo::run(),
         Command::Ebpf(args) => ebpf::run(&args),
         Command::Lint(args) => lint::run(&args),

@@ -29,6 +29,8 @@ const TESTING: [&str; 14] = [
     "tcpdump",
     "util-linux",
 ];
+/// What the benchmarks compare with.
+const ALTERNATIVES: [&str; 2] = ["conntrack", "libkeepalive0"];
 
 /// Install what building, linting and testing need. Does nothing when all is there.
 #[derive(Debug, clap::Args)]
@@ -49,6 +51,11 @@ pub(crate) fn run() -> Result<()> {
 /// Programs that the end-to-end tests and the demo run.
 pub(crate) fn testing() -> Result<()> {
     apt::install("testing", &TESTING.map(str::to_owned))
+}
+
+/// Programs that the benchmarks compare with.
+pub(crate) fn benchmarks() -> Result<()> {
+    apt::install("benchmarks", &ALTERNATIVES.map(str::to_owned))
 }
 
 /// Compiler and linker for the BPF object.
