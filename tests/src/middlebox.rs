@@ -18,8 +18,7 @@ pub enum Expiry {
 pub struct Middlebox {
     client: Netns,
     server: Netns,
-    /// Named for its only task: it is dropped, and gone, with the others.
-    _router: Netns,
+    router: Netns,
 }
 
 impl Middlebox {
@@ -42,7 +41,21 @@ impl Middlebox {
             namespace.ip(&["-6", "route", "add", "default", "via", v6]);
         }
         track(&router, expiry, limit);
-        Self { client, server, _router: router }
+        Self { client, server, router }
+    }
+
+    /// From now on loses this share of the packets, in percent, before they count as traffic of their connection.
+    pub fn lose(&self, percent: u32) {
+        self.router.nft(&format!(
+            "table inet loss
+            delete table inet loss
+            table inet loss {{
+                chain prerouting {{
+                    type filter hook prerouting priority raw;
+                    meta l4proto tcp numgen random mod 100 < {percent} drop
+                }}
+            }}"
+        ));
     }
 
     /// Where clients run.

@@ -1,7 +1,5 @@
 //! What it costs to treat a socket.
 
-use std::fmt::Write as _;
-
 use injector_tests::{Cgroup, Netns, Place};
 use serde_json::Value;
 
@@ -50,12 +48,7 @@ fn variants() -> Vec<Variant> {
 }
 
 fn rules_name(count: usize) -> String {
-    let mut name = format!("injector, {count} rule");
-    if count > 1 {
-        // Writing to a string does not fail.
-        let _ = write!(name, "s");
-    }
-    name
+    format!("injector, {count} rule{}", if count > 1 { "s" } else { "" })
 }
 
 fn measure(way: &Way, netns: &Netns, outside: &Cgroup, inside: &Cgroup, count: usize) -> Value {

@@ -8,12 +8,14 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use injector_tests::{Attachment, Cgroup, Injector, Place, Process};
+use injector_tests::{Attachment, Cgroup, Injector, Netns, Place, Process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// Debian's libkeepalive0.
 const LIBKEEPALIVE: &str = "/usr/lib/libkeepalive.so.0";
+/// Connections that one process may have both ends of on most hosts.
+const PER_PROCESS: usize = 8000;
 /// For one batch of work.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -49,6 +51,16 @@ pub(crate) fn preloaded(place: Place<'_>, values: &[&str], arguments: &[&str]) -
 fn load_path() -> String {
     let own = env::current_exe().expect("a running program has a path");
     own.with_file_name("load").into_os_string().into_string().expect("build paths are UTF-8")
+}
+
+/// Opens connections over loopback with both ends in this place, and returns the programs that hold them.
+pub(crate) fn hold(netns: &Netns, cgroup: &Cgroup, connections: usize) -> Vec<Process> {
+    netns.sysctl("net.ipv4.ip_local_port_range", "1024 65535");
+    let parts = (0..connections).step_by(PER_PROCESS).map(|held| (connections - held).min(PER_PROCESS).to_string());
+    let start = |part: String| load(Place::cgroup(cgroup).on(netns), &["hold", "--connections", &part]);
+    let mut holders: Vec<_> = parts.map(start).collect();
+    holders.iter_mut().for_each(|holder| drop(line(holder)));
+    holders
 }
 
 /// The next line of a load generator.

@@ -26,12 +26,17 @@ use crate::{
 };
 
 mod connect;
+mod datapath;
 mod document;
+mod footprint;
 mod lab;
 mod machine;
 mod plot;
 mod report;
+mod rescue;
+mod scan;
 mod statistics;
+mod timed;
 
 #[derive(Debug, Parser)]
 struct Args {
@@ -51,7 +56,13 @@ struct Args {
 type Run = fn(Effort) -> (Vec<Measure>, Vec<Target>);
 
 /// Each benchmark, how it measures, and what runs it.
-const BENCHMARKS: [(&str, &str, Run); 1] = [("connect", connect::ABOUT, connect::run)];
+const BENCHMARKS: [(&str, &str, Run); 5] = [
+    ("datapath", datapath::ABOUT, datapath::run),
+    ("connect", connect::ABOUT, connect::run),
+    ("scan", scan::ABOUT, scan::run),
+    ("footprint", footprint::ABOUT, footprint::run),
+    ("rescue", rescue::ABOUT, rescue::run),
+];
 
 fn main() -> ExitCode {
     let Err(error) = run(&Args::parse()) else { return ExitCode::SUCCESS };
