@@ -24,10 +24,12 @@ pub struct Attachment {
     pub pace: Pace,
     path_len: u16,
     path: [u8; MAX_PATH],
-    padding: [u8; 7],
+    /// 1 where packets are tracked, otherwise 0.
+    pub tracks_packets: u8,
+    padding: [u8; 6],
 }
 
-const _: () = assert!(size_of::<Attachment>() == 48 + 2 + MAX_PATH + 7);
+const _: () = assert!(size_of::<Attachment>() == 48 + 2 + MAX_PATH + 1 + 6);
 
 /// How soon after each other the flows can have something to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -71,7 +73,8 @@ impl Attachment {
             #[expect(clippy::cast_possible_truncation, reason = "at most MAX_PATH")]
             path_len: len as u16,
             path: bytes,
-            padding: [0; 7],
+            tracks_packets: 0,
+            padding: [0; 6],
         }
     }
 

@@ -20,6 +20,7 @@ use crate::{
     bpf::{Attached, Hops},
     cgroup::CgroupPaths,
     duration::seconds,
+    packets::Packets,
     process::{Process, SocketHolders},
 };
 
@@ -74,6 +75,9 @@ pub struct Flow {
     pub inode: u64,
     /// Process that holds it, as far as `/proc` shows it.
     pub process: Option<Process>,
+    /// Its packets, where they are tracked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packets: Option<Packets>,
 }
 
 /// A timer that sees payload only.
@@ -166,6 +170,7 @@ impl Names {
             uid: sample.uid,
             inode: sample.inode,
             process: holders.get(sample.inode),
+            packets: None,
         }
     }
 }

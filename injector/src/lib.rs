@@ -28,6 +28,7 @@ pub mod logging;
 pub mod nearest;
 pub mod notice;
 pub mod output;
+pub mod packets;
 pub mod pins;
 pub mod preflight;
 pub mod process;

@@ -13,6 +13,7 @@ use injector_common::{
 use zerocopy::IntoBytes as _;
 
 use crate::{
+    cli::Track,
     exit::Error,
     hop::{
         Hop,
@@ -35,6 +36,8 @@ pub struct Rules {
     pub lookups: u32,
     /// Names of the hops, by their indices.
     pub hops: Vec<HopName>,
+    /// Whether packets are looked at, too.
+    pub tracks_packets: bool,
 }
 
 /// A rule.
@@ -63,6 +66,7 @@ impl Rules {
             entries: entries.into_iter().map(entry).collect(),
             lookups: uses.iter().filter(|(is_used, _)| *is_used).map(|(_, lookup)| lookup).sum(),
             hops: hops.iter().map(|hop| HopName::new(&hop.name)).collect(),
+            tracks_packets: settings.track.unwrap_or_default() == Track::Packets,
         })
     }
 
@@ -88,6 +92,7 @@ impl Rules {
         let mut hasher = DefaultHasher::new();
         hasher.write(self.decisions.as_bytes());
         hasher.write(self.hops.as_bytes());
+        self.tracks_packets.hash(&mut hasher);
         for Entry { key, bits, decision } in &self.entries {
             hasher.write(key.as_bytes());
             (bits, decision).hash(&mut hasher);

@@ -15,6 +15,7 @@ mod churn;
 mod command;
 mod deadline;
 mod foreign;
+mod forger;
 mod injector;
 mod middlebox;
 mod netns;
@@ -40,6 +41,7 @@ pub use churn::{Churn, ChurnReport, Load};
 pub use command::{pipe, tool};
 pub use deadline::eventually;
 pub use foreign::ForeignProgram;
+pub use forger::Forger;
 pub use injector::Injector;
 pub use middlebox::{Expiry, Middlebox};
 pub use netns::Netns;
@@ -53,8 +55,8 @@ pub use process::{Place, Process, Signal};
 pub use random::Random;
 pub use redis::Redis;
 pub use reports::{
-    AttachmentKeepalive, AttachmentStatus, Bucket, Direction, Flow, FlowKeepalive, FlowProcess, Outcomes, Owner,
-    Sockets, Status,
+    AttachmentKeepalive, AttachmentStatus, Bucket, Direction, Flow, FlowKeepalive, FlowPackets, FlowProcess, Outcomes,
+    Owner, PacketCounts, Sockets, Status,
 };
 pub use server::Server;
 pub use socket::{Failure, Keepalive, Route, Socket};

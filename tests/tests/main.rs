@@ -16,6 +16,7 @@ mod idle;
 mod killed;
 mod lifetime;
 mod listing;
+mod packets;
 mod privileges;
 mod recommend;
 mod recommended_servers;

@@ -6,9 +6,10 @@ use anyhow::Context as _;
 use injector_common::{
     attachment::Attachment,
     decision::Choice,
-    flow::{Endpoints, FlowBrief, FlowRecord, FlowSample},
+    flow::{Endpoints, FlowBrief, FlowRecord, FlowSample, TrackedSample},
     keepalive::Policy,
     names,
+    packets::PacketRecord,
     scan::{self, ScanControl, ScanTotals},
 };
 
@@ -26,7 +27,7 @@ pub struct Attached {
     pins: PinDir,
     identity: Identity,
     keepalive: Pinned,
-    guard: Option<Pinned>,
+    companions: Vec<(&'static str, Pinned)>,
     maps: Vec<Pinned>,
     counters: PerCpu,
     records: Records,
@@ -57,11 +58,10 @@ impl Attached {
         let identity = pins.identity().ok_or_else(|| Error::NotAttached { name: pins.name().to_owned() })?;
         let keepalive = Pinned::open(pins.pin(names::KEEPALIVE))?;
         let program_id = info(&keepalive)?.program_id;
-        let guard = pins.pin(names::GUARD);
         Ok(Self {
             identity,
             keepalive,
-            guard: guard.exists().then(|| Pinned::open(guard)).transpose()?,
+            companions: open_companions(&pins)?,
             maps: names::LASTING_MAPS.iter().map(|name| Pinned::open(pins.pin(name))).collect::<anyhow::Result<_>>()?,
             records: Records::open(&pins.pin(names::FLOWS))?,
             counters: PerCpu::open(&pins.path(), names::COUNTERS)?,
@@ -117,7 +117,8 @@ impl Attached {
         // What may be left of it.
         self.pins.remove()?;
         self.pins.create()?;
-        self.maps.iter().chain(&self.guard).try_for_each(Pinned::repin)?;
+        let companions = self.companions.iter().map(|(_, link)| link);
+        self.maps.iter().chain(companions).try_for_each(Pinned::repin)?;
         self.generation.repin()?;
         self.keepalive.repin()?;
         self.identity = self.pins.identity().context("the new pins are gone already")?;
@@ -175,8 +176,20 @@ impl Attached {
     /// flows.
     ///
     /// `visit` should not block: other scans of this attachment wait.
-    pub fn scan(&mut self, request: ScanControl, visit: impl FnMut(&FlowSample)) -> anyhow::Result<ScanTotals> {
-        self.generation.scan(request, visit)
+    pub fn scan(&mut self, request: ScanControl, mut visit: impl FnMut(&FlowSample)) -> anyhow::Result<ScanTotals> {
+        self.scan_packets(request, |sample, _| visit(sample))
+    }
+
+    /// The same, with the flows' packets where they are tracked.
+    pub fn scan_packets(
+        &mut self,
+        request: ScanControl,
+        mut visit: impl FnMut(&FlowSample, Option<&PacketRecord>),
+    ) -> anyhow::Result<ScanTotals> {
+        if self.description().tracks_packets == 0 {
+            return self.generation.scan(request, |sample| visit(sample, None));
+        }
+        self.generation.scan(request, |TrackedSample { flow, packets }| visit(flow, Some(packets)))
     }
 
     /// The cgroup's path, relative to the cgroup v2 mount.
@@ -194,14 +207,15 @@ impl Attached {
         self.keepalive.as_fd()
     }
 
-    /// The link of the `guard` program, where there is one.
-    pub(super) const fn guard(&self) -> Option<&Pinned> {
-        self.guard.as_ref()
+    /// The links of those of [`names::COMPANIONS`] that are there.
+    pub(super) fn companions(&self) -> &[(&'static str, Pinned)] {
+        &self.companions
     }
 
     /// Takes the programs off their hooks, and leaves pins alone.
     pub fn unhook(&self) -> anyhow::Result<()> {
-        [Some(&self.keepalive), self.guard.as_ref()].into_iter().flatten().try_for_each(unhook)
+        let companions = self.companions.iter().map(|(_, link)| link);
+        [&self.keepalive].into_iter().chain(companions).try_for_each(unhook)
     }
 }
 
@@ -227,12 +241,16 @@ pub fn detach_other(other: &OtherVersion) -> anyhow::Result<()> {
 
 /// The links that are pinned.
 pub(super) fn open_links(pins: &PinDir) -> anyhow::Result<Vec<Pinned>> {
-    [names::KEEPALIVE, names::GUARD]
-        .iter()
-        .map(|name| pins.pin(name))
-        .filter(|pin| pin.exists())
-        .map(Pinned::open)
-        .collect()
+    let keepalive = pins.pin(names::KEEPALIVE);
+    let keepalive = keepalive.exists().then(|| Pinned::open(keepalive)).transpose()?;
+    let companions = open_companions(pins)?.into_iter().map(|(_, link)| link);
+    Ok(keepalive.into_iter().chain(companions).collect())
+}
+
+/// Those of [`names::COMPANIONS`] that are pinned.
+fn open_companions(pins: &PinDir) -> anyhow::Result<Vec<(&'static str, Pinned)>> {
+    let pinned = names::COMPANIONS.into_iter().map(|name| (name, pins.pin(name))).filter(|(_, pin)| pin.exists());
+    pinned.map(|(name, pin)| Ok((name, Pinned::open(pin)?))).collect()
 }
 
 /// Takes a link off its hook; anything else is left alone.

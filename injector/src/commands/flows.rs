@@ -9,6 +9,7 @@ use std::{
 
 use injector_common::{
     flow::FlowSample,
+    packets::PacketRecord,
     scan::{self, ScanControl},
 };
 
@@ -18,14 +19,15 @@ use crate::{
     exit::Code,
     flow::{Flow, Names, remaining_ms},
     output::{self, FlowWriter},
+    packets::Packets,
     pins, preflight,
 };
 
 /// Clears the screen and goes to its upper left corner.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
-/// A sample, and the index of its attachment.
-type Owned = (usize, FlowSample);
+/// A sample with its packets, and the index of its attachment.
+type Owned = (usize, FlowSample, Option<PacketRecord>);
 
 /// What the scans of all attachments found.
 #[derive(Default)]
@@ -59,7 +61,9 @@ fn list(args: &Flows) -> anyhow::Result<Code> {
     }
     sort(args.sort, &mut samples);
     samples.truncate(args.limit.unwrap_or(usize::MAX));
-    let flows = samples.iter().filter_map(|(owner, sample)| Some(names.get_mut(*owner)?.flow(sample)));
+    let flows = samples.iter().filter_map(|(owner, sample, packets)| {
+        Some(Flow { packets: packets.as_ref().map(Packets::of), ..names.get_mut(*owner)?.flow(sample) })
+    });
     write(args.output, flows)?;
     Ok(if args.fail && has_findings { Code::Findings } else { Code::Ok })
 }
@@ -73,7 +77,9 @@ fn collect(args: &Flows) -> anyhow::Result<Found> {
     let _lock = pins::lock_for_listing()?;
     for mut attached in target::attachments(&args.target)? {
         let index = found.names.len();
-        let totals = attached.scan(request, |sample| found.samples.push((index, *sample)))?;
+        let totals = attached.scan_packets(request, |sample, packets| {
+            found.samples.push((index, *sample, packets.copied()));
+        })?;
         found.has_findings |= totals.findings() > 0;
         found.names.push(Names::of(&attached));
     }
@@ -89,9 +95,9 @@ fn budget(args: &Flows) -> u32 {
 fn sort(order: Option<Sort>, samples: &mut [Owned]) {
     match order {
         None => {}
-        Some(Sort::Remaining) => samples.sort_by_key(|(_, sample)| remaining_ms(sample)),
-        Some(Sort::Idle) => samples.sort_by_key(|(_, sample)| Reverse(sample.idle_ms)),
-        Some(Sort::Opened) => samples.sort_by_key(|(_, sample)| Reverse(sample.age_ms)),
+        Some(Sort::Remaining) => samples.sort_by_key(|(_, sample, _)| remaining_ms(sample)),
+        Some(Sort::Idle) => samples.sort_by_key(|(_, sample, _)| Reverse(sample.idle_ms)),
+        Some(Sort::Opened) => samples.sort_by_key(|(_, sample, _)| Reverse(sample.age_ms)),
     }
 }
 
@@ -121,11 +127,12 @@ mod tests {
             age_ms,
             ..FlowSample::default()
         };
-        let samples = [(0, sample(1, 10, 100, 50)), (0, sample(2, 60, 1000, 70)), (0, sample(3, 20, 25, 60))];
+        let samples =
+            [(0, sample(1, 10, 100, 50), None), (0, sample(2, 60, 1000, 70), None), (0, sample(3, 20, 25, 60), None)];
         let order = |order| {
             let mut samples = samples;
             sort(order, &mut samples);
-            samples.map(|(_, sample)| sample.cookie)
+            samples.map(|(_, sample, _)| sample.cookie)
         };
         assert_eq!(order(None), [1, 2, 3]);
         assert_eq!(order(Some(Sort::Remaining)), [3, 1, 2]);

@@ -16,7 +16,7 @@ mod values;
 use std::{fs, path::Path, str, time::Duration};
 
 pub use error::ConfigError;
-pub use show::{rule, to_toml};
+pub use show::{rule, source, to_toml};
 
 use crate::{
     hop::{Hop, Place, Source},

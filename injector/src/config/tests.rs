@@ -23,7 +23,7 @@ fn the_default_file_is_what_an_empty_one_means() {
     assert!(config.hops.is_empty() && config.applications.is_empty());
     let shown = to_toml(&config);
     assert_eq!(shown, to_toml(&Config::default()));
-    assert_eq!(shown, "timeout = \"5m50s\"\nwarn = \"80%\"\non_conflict = \"respect\"\n");
+    assert_eq!(shown, "timeout = \"5m50s\"\nwarn = \"80%\"\non_conflict = \"respect\"\ntrack = \"sockets\"\n");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    config::{Application, Config, rule},
+    config::{Application, Config, rule, source},
     hop::{Direction, Ends, Expiry, Hop, Kind, Place, Range, Source},
     keepalive::derive_with_reasons,
     settings::{DEFAULT_TIMEOUT, DEFAULT_WARN, Settings},
@@ -134,6 +134,7 @@ struct AttachReport {
     user_timeout_ms: Option<u64>,
     warn: String,
     on_conflict: &'static str,
+    track: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -175,6 +176,7 @@ impl AttachReport {
             user_timeout_ms: settings.user_timeout.map(ms),
             warn: settings.warn.unwrap_or(DEFAULT_WARN).to_string(),
             on_conflict: rule(settings.on_conflict.unwrap_or_default()),
+            track: source(settings.track.unwrap_or_default()),
         }
     }
 }
