@@ -47,6 +47,8 @@ fn build(workspace: &Path) -> PathBuf {
         .arg(&object)
         .current_dir(workspace)
         .env("CARGO_TARGET_DIR", out.join("xtask"))
+        // Cargo passes on the flags for our target, which are not meant for a tool.
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .status()
         .expect("cargo runs");
     assert!(status.success(), "cargo xtask ebpf failed: `cargo xtask setup` installs what it needs");

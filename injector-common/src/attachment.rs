@@ -2,6 +2,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::names::COMPANIONS;
+
 /// Longest path kept, as the kernel's `PATH_MAX` without its terminator.
 pub const MAX_PATH: usize = 4095;
 
@@ -22,6 +24,10 @@ pub struct Attachment {
     pub rules: u64,
     /// How often to look at the flows.
     pub pace: Pace,
+    /// Kernel's ids of this generation's programs named in
+    /// [`crate::names::COMPANIONS`]; 0 for those that were not loaded.
+    pub companion_program_ids: [u32; COMPANIONS.len()],
+    padding_before_path: u32,
     path_len: u16,
     path: [u8; MAX_PATH],
     /// 1 where packets are tracked, otherwise 0.
@@ -29,7 +35,7 @@ pub struct Attachment {
     padding: [u8; 6],
 }
 
-const _: () = assert!(size_of::<Attachment>() == 48 + 2 + MAX_PATH + 1 + 6);
+const _: () = assert!(size_of::<Attachment>() == 64 + 2 + MAX_PATH + 1 + 6);
 
 /// How soon after each other the flows can have something to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -70,6 +76,8 @@ impl Attachment {
             build: 0,
             rules: 0,
             pace: Pace::SLOWEST,
+            companion_program_ids: [0; COMPANIONS.len()],
+            padding_before_path: 0,
             #[expect(clippy::cast_possible_truncation, reason = "at most MAX_PATH")]
             path_len: len as u16,
             path: bytes,

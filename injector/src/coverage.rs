@@ -90,7 +90,10 @@ impl Coverage {
             ));
         }
         if self.hidden_processes > 0 {
-            parts.push(format!("{} processes may not be looked into (CAP_SYS_PTRACE)", self.hidden_processes));
+            parts.push(format!(
+                "{} processes may not be looked into (CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH)",
+                self.hidden_processes
+            ));
         }
         (!parts.is_empty()).then(|| parts.join("; "))
     }

@@ -10,6 +10,11 @@
 //! ```
 #![deny(unsafe_code)]
 
+// The BPF object is little-endian, and it reads the kernel's pointers and `unsigned long`s as 64 bits, as does all that
+// crosses the kernel boundary.
+#[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
+compile_error!("injector serves 64-bit little-endian machines only, as its BPF object does: x86-64 or aarch64");
+
 pub mod adopt;
 pub mod bpf;
 pub mod cgroup;
@@ -23,8 +28,10 @@ pub mod exit;
 pub mod flow;
 pub mod hop;
 pub mod host;
+pub mod k8s;
 pub mod keepalive;
 pub mod logging;
+pub mod metrics;
 pub mod nearest;
 pub mod notice;
 pub mod output;
@@ -37,3 +44,4 @@ pub mod rules;
 pub mod settings;
 pub mod stats;
 pub mod watch;
+pub mod web;

@@ -48,7 +48,9 @@ impl Notice {
 fn watch(attached: &Attached) -> anyhow::Result<EventStream<[u8; BUFFER]>> {
     let inotify = Inotify::init()?;
     let gone = WatchMask::DELETE_SELF | WatchMask::MOVE_SELF;
-    inotify.watches().add(attached.pins().path(), gone | WatchMask::DELETE | WatchMask::MOVED_FROM)?;
+    for pins in [attached.pins().path().as_path(), attached.generation_path()] {
+        inotify.watches().add(pins, gone | WatchMask::DELETE | WatchMask::MOVED_FROM)?;
+    }
     let cgroup = cgroup::directory(Path::new(&attached.cgroup_path()))?;
     inotify.watches().add(cgroup, gone)?;
     Ok(inotify.into_event_stream([0; BUFFER])?)

@@ -6,7 +6,7 @@ use injector_common::stats::{
 };
 
 /// The counters of an attachment, summed over all CPUs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters(Vec<u64>);
 
 /// How often an option was refused with one errno.
@@ -24,6 +24,16 @@ impl Counters {
     /// From the values of the counter map, in the order of their indices.
     pub const fn new(values: Vec<u64>) -> Self {
         Self(values)
+    }
+
+    /// Adds what was counted since an earlier reading of the same counters. One that went back was set to 0 in between,
+    /// so all it says was counted since.
+    pub fn advance(&mut self, earlier: Option<&Self>, now: &Self) {
+        self.0.resize(self.0.len().max(now.0.len()), 0);
+        for (index, (total, &value)) in self.0.iter_mut().zip(&now.0).enumerate() {
+            let before = earlier.and_then(|earlier| earlier.0.get(index)).copied().unwrap_or(0);
+            *total += value.checked_sub(before).unwrap_or(value);
+        }
     }
 
     fn at(&self, index: u32) -> u64 {
@@ -82,5 +92,16 @@ mod tests {
         assert_eq!(counters.totals().collect::<Vec<_>>()[..3], [("injected", 7), ("tightened", 0), ("respected", 5)]);
         assert_eq!(counters.failures(), [Failure { option: "TCP_KEEPIDLE", errno: 22, count: 6 }]);
         assert_eq!(counters.unreadable(), 7);
+    }
+
+    #[test]
+    fn totals_outlive_what_they_were_counted_by() {
+        let reading = |value| Counters::new(vec![value]);
+        let mut total = Counters::default();
+        total.advance(None, &reading(5));
+        total.advance(Some(&reading(5)), &reading(7));
+        assert_eq!(total, reading(7));
+        total.advance(Some(&reading(7)), &reading(2));
+        assert_eq!(total, reading(9), "set to 0 in between");
     }
 }

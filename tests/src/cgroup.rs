@@ -44,6 +44,11 @@ impl Cgroup {
         &self.path
     }
 
+    /// Moves a process into it. Sockets that the process has stay with the cgroup that they were made in.
+    pub fn admit(&self, pid: u32) {
+        fs::write(self.path.join("cgroup.procs"), pid.to_string()).expect("the process runs");
+    }
+
     /// The directory, as the text that goes on a command line.
     pub fn path_text(&self) -> &str {
         self.path.to_str().expect("cgroup paths here are ASCII")

@@ -8,11 +8,13 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::missing_panics_doc, reason = "a harness reports everything that goes wrong by a panic")]
 
+mod adoption;
 mod attachment;
 mod bpffs;
 mod cgroup;
 mod churn;
 mod command;
+mod crowd;
 mod deadline;
 mod foreign;
 mod forger;
@@ -35,10 +37,12 @@ mod sockets;
 mod unique;
 mod witness;
 
+pub use adoption::{Adoption, Denied};
 pub use attachment::{Attachment, PINS, move_to_other_version, pins};
 pub use cgroup::{Cgroup, mount_point as cgroup_mount};
 pub use churn::{Churn, ChurnReport, Load};
 pub use command::{pipe, tool};
+pub use crowd::{Crowd, Pings};
 pub use deadline::eventually;
 pub use foreign::ForeignProgram;
 pub use forger::Forger;
@@ -55,8 +59,8 @@ pub use process::{Place, Process, Signal};
 pub use random::Random;
 pub use redis::Redis;
 pub use reports::{
-    AttachmentKeepalive, AttachmentStatus, Bucket, Direction, Flow, FlowKeepalive, FlowPackets, FlowProcess, Outcomes,
-    Owner, PacketCounts, Sockets, Status,
+    AttachmentKeepalive, AttachmentStatus, Bucket, Coverage, Direction, Flow, FlowKeepalive, FlowPackets, FlowProcess,
+    Layer7, Origin, Outcomes, Owner, PacketCounts, Sockets, Status,
 };
 pub use server::Server;
 pub use socket::{Failure, Keepalive, Route, Socket};

@@ -23,9 +23,13 @@ pub struct Flow {
     pub idle_ms: u64,
     pub app_idle_ms: u64,
     pub limit_ms: u64,
+    /// `None` where `--timeout` stands in for a hop.
+    pub hop: Option<String>,
+    pub layer7: Option<Layer7>,
     pub remaining_ms: i64,
     pub keepalive: FlowKeepalive,
     pub outcome: String,
+    pub origin: Origin,
     pub cgroup_id: u64,
     /// `None` once the cgroup is removed.
     pub cgroup: Option<String>,
@@ -94,6 +98,24 @@ pub enum Direction {
     Passive,
 }
 
+/// A timer that keepalive can't hold off.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the schema's")]
+pub struct Layer7 {
+    pub hop: Option<String>,
+    pub timeout_ms: u64,
+}
+
+/// How a flow became known.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Seen when its connection was established.
+    Established,
+    /// It was there before.
+    Adopted,
+}
+
 /// The keepalive that is in force on a flow.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "the names are the schema's")]
@@ -142,6 +164,7 @@ pub struct AttachmentStatus {
     pub on_conflict: String,
     pub sockets: Sockets,
     pub flows: BTreeMap<String, u64>,
+    pub coverage: Coverage,
     pub idle_histogram: Vec<Bucket>,
 }
 
@@ -174,6 +197,17 @@ pub struct Outcomes {
     pub exempt: u64,
     pub failed: u64,
     pub no_storage: u64,
+}
+
+/// How far an attachment knows the connections of its cgroup.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the schema's")]
+pub struct Coverage {
+    pub established: u64,
+    pub adopted: u64,
+    /// Connections without a record, by reason.
+    pub uncovered: BTreeMap<String, u64>,
+    pub hidden_processes: u64,
 }
 
 /// A bar of the idle histogram: flows idle for at most `le_s` seconds, or for longer than all of them.

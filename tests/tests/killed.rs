@@ -147,6 +147,13 @@ impl Rounds {
     }
 }
 
+impl Drop for Rounds {
+    fn drop(&mut self) {
+        // Where a round has failed. Otherwise nothing is there any more.
+        let _ = self.scene.injector.run(&["detach", "--name", &self.name]);
+    }
+}
+
 /// Other parameters than by default, and one program more.
 const ENFORCE: &[&str] = &["--timeout", "60s", "--on-conflict", "enforce"];
 

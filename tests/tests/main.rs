@@ -1,8 +1,13 @@
 //! End-to-end tests on the running kernel. They need root: `cargo xtask test` runs them.
 
+mod adopt;
+mod adopt_idle;
+mod adopt_listeners;
+mod adopt_respect;
 mod attach;
 mod clock;
 mod coexist;
+mod coverage;
 mod doctor;
 mod errors;
 mod events;
@@ -15,6 +20,7 @@ mod hops;
 mod idle;
 mod killed;
 mod lifetime;
+mod limits;
 mod listing;
 mod packets;
 mod privileges;

@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: formatting, clippy, licences and sources of dependencies, documentation.
+//! `cargo xtask lint`: formatting, clippy, licences and sources of dependencies, documentation, what `deploy/` ships.
 
 use std::process::Command;
 
@@ -7,12 +7,12 @@ use anyhow::{Context as _, Result};
 use crate::{
     bpf::{build, toolchain::Toolchain},
     cargo::cargo,
-    run, say,
-    setup::tools,
+    deploy, run, say,
+    setup::tools::{self, OTHER_TARGET},
     workspace,
 };
 
-/// Check formatting, lints, dependencies and documentation.
+/// Check formatting, lints, dependencies, documentation and what `deploy/` ships.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Also look for security advisories (fetches their database).
@@ -34,6 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         cargo().arg("clippy").args(HOST_CRATES).arg("--all-targets").args(DENY_WARNINGS),
         "mend the warnings above",
     )?;
+    other_machines()?;
     say::info("clippy on the BPF crate");
     run::run(&mut bpf_clippy(), "mend the warnings above")?;
     say::info("dependencies");
@@ -41,6 +42,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     say::info("documentation");
     run::run(
         cargo().args(["doc", "--no-deps"]).args(HOST_CRATES).env("RUSTDOCFLAGS", "-D warnings"),
+        "mend the warnings above",
+    )?;
+    deploy::check()
+}
+
+/// The programs are the same bytes on every machine; the command line at least compiles for each.
+fn other_machines() -> Result<()> {
+    if !tools::has_std(OTHER_TARGET) {
+        say::info(format_args!("not checked for {OTHER_TARGET}: `rustup target add {OTHER_TARGET}` first"));
+        return Ok(());
+    }
+    say::info(format_args!("clippy for {OTHER_TARGET}"));
+    run::run(
+        cargo().args(["clippy", "--package", "injector", "--target", OTHER_TARGET]).args(DENY_WARNINGS),
         "mend the warnings above",
     )
 }

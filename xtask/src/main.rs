@@ -8,6 +8,7 @@ mod bench;
 mod bpf;
 mod cargo;
 mod demo;
+mod deploy;
 mod ebpf;
 mod injector;
 mod lint;
@@ -15,6 +16,7 @@ mod run;
 mod say;
 mod setup;
 mod test;
+mod vm;
 mod workspace;
 
 /// Builds, checks, tests and shows injector.
@@ -29,20 +31,24 @@ struct Cli {
 enum Command {
     Bench(bench::Args),
     Demo(demo::Args),
+    Deploy(deploy::Args),
     Ebpf(ebpf::Args),
     Lint(lint::Args),
     Setup(setup::Args),
     Test(test::Args),
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Bench(args) => bench::run(&args),
         Command::Demo(demo::Args {}) => demo::run(),
+        Command::Deploy(args) => deploy::run(&args),
         Command::Ebpf(args) => ebpf::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Setup(setup::Args {}) => setup::run(),
         Command::Test(args) => test::run(&args),
+        Command::Vm(args) => vm::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

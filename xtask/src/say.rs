@@ -15,6 +15,11 @@ pub(crate) fn error(error: &anyhow::Error) {
     line(format_args!("xtask: error: {error:#}"));
 }
 
+/// Writes to stdout what the command was run for.
+pub(crate) fn result(text: impl Display) -> io::Result<()> {
+    write!(io::stdout().lock(), "{text}")
+}
+
 fn line(message: impl Display) {
     // A closed stderr leaves nobody to tell.
     let _ = writeln!(io::stderr().lock(), "{message}");

@@ -25,6 +25,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .args(["--exclude", "injector-tests"]),
         "mend the tests above",
     )?;
+    say::info("the status page in a browser");
+    run::run(
+        cargo().args(["test", "--package", "injector", "--test", "page", "--", "--ignored"]),
+        "mend the page; `cargo xtask setup` installs chromium",
+    )?;
     ensure!(
         rustix::process::geteuid().is_root(),
         "the unit tests passed, but the end-to-end tests need root (they load BPF programs and make network \

@@ -94,7 +94,7 @@ impl Report {
         let more = self.denied.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         Some(format!(
-            "not covered: connections that {} processes opened before: {}{more}; it takes CAP_SYS_PTRACE and the host's process ids",
+            "not covered: connections that {} processes opened before: {}{more}; it takes CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and the host's process ids",
             self.denied.len(),
             named.join(", ")
         ))

@@ -43,7 +43,7 @@ pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result
     let mut loaded = Loaded::new(plan, None)?;
     let before = open_links(pins)?;
     pins.remove()?;
-    let attached = loaded.pin_all(pins).and_then(|()| loaded.hook(pins, plan, cgroup.as_fd()));
+    let attached = loaded.pin_all(pins).and_then(|()| loaded.hook(pins, plan.rules, cgroup.as_fd()));
     if let Err(error) = attached {
         pins.remove()?;
         return Err(error);
@@ -52,9 +52,22 @@ pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result
     Ok(loaded.finish())
 }
 
-/// Whether `there` is this build with these rules.
-pub fn is_same(there: &Attached, rules: &Rules) -> bool {
-    there.description().build == object::BUILD && there.description().rules == rules.digest()
+/// Goes on with what is there, where it is this build with these rules, and
+/// whole. Tells whether it is.
+///
+/// The caller holds [`crate::pins::lock_all`].
+pub fn resume(there: &Attached, rules: &Rules) -> anyhow::Result<bool> {
+    let description = there.description();
+    let is_same = description.build == object::BUILD && description.rules == rules.digest();
+    // A process that was killed while it replaced them may have left others.
+    let wanted = |name: &str| companions(rules).any(|(wanted, _)| wanted == name);
+    let expected = names::COMPANIONS.into_iter().zip(description.companion_program_ids);
+    let expected = expected.filter(|(name, _)| wanted(name));
+    if !is_same || !expected.eq(there.companion_program_ids()?) {
+        return Ok(false);
+    }
+    there.pins().remove_other_generations(there.program_id()?)?;
+    Ok(true)
 }
 
 /// Puts another build, or other parameters, in the place of what is attached.
@@ -66,13 +79,13 @@ pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Re
     let mut loaded = Loaded::new(plan, Some(pins))?;
     // The next attach removes it, should this one be killed.
     Generation::pin(&mut loaded.ebpf, pins, loaded.program_id)?;
-    for (name, hook) in companions(plan) {
+    for (name, hook) in companions(plan.rules) {
         loaded.in_place(there, name, hook, cgroup.as_fd())?;
     }
     let program = object::keepalive(&mut loaded.ebpf)?.fd()?.as_fd();
     sys::update_link(there.keepalive(), program).context("replacing the keepalive program")?;
     for (name, link) in there.companions() {
-        if companions(plan).all(|(wanted, _)| wanted != *name) {
+        if companions(plan.rules).all(|(wanted, _)| wanted != *name) {
             std::fs::remove_file(link.path()).with_context(|| format!("removing {}", link.path().display()))?;
             unhook(link)?;
         }
@@ -82,9 +95,9 @@ pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Re
 }
 
 /// Those of [`names::COMPANIONS`] that are asked for, with their hooks.
-fn companions(plan: &Plan<'_>) -> impl Iterator<Item = (&'static str, u32)> {
-    let overrules = plan.rules.fallback().conflict != RESPECT;
-    let tracks = plan.rules.tracks_packets;
+fn companions(rules: &Rules) -> impl Iterator<Item = (&'static str, u32)> {
+    let overrules = rules.fallback().conflict != RESPECT;
+    let tracks = rules.tracks_packets;
     let all = [
         (names::GUARD, sys::BPF_CGROUP_SETSOCKOPT, overrules),
         (names::INGRESS, sys::BPF_CGROUP_INET_INGRESS, tracks),
@@ -111,6 +124,7 @@ impl Loaded {
         attachment.rules = plan.rules.digest();
         attachment.pace = plan.rules.pace();
         attachment.tracks_packets = plan.rules.tracks_packets.into();
+        attachment.companion_program_ids = object::companion_ids(&mut ebpf, plan.rules)?;
         maps::fill(&mut ebpf, names::DECISIONS, &plan.rules.decisions)?;
         maps::fill(&mut ebpf, names::HOPS, &plan.rules.hops)?;
         maps::fill(&mut ebpf, names::ATTACHMENT, &[attachment])?;
@@ -129,8 +143,8 @@ impl Loaded {
 
     /// From here on new sockets are treated. The companions come first, so that
     /// the pin of `keepalive` still means that all is there.
-    fn hook(&mut self, pins: &PinDir, plan: &Plan<'_>, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
-        for (name, hook) in companions(plan) {
+    fn hook(&mut self, pins: &PinDir, rules: &Rules, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
+        for (name, hook) in companions(rules) {
             self.hook_companion(pins, name, hook, cgroup)?;
         }
         let keepalive = object::keepalive(&mut self.ebpf)?.fd()?.as_fd();

@@ -1,6 +1,9 @@
 //! An attachment, found by its pins and held open.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::{
+    os::fd::{AsFd as _, BorrowedFd},
+    path::Path,
+};
 
 use anyhow::Context as _;
 use injector_common::{
@@ -39,7 +42,7 @@ pub struct Attached {
 pub enum Standing {
     /// At work, and pinned.
     AtWork,
-    /// At work for as long as somebody holds it open: its pins are gone.
+    /// At work for as long as somebody holds it open: pins of it are gone.
     Unpinned,
     /// At work for as long as somebody holds it open, and another one has its
     /// name.
@@ -98,9 +101,9 @@ impl Attached {
         let is_hooked = self.hooked_to()? != 0;
         let pinned = self.pins.identity();
         Ok(match (is_hooked, pinned) {
-            (true, Some(identity)) if identity == self.identity => Standing::AtWork,
-            (true, Some(_)) => Standing::Replaced,
-            (true, None) => Standing::Unpinned,
+            (true, Some(identity)) if identity != self.identity => Standing::Replaced,
+            (true, Some(_)) if self.pinned().all(Pinned::is_there) => Standing::AtWork,
+            (true, _) => Standing::Unpinned,
             (false, _) if cgroup::exists(self.description().path(), self.description().cgroup_id) => Standing::Detached,
             (false, _) => Standing::CgroupRemoved,
         })
@@ -139,6 +142,11 @@ impl Attached {
     /// The names of the hops.
     pub fn hops(&self) -> Hops {
         self.generation.hops.clone()
+    }
+
+    /// Where what belongs to its present rules is pinned.
+    pub fn generation_path(&self) -> &Path {
+        self.generation.directory()
     }
 
     /// What it is attached to, and since when.
@@ -202,6 +210,23 @@ impl Attached {
         Ok(info(&self.keepalive)?.cgroup_id)
     }
 
+    /// Kernel's id of the `keepalive` program.
+    pub(super) fn program_id(&self) -> anyhow::Result<u32> {
+        Ok(info(&self.keepalive)?.program_id)
+    }
+
+    /// Those of [`names::COMPANIONS`] that are on their hooks, with the kernel's
+    /// ids of their programs.
+    pub(super) fn companion_program_ids(&self) -> anyhow::Result<Vec<(&'static str, u32)>> {
+        self.companions.iter().map(|(name, link)| Ok((*name, info(link)?.program_id))).collect()
+    }
+
+    /// Everything that is pinned.
+    fn pinned(&self) -> impl Iterator<Item = &Pinned> {
+        let companions = self.companions.iter().map(|(_, link)| link);
+        self.maps.iter().chain(companions).chain([&self.keepalive]).chain(self.generation.pinned())
+    }
+
     /// The link of the `keepalive` program.
     pub(super) fn keepalive(&self) -> BorrowedFd<'_> {
         self.keepalive.as_fd()
@@ -237,6 +262,17 @@ pub fn detach_other(other: &OtherVersion) -> anyhow::Result<()> {
     let pins = other.pins()?.into_iter().map(Pinned::open).collect::<anyhow::Result<Vec<_>>>()?;
     other.remove()?;
     pins.iter().try_for_each(unhook)
+}
+
+/// Kernel's id of the cgroup that an attachment of another pin layout is on;
+/// `None` where it is on none.
+pub fn hooked_to_by_other(other: &OtherVersion) -> anyhow::Result<Option<u64>> {
+    let pin = other.path.join(names::KEEPALIVE);
+    if !pin.exists() {
+        return Ok(None);
+    }
+    let id = info(&Pinned::open(pin)?)?.cgroup_id;
+    Ok((id != 0).then_some(id))
 }
 
 /// The links that are pinned.

@@ -1,7 +1,10 @@
 //! One generation of an attachment: a build of the programs with its
 //! parameters, in a pin directory named by the id of its `keepalive` program.
 
-use std::{os::fd::AsFd as _, path::PathBuf};
+use std::{
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use aya::Ebpf;
@@ -73,9 +76,19 @@ impl Generation {
     /// Pins everything again where the pins were removed.
     pub(super) fn repin(&mut self) -> anyhow::Result<()> {
         pins::create(&self.directory)?;
-        self.maps.iter().chain([&self.scan]).try_for_each(Pinned::repin)?;
+        self.pinned().try_for_each(Pinned::repin)?;
         self.gate = Gate::open(&self.directory)?;
         Ok(())
+    }
+
+    /// Everything that is pinned.
+    pub(super) fn pinned(&self) -> impl Iterator<Item = &Pinned> {
+        self.maps.iter().chain([&self.scan])
+    }
+
+    /// Where it is pinned.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// One scan, of a mode that writes out values of `T`. Others of this generation wait: they share the map for

@@ -19,8 +19,8 @@ mod tcp_info;
 
 use crate::{rules::Rules, settings::Settings};
 
-pub use attach::{Plan, attach, is_same, replace};
-pub use attached::{Attached, Standing, detach, detach_other};
+pub use attach::{Plan, attach, replace, resume};
+pub use attached::{Attached, Standing, detach, detach_other, hooked_to_by_other};
 pub use btf::{Btf, BtfError};
 pub use foreign::{Foreign, foreign_programs};
 pub use log::BpfLog;

@@ -113,6 +113,20 @@ pub(super) fn companion<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'
     })
 }
 
+/// Kernel's ids of [`names::COMPANIONS`]; 0 for those that were not loaded.
+pub(super) fn companion_ids(ebpf: &mut Ebpf, rules: &Rules) -> anyhow::Result<[u32; names::COMPANIONS.len()]> {
+    let mut ids = [0; names::COMPANIONS.len()];
+    for (id, name) in ids.iter_mut().zip(names::COMPANIONS) {
+        let info = match name {
+            names::GUARD => guard(ebpf)?.info(),
+            _ if rules.tracks_packets => packets(ebpf, name)?.info(),
+            _ => continue,
+        };
+        *id = info.with_context(|| format!("reading the {name} program"))?.id();
+    }
+    Ok(ids)
+}
+
 /// One of the `cgroup_skb` programs.
 fn packets<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut CgroupSkb> {
     let program = ebpf.program_mut(name).with_context(|| format!("the BPF object lacks its {name} program"))?;

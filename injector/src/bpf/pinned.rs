@@ -28,6 +28,11 @@ impl Pinned {
         sys::pin(self.as_fd(), &self.path).with_context(|| format!("pinning {}", self.path.display()))
     }
 
+    /// Whether something is pinned there.
+    pub(super) fn is_there(&self) -> bool {
+        self.path.exists()
+    }
+
     /// Where it is pinned.
     pub(super) fn path(&self) -> &Path {
         &self.path

@@ -16,6 +16,7 @@ use injector_common::{
 use super::target;
 use crate::{
     cli::{FlowFormat, Flows, Sort},
+    coverage::Coverage,
     exit::Code,
     flow::{Flow, Names, remaining_ms},
     output::{self, FlowWriter},
@@ -35,6 +36,8 @@ struct Found {
     /// By attachment.
     names: Vec<Names>,
     samples: Vec<Owned>,
+    /// By attachment, with its name; only where all flows are listed.
+    coverage: Vec<(String, Coverage)>,
     /// Among all flows, listed or not.
     has_findings: bool,
 }
@@ -55,7 +58,7 @@ pub(super) fn run(args: &Flows) -> anyhow::Result<Code> {
 }
 
 fn list(args: &Flows) -> anyhow::Result<Code> {
-    let Found { mut names, mut samples, has_findings } = collect(args)?;
+    let Found { mut names, mut samples, coverage, has_findings } = collect(args)?;
     if names.is_empty() {
         output::message(format_args!("injector: nothing is attached"));
     }
@@ -64,7 +67,10 @@ fn list(args: &Flows) -> anyhow::Result<Code> {
     let flows = samples.iter().filter_map(|(owner, sample, packets)| {
         Some(Flow { packets: packets.as_ref().map(Packets::of), ..names.get_mut(*owner)?.flow(sample) })
     });
-    write(args.output, flows)?;
+    write(args.output, flows, &coverage)?;
+    for (name, gap) in coverage.iter().filter_map(|(name, coverage)| Some((name, coverage.gap(name)?))) {
+        output::message(format_args!("injector: note: not listed for {name}: {gap}"));
+    }
     Ok(if args.fail && has_findings { Code::Findings } else { Code::Ok })
 }
 
@@ -80,10 +86,18 @@ fn collect(args: &Flows) -> anyhow::Result<Found> {
         let totals = attached.scan_packets(request, |sample, packets| {
             found.samples.push((index, *sample, packets.copied()));
         })?;
+        if lists_all(args) {
+            found.coverage.push((attached.name().to_owned(), Coverage::of(&mut attached, &totals)?));
+        }
         found.has_findings |= totals.findings() > 0;
         found.names.push(Names::of(&attached));
     }
     Ok(found)
+}
+
+/// Whether somebody who reads the list would miss a flow that has no record.
+fn lists_all(args: &Flows) -> bool {
+    !args.at_risk && args.limit.is_none()
 }
 
 /// What is to be sorted must all be there first.
@@ -101,10 +115,10 @@ fn sort(order: Option<Sort>, samples: &mut [Owned]) {
     }
 }
 
-fn write(format: FlowFormat, flows: impl Iterator<Item = Flow>) -> anyhow::Result<()> {
+fn write(format: FlowFormat, flows: impl Iterator<Item = Flow>, coverage: &[(String, Coverage)]) -> anyhow::Result<()> {
     if format == FlowFormat::Json {
         let flows: Vec<_> = flows.collect();
-        return Ok(output::json_document(&output::flows_document(&flows))?);
+        return Ok(output::json_document(&output::flows_document(&flows, coverage))?);
     }
     let mut writer = FlowWriter::new(format, BufWriter::new(io::stdout().lock()));
     writer.head()?;

@@ -42,6 +42,10 @@ pub(super) fn take(pins: &PinDir, cgroup: &Cgroup, rules: &Rules, how: How) -> a
     let _lock = pins::lock_all()?;
     let older = OtherVersion::named(pins.name())?;
     for other in &older {
+        let on = bpf::hooked_to_by_other(other)?;
+        if on.is_some_and(|on| on != cgroup.id()) {
+            return Err(taken(pins, "another cgroup".to_owned(), false));
+        }
         other.own()?.ok_or_else(|| taken(pins, cgroup.path().display().to_string(), true))?;
     }
     let log = put(pins, cgroup, rules, how.log)
@@ -61,8 +65,7 @@ fn put(pins: &PinDir, cgroup: &Cgroup, rules: &Rules, log: bool) -> anyhow::Resu
     let Some(there) = takeable(pins, cgroup)? else {
         return bpf::attach(pins, cgroup, &Plan { rules, attachment: &describe(now()), log });
     };
-    let is_same = bpf::is_same(&there, rules);
-    if is_same && !log {
+    if !log && bpf::resume(&there, rules)? {
         note(pins, format_args!("taken over as it was"));
         return Ok(None);
     }

@@ -1,11 +1,15 @@
 //! A list of flows. Columns have fixed widths, so that a long list streams.
 
-use std::io::{self, Write};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
 
 use serde::Serialize;
 
 use crate::{
     cli::FlowFormat,
+    coverage::Coverage,
     duration::{elapsed, short},
     flow::Flow,
 };
@@ -15,11 +19,14 @@ use crate::{
 struct Document<'a> {
     schema: &'static str,
     flows: &'a [Flow],
+    /// By attachment; empty where not all flows were asked for.
+    coverage: BTreeMap<&'a str, &'a Coverage>,
 }
 
 /// The document of `flows -o json`.
-pub fn flows_document(flows: &[Flow]) -> impl Serialize + '_ {
-    Document { schema: "injector.flows/v1", flows }
+pub fn flows_document<'a>(flows: &'a [Flow], coverage: &'a [(String, Coverage)]) -> impl Serialize + 'a {
+    let coverage = coverage.iter().map(|(name, coverage)| (name.as_str(), coverage)).collect();
+    Document { schema: "injector.flows/v1", flows, coverage }
 }
 
 /// Writes flows, one by one.

@@ -13,8 +13,9 @@ pub(crate) mod tools;
 /// A compiler with the sources of `core`, where rustup's nightly has none.
 const COMPILER: [&str; 2] = ["rustc-web", "rust-web-src"];
 /// What the end-to-end tests and the demo run.
-const TESTING: [&str; 14] = [
+const TESTING: [&str; 15] = [
     "bpftool",
+    "chromium",
     "haproxy",
     "iproute2",
     "mariadb-server-core",
@@ -32,6 +33,13 @@ const TESTING: [&str; 14] = [
 /// What the benchmarks compare with.
 const ALTERNATIVES: [&str; 2] = ["conntrack", "libkeepalive0"];
 
+/// What the kernels are booted with.
+const MACHINES: [&str; 2] = ["busybox-static", "qemu-system-x86"];
+/// What checking `deploy/` runs.
+const DEPLOY: [&str; 4] = ["prometheus", "python3", "python3-venv", "systemd"];
+/// What renders the chart where there is no helm.
+const RENDERING: [&str; 3] = ["golang-go", "golang-github-masterminds-sprig-dev", "golang-github-ghodss-yaml-dev"];
+
 /// Install what building, linting and testing need. Does nothing when all is there.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
@@ -39,8 +47,11 @@ pub(crate) struct Args {}
 /// Runs the command.
 pub(crate) fn run() -> Result<()> {
     testing()?;
+    machines()?;
+    deploy()?;
     bpf()?;
     tools::install_components()?;
+    tools::install_std();
     if tools::cargo_deny().is_none() {
         tools::install_cargo_deny()?;
     }
@@ -56,6 +67,20 @@ pub(crate) fn testing() -> Result<()> {
 /// Programs that the benchmarks compare with.
 pub(crate) fn benchmarks() -> Result<()> {
     apt::install("benchmarks", &ALTERNATIVES.map(str::to_owned))
+}
+
+/// Programs that boot other kernels.
+pub(crate) fn machines() -> Result<()> {
+    apt::install("booting other kernels", &MACHINES.map(str::to_owned))
+}
+
+/// Programs that check and render what `deploy/` ships.
+pub(crate) fn deploy() -> Result<()> {
+    apt::install("checking deploy/", &DEPLOY.map(str::to_owned))?;
+    if !crate::deploy::has_helm() {
+        apt::install("rendering the chart without helm", &RENDERING.map(str::to_owned))?;
+    }
+    crate::deploy::install_schemas()
 }
 
 /// Compiler and linker for the BPF object.

@@ -1,12 +1,19 @@
 //! Tools that Cargo and rustup install.
 
-use std::{env, path::PathBuf, process::Command};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::{bpf::linker, cargo, run, say, workspace};
 
 const DENY_VERSION: &str = "0.20.2";
+
+/// The machine that is served beside this one, or is this one.
+pub(crate) const OTHER_TARGET: &str = "aarch64-unknown-linux-gnu";
 
 /// cargo-deny: the workspace's own, else one on the PATH that is no older.
 pub(crate) fn cargo_deny() -> Option<PathBuf> {
@@ -53,6 +60,19 @@ pub(crate) fn install_components() -> Result<()> {
     }
     say::info(format_args!("rustup component add {}", missing.join(" ")));
     run::run(Command::new("rustup").args(["component", "add"]).args(&missing), "static.rust-lang.org must be in reach")
+}
+
+/// Whether there is a standard library for `target`.
+pub(crate) fn has_std(target: &str) -> bool {
+    let libdir = run::probe(Command::new("rustc").args(["--print", "target-libdir", "--target", target]));
+    libdir.is_some_and(|path| Path::new(path.trim_end()).is_dir())
+}
+
+/// Adds the standard library for [`OTHER_TARGET`], which `cargo xtask lint` does without where it can't be had.
+pub(crate) fn install_std() {
+    if !has_std(OTHER_TARGET) && run::probe(Command::new("rustup").args(["target", "add", OTHER_TARGET])).is_none() {
+        say::info(format_args!("`rustup target add {OTHER_TARGET}` failed: `cargo xtask lint` will not check for it"));
+    }
 }
 
 fn install(package: &str, version: &str) -> Command {

@@ -1,0 +1,290 @@
+//! From a cgroup's path to the pod it belongs to.
+//!
+//! The kubelet names a pod's cgroup in `pkg/kubelet/cm` (`podContainerManagerImpl.GetPodContainerName`,
+//! `cgroupName.ToSystemd` and `ToCgroupfs`); the container runtime names the ones below:
+//!
+//! ```text
+//! cgroupfs  kubepods/burstable/podUID/ID
+//! systemd   kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podU_I_D.slice/cri-containerd-ID.scope
+//! ```
+//!
+//! A guaranteed pod has no directory or word for its class. What stands above `kubepods` is of no interest: kind has
+//! `kubelet` there, minikube the cgroup of the node's own container.
+
+/// The pod a cgroup belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodRef {
+    /// The kubelet's UID of the pod: a UUID with dashes, or 32 hexadecimal digits for a static pod. The API server has
+    /// another UID for the latter; its annotation `kubernetes.io/config.hash` says this one.
+    pub uid: String,
+    /// Id of the container, 64 hexadecimal digits; `None` for the pod's own cgroup and for what runs beside its
+    /// containers. The pause container has one like any other.
+    pub container_id: Option<String>,
+    /// Quality-of-service class; `None` where the path begins below the directory that tells.
+    pub qos: Option<Qos>,
+    /// Who made the container's cgroup, where its name tells.
+    pub runtime: Option<Runtime>,
+}
+
+/// Quality-of-service class of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Qos {
+    /// Limits equal requests.
+    Guaranteed,
+    /// Some requests.
+    Burstable,
+    /// No requests.
+    BestEffort,
+}
+
+/// Container runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    /// containerd with the systemd driver; with cgroupfs its names don't tell.
+    Containerd,
+    /// CRI-O.
+    CriO,
+    /// Docker with the systemd driver.
+    Docker,
+}
+
+/// The pod that the cgroup at `path` belongs to: the pod's own cgroup, a container's, or any below.
+///
+/// The path is relative to the cgroup mount. It may begin with `..`, as seen from within a cgroup namespace, or be cut
+/// anywhere above the pod's directory. Of pods within pods (a cluster that runs in a pod) it is the outermost, the one
+/// that this node's kubelet knows.
+pub fn pod_of(path: &str) -> Option<PodRef> {
+    let mut parent = None;
+    let mut parts = path.split('/').filter(|part| !matches!(*part, "" | "." | ".."));
+    while let Some(part) = parts.next() {
+        if let Some(pod) = slice(part).or_else(|| directory(part, parent)) {
+            // Only containerd with the cgroupfs driver below a kubelet with the systemd driver has it in one part.
+            let container = part.split_once(':').map(|(_, container)| container).or_else(|| parts.next());
+            let (runtime, container_id) = container.map_or((None, None), container_of);
+            return Some(PodRef { container_id, runtime, ..pod });
+        }
+        parent = Some(part);
+    }
+    None
+}
+
+/// systemd's name for a pod: `kubepods-burstable-podU_I_D.slice`.
+fn slice(part: &str) -> Option<PodRef> {
+    let part = part.split_once(':').map_or(part, |(slice, _)| slice);
+    let (class, uid) = part.strip_suffix(".slice")?.rsplit_once("-pod")?;
+    let qos = match class.rsplit_once("kubepods")? {
+        (above, "") if is_whole(above) => Qos::Guaranteed,
+        (above, "-burstable") if is_whole(above) => Qos::Burstable,
+        (above, "-besteffort") if is_whole(above) => Qos::BestEffort,
+        _ => return None,
+    };
+    pod(&uid.replace('_', "-"), Some(qos))
+}
+
+/// Whether what stands before `kubepods` leaves it a word of its own.
+fn is_whole(above: &str) -> bool {
+    above.is_empty() || above.ends_with('-')
+}
+
+/// cgroupfs's name for a pod: `podUID`, in the directory of its class.
+fn directory(part: &str, parent: Option<&str>) -> Option<PodRef> {
+    let uid = part.strip_prefix("pod")?;
+    let qos = match parent {
+        Some("kubepods") => Some(Qos::Guaranteed),
+        Some("burstable") => Some(Qos::Burstable),
+        Some("besteffort") => Some(Qos::BestEffort),
+        None => None,
+        Some(_) => return None,
+    };
+    pod(uid, qos)
+}
+
+fn pod(uid: &str, qos: Option<Qos>) -> Option<PodRef> {
+    is_uid(uid).then(|| PodRef { uid: uid.to_owned(), container_id: None, qos, runtime: None })
+}
+
+/// Whether this is a UID as the kubelet has them: a UUID, or the MD5 hash of a static pod's configuration.
+pub(super) fn is_uid(text: &str) -> bool {
+    let is_hash = text.len() == 32 && text.bytes().all(is_hex);
+    let is_uuid = text.len() == 36
+        && text.bytes().enumerate().all(|(index, byte)| match index {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => is_hex(byte),
+        });
+    is_hash || is_uuid
+}
+
+/// Whether this is a container's id.
+pub(super) fn is_container_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(is_hex)
+}
+
+const fn is_hex(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+}
+
+/// Runtime and id from the name of a container's cgroup.
+fn container_of(part: &str) -> (Option<Runtime>, Option<String>) {
+    let name = part.strip_suffix(".scope").unwrap_or(part);
+    // conmon watches a container from beside it: the id is not of what runs in here.
+    if name.starts_with("crio-conmon-") {
+        return (Some(Runtime::CriO), None);
+    }
+    let prefixes = [
+        ("cri-containerd-", Some(Runtime::Containerd)),
+        ("cri-containerd:", Some(Runtime::Containerd)),
+        ("crio-", Some(Runtime::CriO)),
+        ("docker-", Some(Runtime::Docker)),
+        ("", None),
+    ];
+    prefixes
+        .into_iter()
+        .filter_map(|(prefix, runtime)| Some((runtime, name.strip_prefix(prefix)?)))
+        .find(|(_, id)| is_container_id(id))
+        .map_or((None, None), |(runtime, id)| (runtime, Some(id.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const UID: &str = "1858680e-b044-4fd5-9dd4-f137e30e2180";
+    const HASH: &str = "09a70ae9ccc491e651e5c773579b3490";
+    const ID: &str = "5694f82f44168cc048e014ae14d1b0c8ef673bec49f329dc169911ea638f63c2";
+
+    /// The slices of pods, in full.
+    const SLICES: [(&str, &str); 3] = [
+        ("BURSTABLE", "kubepods-burstable.slice/kubepods-burstable-podU_ID.slice"),
+        ("BESTEFFORT", "kubepods-besteffort.slice/kubepods-besteffort-podU_ID.slice"),
+        ("KIND", "kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-podU_ID.slice"),
+    ];
+
+    /// A path with its slices, `UID`, `U_ID` (as systemd has it), `HASH` and `ID` filled in.
+    fn spelled(path: &str) -> String {
+        let path = SLICES.iter().fold(path.to_owned(), |path, (short, slices)| path.replace(short, slices));
+        path.replace("U_ID", &UID.replace('-', "_")).replace("UID", UID).replace("HASH", HASH).replace("ID", ID)
+    }
+
+    fn expected(uid: &str, id: Option<&str>, qos: Option<Qos>, runtime: Option<Runtime>) -> PodRef {
+        PodRef { uid: uid.to_owned(), container_id: id.map(str::to_owned), qos, runtime }
+    }
+
+    #[test]
+    fn containers() {
+        let (guaranteed, burstable, besteffort) = (Some(Qos::Guaranteed), Some(Qos::Burstable), Some(Qos::BestEffort));
+        let (containerd, crio, docker) = (Some(Runtime::Containerd), Some(Runtime::CriO), Some(Runtime::Docker));
+        let minikube = format!("/system.slice/docker-{}.scope", ID.replace('5', "6"));
+        let table = [
+            // systemd driver
+            ("/kubepods.slice/BURSTABLE/cri-containerd-ID.scope", burstable, containerd),
+            ("/kubepods.slice/BESTEFFORT/cri-containerd-ID.scope", besteffort, containerd),
+            ("/kubepods.slice/kubepods-podU_ID.slice/crio-ID.scope", guaranteed, crio),
+            ("/kubepods.slice/kubepods-podU_ID.slice/crio-ID.scope/container", guaranteed, crio),
+            ("/kubepods.slice/BESTEFFORT/docker-ID.scope", besteffort, docker),
+            // cgroupfs driver
+            ("/kubepods/burstable/podUID/ID", burstable, None),
+            ("/kubepods/besteffort/podUID/ID", besteffort, None),
+            ("/kubepods/podUID/ID", guaranteed, None),
+            ("/kubepods/podUID/crio-ID", guaranteed, crio),
+            // mixed drivers
+            (
+                "/system.slice/containerd.service/kubepods-burstable-podU_ID.slice:cri-containerd:ID",
+                burstable,
+                containerd,
+            ),
+            // cgroups that the container made
+            ("/kubepods/burstable/podUID/ID/system.slice/nginx.service", burstable, None),
+            // a node in a container: kind and minikube, from inside and from outside
+            ("/kubelet.slice/kubelet-kubepods.slice/KIND/cri-containerd-ID.scope", burstable, containerd),
+            ("/kubelet/kubepods/burstable/podUID/ID", burstable, None),
+            ("NODE/kubelet/kubepods/podUID/ID", guaranteed, None),
+            ("NODE/kubepods.slice/BESTEFFORT/docker-ID.scope", besteffort, docker),
+            // cgroup namespaces
+            ("/../../BURSTABLE/cri-containerd-ID.scope", burstable, containerd),
+            ("/../../besteffort/podUID/ID", besteffort, None),
+            ("/../podUID/ID", None, None),
+            ("podUID/ID", None, None),
+            // full paths
+            ("/sys/fs/cgroup/unified/kubepods/burstable/podUID/ID/", burstable, None),
+        ];
+        for (path, qos, runtime) in table {
+            let path = spelled(&path.replace("NODE", &minikube));
+            assert_eq!(pod_of(&path), Some(expected(UID, Some(ID), qos, runtime)), "{path}");
+        }
+    }
+
+    #[test]
+    fn pods_without_a_container() {
+        let table = [
+            ("/kubepods.slice/BURSTABLE", None),
+            ("/kubepods/burstable/podUID", None),
+            ("/kubepods/burstable/podUID/crio-conmon-ID", Some(Runtime::CriO)),
+            ("/kubepods.slice/BURSTABLE/crio-conmon-ID.scope", Some(Runtime::CriO)),
+            ("/kubepods/burstable/podUID/not-an-id", None),
+        ];
+        for (path, runtime) in table {
+            let path = spelled(path);
+            assert_eq!(pod_of(&path), Some(expected(UID, None, Some(Qos::Burstable), runtime)), "{path}");
+        }
+    }
+
+    #[test]
+    fn static_pods_have_a_hash() {
+        let pod = pod_of(&spelled("/kubepods/burstable/podHASH/ID"));
+        assert_eq!(pod, Some(expected(HASH, Some(ID), Some(Qos::Burstable), None)));
+        let pod = pod_of(&spelled("/kubepods.slice/kubepods-podHASH.slice/crio-ID.scope"));
+        assert_eq!(pod, Some(expected(HASH, Some(ID), Some(Qos::Guaranteed), Some(Runtime::CriO))));
+    }
+
+    #[test]
+    fn a_pod_within_a_pod_is_the_outer_one() {
+        let inner = format!("/kubelet/kubepods/pod{HASH}/{ID}");
+        let pod = pod_of(&(spelled("/kubepods/burstable/podUID/ID") + &inner)).expect("a pod");
+        assert_eq!(pod.uid, UID);
+    }
+
+    #[test]
+    fn anything_else_is_no_pod() {
+        for path in [
+            "",
+            "/",
+            "/../..",
+            "/kubepods.slice",
+            "/kubepods/burstable",
+            "/system.slice/docker-ID.scope",
+            "/machine.slice/libpod-ID.scope/container",
+            "/system.slice/podUID",
+            "/kubepods/burstable/pod",
+            "/kubepods/burstable/podU_ID/ID",
+            "/kubepods/burstable/pod../ID",
+            "/notkubepods-podU_ID.slice",
+            "/kubepods-other-podU_ID.slice",
+            "/kubepods-podUID-UID.slice",
+            "/kubepods.slice/kubepods-podé858680e_b044_4fd5_9dd4_f137e30e218.slice",
+        ] {
+            assert_eq!(pod_of(&spelled(path)), None, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_survived(path in "\\PC*") {
+            drop(pod_of(&path));
+        }
+
+        #[test]
+        fn any_mixture_of_its_own_words_is_survived(words in prop::collection::vec(
+            prop::sample::select(
+                vec!["/", "kubepods", "-pod", "pod", ".slice", ":", "..", "crio-", ".scope", UID, HASH, ID, "é"],
+            ),
+            0..12,
+        )) {
+            if let Some(pod) = pod_of(&words.concat()) {
+                prop_assert!(is_uid(&pod.uid));
+                prop_assert!(pod.container_id.is_none_or(|id| is_container_id(&id)));
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Which pod a flow belongs to, without asking an API server.
+//!
+//! The kubelet lays out a pod's cgroups by its UID, and its logs by its names
+//! and its UID. So the path of a socket's cgroup leads to a [`PodRef`]
+//! ([`cgroup_path`]), and the node's own log directories lead from there to
+//! names ([`names`]). Whatever isn't found has no name, and callers show the
+//! path.
+
+pub mod cgroup_path;
+pub mod names;
+pub mod object_name;
+pub mod workload;
+
+pub use cgroup_path::{PodRef, Qos, Runtime, pod_of};
+pub use names::{PodName, PodNames};
+pub use workload::workload_of;

@@ -1,0 +1,88 @@
+//! What Prometheus may know of us.
+//!
+//! [`Figures`] holds the numbers, as plain as they come: each part of the agent puts in what it learned, and a scrape
+//! reads what is there. `collector.rs` gives them their names. The library writes OpenMetrics;
+//! [`exposition`] makes Prometheus' older text format of it for those who ask for that.
+//!
+//! No label holds an address, a port, a process id, a cookie or a pod's name. Those that name workloads, hops and
+//! interfaces have a bound each.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use prometheus_client::{
+    metrics::{
+        histogram::{Histogram, exponential_buckets},
+        info::Info,
+    },
+    registry::Registry,
+};
+
+pub mod at_risk;
+mod collector;
+pub mod exposition;
+pub mod figures;
+mod process;
+
+pub use at_risk::AtRisk;
+pub use exposition::Format;
+pub use figures::{Conntrack, Ena, Figures, Limit, Memory, Reload, Scan};
+
+/// What every name begins with.
+pub const PREFIX: &str = "keepalive_injector";
+
+/// All metrics of this process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// What every program exports under the same names, whatever its own are.
+    process: Registry,
+    scan_duration: Histogram,
+    figures: Arc<Mutex<Figures>>,
+}
+
+impl Metrics {
+    /// Nothing known yet but the build.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "What was built", build);
+        // 0.5 ms to 16 s.
+        let scan_duration = Histogram::new(exponential_buckets(0.0005, 2.0, 16));
+        registry.register("scan_duration_seconds", "Time that a scan of all flows took", scan_duration.clone());
+        let figures = Arc::default();
+        registry.register_collector(Box::new(collector::Names(Arc::clone(&figures))));
+        let mut process = Registry::default();
+        process.register_collector(Box::new(process::Itself));
+        Self { registry, process, scan_duration, figures }
+    }
+
+    /// The numbers, to be changed. Hold it shortly: scrapes wait for it.
+    pub fn figures(&self) -> MutexGuard<'_, Figures> {
+        lock(&self.figures)
+    }
+
+    /// Takes the result of a scan over all flows, which took `duration`.
+    pub fn scanned(&self, scan: Scan, duration: Duration) {
+        self.scan_duration.observe(duration.as_secs_f64());
+        self.figures().scanned(scan);
+    }
+
+    /// All metrics as text.
+    pub fn encode(&self, format: Format) -> String {
+        exposition::encode([&self.registry, &self.process], format)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Numbers have no state that a panic could leave half-way.
+fn lock(figures: &Mutex<Figures>) -> MutexGuard<'_, Figures> {
+    figures.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,135 @@
+//! How long adopted connections have been idle: the silence before counts.
+
+use std::ops::RangeInclusive;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use injector_tests::{Attachment, Peer, Route, Seen, Socket, Status, Witness, connected, eventually};
+
+use crate::scene::{Scene, find, flow_of};
+
+const TOLERANCE: Duration = Duration::from_millis(100);
+/// Longer than delayed acknowledgements, and no round number of seconds.
+const PAUSE: Duration = Duration::from_millis(1730);
+
+/// A connection under watch, with both ends inside and nothing attached.
+struct Watched {
+    client: Peer,
+    server: Peer,
+    near: Socket,
+    far: Socket,
+    witness: Witness,
+    scene: Scene,
+}
+
+impl Watched {
+    fn new(route: Route) -> Self {
+        let scene = Scene::new("silent");
+        let witness = Witness::watch(&scene.netns, "lo");
+        let (mut client, mut server) = (scene.inside_peer(), scene.inside_peer());
+        let (near, far) = connected(&mut client, &mut server, route);
+        Self { client, server, near, far, witness, scene }
+    }
+
+    fn adopt(&self, arguments: &[&str]) -> Attachment {
+        let mut attachment = self.scene.attach(&[&["--existing", "-o", "jsonl"], arguments].concat());
+        assert_eq!(attachment.adoption().connections(), 2);
+        attachment
+    }
+
+    fn last_packet(&mut self) -> Seen {
+        self.witness.last_packet(&self.near, &self.far)
+    }
+
+    /// Asks for the flows between two looks at the wire, until nothing passed in between.
+    fn assert_idle(&mut self, attachment: &Attachment) {
+        let payload = self.witness.last_payload(&self.near, &self.far);
+        for _ in 0..20 {
+            let packet = self.last_packet();
+            let from = Instant::now();
+            let flows = attachment.flows();
+            let to = Instant::now();
+            if self.last_packet().bounds().0 > packet.bounds().1 {
+                continue;
+            }
+            for flow in [find(flows.clone(), &self.near), find(flows, &self.far)] {
+                assert!(since(packet, from, to).contains(&flow.idle()), "{:?}: {flow:#?}", since(packet, from, to));
+                assert!(
+                    since(payload, from, to).contains(&flow.app_idle()),
+                    "{:?}: {flow:#?}",
+                    since(payload, from, to)
+                );
+                assert!(flow.idle_ms <= flow.age_ms + 100, "{flow:#?}");
+            }
+            return;
+        }
+        panic!("the wire never rests for as long as `flows` takes");
+    }
+}
+
+/// What is right to say at some moment between `from` and `to`.
+fn since(seen: Seen, from: Instant, to: Instant) -> RangeInclusive<Duration> {
+    let (earliest, latest) = seen.bounds();
+    (from - latest).saturating_sub(TOLERANCE)..=(to - earliest) + TOLERANCE
+}
+
+#[test]
+fn after_data_either_way() {
+    for route in Route::ALL {
+        for by_client in [true, false] {
+            let mut watched = Watched::new(route);
+            let sent = if by_client {
+                watched.client.send(&watched.near, "before")
+            } else {
+                watched.server.send(&watched.far, "before")
+            };
+            sent.unwrap();
+            thread::sleep(PAUSE);
+            let attachment = watched.adopt(&[]);
+            watched.assert_idle(&attachment);
+            thread::sleep(PAUSE / 2);
+            watched.assert_idle(&attachment);
+        }
+    }
+}
+
+/// No field of `tcp_info` shows them.
+#[test]
+fn after_probes_of_the_peer() {
+    let mut watched = Watched::new(Route::V4);
+    watched.client.send(&watched.near, "before").unwrap();
+    watched.server.set_keepalive(&watched.far, 1);
+    thread::sleep(PAUSE * 2);
+    let attachment = watched.adopt(&[]);
+    watched.assert_idle(&attachment);
+    let near = flow_of(&attachment, &watched.near);
+    assert!(near.idle() < Duration::from_millis(1200) && near.app_idle() > PAUSE, "{near:#?}");
+}
+
+#[test]
+fn the_first_probe_counts_the_silence_before() {
+    let mut watched = Watched::new(Route::V4);
+    watched.client.send(&watched.near, "before").unwrap();
+    thread::sleep(Duration::from_secs(5));
+    let before = watched.last_packet();
+    let attachment = watched.adopt(&["--timeout", "10s", "--idle", "6s"]);
+    let first = eventually("a probe", Duration::from_secs(10), || {
+        let last = watched.last_packet();
+        (last.bounds().0 > before.bounds().1).then_some(last)
+    });
+    let silence = first.bounds().0 - before.bounds().1;
+    assert!((5800..7000).contains(&silence.as_millis()), "{silence:?}");
+    assert_eq!(flow_of(&attachment, &watched.near).status, Status::Protected);
+}
+
+/// Nothing on this way forgets it, so that the first probe is answered.
+#[test]
+fn a_flow_beyond_its_limit_is_told_and_tried() {
+    let watched = Watched::new(Route::V6);
+    thread::sleep(Duration::from_secs(5));
+    let mut attachment = watched.adopt(&["--timeout", "4s"]);
+    let mut told: Vec<_> = (0..4).map_while(|_| attachment.event(Duration::from_secs(5))).collect();
+    told.retain(|event| event["flow"]["cookie"] == watched.near.cookie);
+    assert_eq!(told.last().map(|event| event["event"].as_str()), Some(Some("recovered")), "{told:#?}");
+    assert_eq!(flow_of(&attachment, &watched.near).status, Status::Protected);
+}

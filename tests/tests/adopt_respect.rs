@@ -1,0 +1,129 @@
+//! What an application chose before anything was attached, and what a later policy makes of it.
+
+use injector_tests::{Adoption, Keepalive, Origin, Owner, Peer, Route, Socket, Status, connected};
+
+use crate::scene::{Scene, USUAL, flow_of};
+
+/// What 60 s ask for.
+const SHORT: Keepalive = Keepalive::on(41, 5, 9);
+
+/// Connects, and then sets these options.
+fn connected_with(client: &mut Peer, server: &mut Peer, options: &[(&str, u32)]) -> Socket {
+    let (near, _far) = connected(client, server, Route::V4);
+    for (option, value) in options {
+        client.set(&near, option, *value);
+    }
+    near
+}
+
+/// Goes on under the same name with another policy, for established flows too.
+fn adopt_anew(scene: &Scene, timeout: &str) -> Adoption {
+    let arguments = ["--cgroup", scene.inside.path_text(), "--timeout", timeout, "-o", "jsonl"];
+    Adoption::told(&scene.injector.run(&[&["attach", "--detach", "--existing"][..], &arguments].concat()).ok())
+}
+
+#[test]
+fn what_serves_stays_and_what_does_not_is_tightened() {
+    const ON: (&str, u32) = ("SO_KEEPALIVE", 1);
+    let table: [(&[(&str, u32)], &str, Keepalive); 8] = [
+        (&[], "injected", USUAL),
+        (&[ON, ("TCP_KEEPIDLE", 60)], "respected", Keepalive::on(60, 75, 9)),
+        (&[ON, ("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3)], "respected", Keepalive::on(60, 20, 3)),
+        (&[ON], "tightened", USUAL),
+        (&[ON, ("TCP_KEEPIDLE", 7200)], "tightened", USUAL),
+        (&[ON, ("TCP_KEEPIDLE", 7200), ("TCP_KEEPCNT", 3)], "tightened", Keepalive::on(240, 30, 3)),
+        (&[("TCP_KEEPIDLE", 60)], "tightened", Keepalive::on(60, 30, 9)),
+        (&[ON, ("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 400)], "tightened", Keepalive::on(60, 30, 9)),
+    ];
+    let scene = Scene::new("choices");
+    let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
+    let sockets = table.map(|(options, ..)| connected_with(&mut client, &mut server, options));
+    let mut attachment = scene.attach(&["--existing", "-o", "jsonl"]);
+    let adoption = attachment.adoption();
+    for ((options, outcome, expected), socket) in table.iter().zip(&sockets) {
+        assert_eq!(client.keepalive(socket), *expected, "{options:?}");
+        let flow = flow_of(&attachment, socket);
+        assert_eq!((flow.outcome.as_str(), flow.origin), (*outcome, Origin::Adopted), "{options:?}");
+        let owner = if *outcome == "respected" { Owner::Application } else { Owner::Injected };
+        assert_eq!((flow.keepalive.owner, flow.status), (owner, Status::Protected), "{options:?}");
+    }
+    let counted = ["injected", "respected", "tightened"].map(|outcome| adoption.of_outcome(outcome));
+    assert_eq!((counted, adoption.connections()), ([1, 2, 5], 8));
+}
+
+#[test]
+fn the_user_timeout_is_set_where_there_is_none() {
+    let scene = Scene::new("patience");
+    let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
+    let [without, with] =
+        [&[][..], &[("TCP_USER_TIMEOUT", 90_000)]].map(|options| connected_with(&mut client, &mut server, options));
+    let mut attachment = scene.attach(&["--existing", "--user-timeout", "45s", "-o", "jsonl"]);
+    attachment.adoption();
+    assert_eq!([without, with].map(|socket| client.user_timeout(&socket).as_secs()), [45, 90]);
+}
+
+/// A namespace's own defaults are nobody's choice, and rule where keepalive is merely switched on.
+#[test]
+fn the_defaults_of_another_namespace() {
+    let scene = Scene::new("defaults");
+    for (key, value) in [("time", "200"), ("intvl", "60"), ("probes", "5")] {
+        scene.netns.sysctl(&format!("net.ipv4.tcp_keepalive_{key}"), value);
+    }
+    let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
+    let untouched = connected_with(&mut client, &mut server, &[]);
+    let switched_on = connected_with(&mut client, &mut server, &[("SO_KEEPALIVE", 1)]);
+    let mut attachment = scene.attach(&["--existing", "-o", "jsonl"]);
+    attachment.adoption();
+    assert_eq!((client.keepalive(&untouched), flow_of(&attachment, &untouched).outcome.as_str()), (USUAL, "injected"));
+    let kept = Keepalive::on(200, 60, 5);
+    assert_eq!(
+        (client.keepalive(&switched_on), flow_of(&attachment, &switched_on).outcome.as_str()),
+        (kept, "respected")
+    );
+}
+
+#[test]
+fn a_later_policy_takes_the_place_of_an_earlier_one() {
+    for (first, second, expected) in [("350s", "60s", SHORT), ("60s", "350s", USUAL)] {
+        let scene = Scene::new("later");
+        let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
+        let early = connected_with(&mut client, &mut server, &[]);
+        let attachment = scene.injector.attach_detached(&scene.inside, &["--timeout", first]);
+        scene.injector.adopt(attachment.name());
+        let [seen, changed, off] = [&[][..], &[("TCP_KEEPIDLE", 100)], &[("SO_KEEPALIVE", 0)]]
+            .map(|options| connected_with(&mut client, &mut server, options));
+        let before = [&changed, &off].map(|socket| client.keepalive(socket));
+
+        let adoption = adopt_anew(&scene, second);
+        assert_eq!((adoption.of_outcome("injected"), adoption.connections(), adoption.known), (2, 2, 2));
+        assert_eq!([&early, &seen].map(|socket| client.keepalive(socket)), [expected; 2]);
+        assert_eq!([&changed, &off].map(|socket| client.keepalive(socket)), before);
+        for (socket, origin) in [(&early, Origin::Adopted), (&seen, Origin::Established)] {
+            let flow = flow_of(&attachment, socket);
+            assert_eq!((flow.keepalive.owner, flow.status, flow.origin), (Owner::Injected, Status::Protected, origin));
+        }
+        assert_eq!(adopt_anew(&scene, second).known, 4);
+    }
+}
+
+/// An application's own keepalive is never loosened, not even by way of a policy that had tightened it.
+#[test]
+fn a_later_policy_does_not_loosen_the_applications_own() {
+    let table: [(&[(&str, u32)], [(&str, Keepalive); 2]); 2] = [
+        (&[("TCP_KEEPIDLE", 60)], [("350s", Keepalive::on(60, 30, 9)), ("1800s", Keepalive::on(60, 154, 9))]),
+        (
+            &[("SO_KEEPALIVE", 1), ("TCP_KEEPIDLE", 7200), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)],
+            [("350s", Keepalive::on(240, 10, 3)), ("60s", Keepalive::on(41, 5, 3))],
+        ),
+    ];
+    for (options, steps) in table {
+        let scene = Scene::new("not-looser");
+        let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
+        let near = connected_with(&mut client, &mut server, options);
+        let _attachment = scene.injector.attach_detached(&scene.inside, &["--timeout", "6h"]);
+        for (timeout, expected) in steps {
+            adopt_anew(&scene, timeout);
+            assert_eq!(client.keepalive(&near), expected, "{options:?} at {timeout}");
+        }
+    }
+}

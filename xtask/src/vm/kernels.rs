@@ -1,0 +1,102 @@
+//! Which kernels are tried, and where their images come from.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result};
+
+use super::archive::Archive;
+use crate::{run, say, workspace};
+
+/// A kernel to try.
+#[derive(Debug)]
+pub(super) struct Kernel {
+    /// What it is called on the command line.
+    pub(super) name: &'static str,
+    /// Debian's suite that has it.
+    pub(super) suite: &'static str,
+    /// Features that it can't offer, each with the reason. `injector doctor` has to name the lack there.
+    pub(super) lacks: &'static [(&'static str, &'static str)],
+}
+
+/// The oldest that works, those of Debian's releases since, and the newest.
+pub(super) const KERNELS: [Kernel; 4] = [
+    Kernel { name: "5.10", suite: "bullseye", lacks: &[] },
+    Kernel { name: "6.1", suite: "bookworm", lacks: &[] },
+    Kernel { name: "6.12", suite: "trixie", lacks: &[] },
+    Kernel { name: "newest", suite: "sid", lacks: &[] },
+];
+
+/// Everything that is fetched and made here. `target/vm/kernels` is worth keeping between runs of CI.
+pub(super) fn directory() -> PathBuf {
+    workspace::root().join("target/vm")
+}
+
+/// The kernel's image, as fetched before or, with `refresh`, now.
+pub(super) fn image(kernel: &Kernel, refresh: bool) -> Result<PathBuf> {
+    let kept = directory().join("kernels").join(kernel.suite);
+    if refresh && kept.exists() {
+        fs::remove_dir_all(&kept).with_context(|| format!("removing {}", kept.display()))?;
+    }
+    if let Some(image) = find(&kept) {
+        return Ok(image);
+    }
+    say::info(format_args!("fetching kernel {} of Debian {}", kernel.name, kernel.suite));
+    fetch(kernel.suite, &kept)?;
+    find(&kept).with_context(|| format!("the packages of Debian {} hold no kernel image", kernel.suite))
+}
+
+/// Keeps the image alone: what the tests need of the kernel is built in, no module is.
+fn fetch(suite: &str, kept: &Path) -> Result<()> {
+    let scratch = tempfile::tempdir().context("making a temporary directory")?;
+    let archive = Archive::open(suite, scratch.path())?;
+    let unpacked = scratch.path().join("unpacked");
+    for package in archive.download_kernel()? {
+        let mut unpack = Command::new("dpkg-deb");
+        unpack.arg("--extract").arg(package).arg(&unpacked);
+        run::run(&mut unpack, "the package is damaged: try again")?;
+    }
+    let image = find(&unpacked).context("the packages hold no kernel image")?;
+    fs::create_dir_all(kept).with_context(|| format!("making {}", kept.display()))?;
+    // Renamed at the end: what is there is whole.
+    let part = kept.join("part");
+    fs::copy(&image, &part).with_context(|| format!("copying {} to {}", image.display(), part.display()))?;
+    fs::rename(&part, kept.join("vmlinuz")).with_context(|| format!("renaming {}", part.display()))
+}
+
+/// The first `vmlinuz` or `vmlinuz-VERSION` below: Debian's place for it changed with 7.x, from `boot` to `usr/lib/modules`.
+fn find(directory: &Path) -> Option<PathBuf> {
+    let mut entries: Vec<PathBuf> =
+        fs::read_dir(directory).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    entries.sort();
+    let is_image = |path: &PathBuf| {
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        path.is_file() && (name == "vmlinuz" || name.starts_with("vmlinuz-"))
+    };
+    let here = entries.iter().find(|path| is_image(path)).cloned();
+    here.or_else(|| entries.iter().filter(|path| path.is_dir() && !path.is_symlink()).find_map(|path| find(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_is_found_wherever_debian_puts_it() {
+        for place in
+            ["vmlinuz", "boot/vmlinuz-6.1.0-50-cloud-amd64", "usr/lib/modules/7.2.13+deb14-cloud-amd64/vmlinuz"]
+        {
+            let directory = tempfile::tempdir().unwrap();
+            let image = directory.path().join(place);
+            fs::create_dir_all(image.parent().unwrap()).unwrap();
+            fs::write(directory.path().join("System.map"), "").unwrap();
+            fs::write(&image, "").unwrap();
+            assert_eq!(find(directory.path()), Some(image));
+        }
+        assert_eq!(find(Path::new("/nonexistent")), None);
+    }
+}
