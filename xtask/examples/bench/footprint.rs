@@ -14,7 +14,8 @@ use crate::{
 };
 
 pub(crate) const ABOUT: &str = "Resident memory and processor time of `injector attach` over idle connections, beside a shell that runs `ss -tno` every \
-     5 s. Kernel memory is what the slab allocator hands out for the same number of connections with and without injector. The time \
+     5 s. Kernel memory is what the general caches hand out for the same number of connections with and without injector: one object for \
+     injector's record, and one for the kernel's own head of a socket's storage (struct bpf_local_storage). The time \
      to attach ends with the first line of output.";
 
 /// Connections whose kernel memory is compared.

@@ -25,6 +25,8 @@ use crate::{
     report::{Measure, Report, Target},
 };
 
+mod accuracy;
+mod capture;
 mod connect;
 mod datapath;
 mod document;
@@ -56,11 +58,12 @@ struct Args {
 type Run = fn(Effort) -> (Vec<Measure>, Vec<Target>);
 
 /// Each benchmark, how it measures, and what runs it.
-const BENCHMARKS: [(&str, &str, Run); 5] = [
+const BENCHMARKS: [(&str, &str, Run); 6] = [
     ("datapath", datapath::ABOUT, datapath::run),
     ("connect", connect::ABOUT, connect::run),
     ("scan", scan::ABOUT, scan::run),
     ("footprint", footprint::ABOUT, footprint::run),
+    ("accuracy", accuracy::ABOUT, accuracy::run),
     ("rescue", rescue::ABOUT, rescue::run),
 ];
 

@@ -10,7 +10,7 @@ use anyhow::Result;
 use injector_tests::Random;
 use rustix::net::sockopt;
 
-use crate::{hold, say};
+use crate::{hold, say, wait};
 
 /// What the pauses are cut into.
 const TICK: Duration = Duration::from_millis(5);
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     without_keepalive: bool,
 }
 
-/// Talks until the time is over, then says so.
+/// Talks until the time is over, says so, and is silent until stdin ends.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut random = Random::new();
     let longest = Duration::from_millis(args.pause_ms);
@@ -65,5 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         thread::sleep(TICK);
     }
-    say("done")
+    say("done")?;
+    while wait()? {}
+    Ok(())
 }

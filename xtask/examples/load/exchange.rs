@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::thread::{CpuSet, LinkNameSpaceType, move_into_link_name_space, sched_getcpu, sched_setaffinity};
 use serde_json::json;
 
 use crate::{cost, say};
@@ -38,7 +38,12 @@ pub(crate) struct Args {
 }
 
 /// Runs the loads, and says what each cost, on a line each.
+///
+/// All on one processor: where the kernel puts two threads makes more of a difference than anything measured here.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    let mut one = CpuSet::new();
+    one.set(sched_getcpu());
+    sched_setaffinity(None, &one)?;
     for &connections in &args.connections {
         let (clients, servers) = connect(args, connections)?;
         let loads = [("round trips", 1, args.round_trips), ("bulk", CHUNK, args.chunks)];
