@@ -60,17 +60,20 @@ pub struct Direction {
 
 const _: () = assert!(size_of::<PacketRecord>() == 80);
 
+/// Flags of a TCP header.
+pub mod flag {
+    #![expect(missing_docs, reason = "the names of RFC 9293, 3.1")]
+    pub const FIN: u8 = 1 << 0;
+    pub const SYN: u8 = 1 << 1;
+    pub const RST: u8 = 1 << 2;
+    pub const ACK: u8 = 1 << 4;
+}
+
 /// What of a segment's header tells its class.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Segment {
-    /// `FIN`.
-    pub fin: bool,
-    /// `SYN`.
-    pub syn: bool,
-    /// `RST`.
-    pub rst: bool,
-    /// `ACK`.
-    pub ack: bool,
+    /// From [`flag`].
+    pub flags: u8,
     /// Sequence number.
     pub sequence: u32,
     /// Bytes behind the header.
@@ -83,19 +86,22 @@ impl Segment {
     #[inline(always)]
     pub const fn class(&self, due: u32) -> u8 {
         let is_below = self.sequence == due.wrapping_sub(1);
-        match self {
-            Self { rst: true, .. } => RESET,
-            Self { syn: true, .. } => UNKNOWN,
-            Self { fin: true, .. } => FIN,
-            Self { ack: false, .. } => UNKNOWN,
-            Self { payload: 0, .. } => {
-                if is_below {
-                    PROBE
-                } else {
-                    ACK
-                }
-            }
-            Self { payload: 1, .. } if is_below => GARBAGE_PROBE,
+        if self.flags & flag::RST != 0 {
+            return RESET;
+        }
+        if self.flags & flag::SYN != 0 {
+            return UNKNOWN;
+        }
+        if self.flags & flag::FIN != 0 {
+            return FIN;
+        }
+        if self.flags & flag::ACK == 0 {
+            return UNKNOWN;
+        }
+        match self.payload {
+            0 if is_below => PROBE,
+            0 => ACK,
+            1 if is_below => GARBAGE_PROBE,
             _ => DATA,
         }
     }
@@ -170,7 +176,7 @@ mod tests {
     use super::*;
 
     const DUE: u32 = 1000;
-    const PLAIN: Segment = Segment { fin: false, syn: false, rst: false, ack: true, sequence: DUE, payload: 0 };
+    const PLAIN: Segment = Segment { flags: flag::ACK, sequence: DUE, payload: 0 };
 
     #[test]
     fn classes() {
@@ -181,12 +187,12 @@ mod tests {
             ("acknowledgement", PLAIN, ACK),
             ("probe", Segment { sequence: below, ..PLAIN }, PROBE),
             ("garbage", Segment { sequence: below, payload: 1, ..PLAIN }, GARBAGE_PROBE),
-            ("reset", Segment { rst: true, ..PLAIN }, RESET),
-            ("reset with all flags", Segment { rst: true, syn: true, fin: true, ack: false, ..PLAIN }, RESET),
-            ("end", Segment { fin: true, ..PLAIN }, FIN),
-            ("end of a probe's number", Segment { fin: true, sequence: below, ..PLAIN }, FIN),
-            ("beginning", Segment { syn: true, ..PLAIN }, UNKNOWN),
-            ("no flag at all", Segment { ack: false, ..PLAIN }, UNKNOWN),
+            ("reset", Segment { flags: flag::RST, ..PLAIN }, RESET),
+            ("reset with all flags", Segment { flags: 0xff, ..PLAIN }, RESET),
+            ("end", Segment { flags: flag::FIN | flag::ACK, ..PLAIN }, FIN),
+            ("end of a probe's number", Segment { flags: flag::FIN | flag::ACK, sequence: below, ..PLAIN }, FIN),
+            ("beginning", Segment { flags: flag::SYN | flag::ACK, ..PLAIN }, UNKNOWN),
+            ("no flag at all", Segment { flags: 0, ..PLAIN }, UNKNOWN),
         ];
         for (case, segment, class) in table {
             assert_eq!(segment.class(DUE), class, "{case}");

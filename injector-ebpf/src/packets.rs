@@ -110,10 +110,8 @@ fn segment(ctx: &SkBuffContext) -> Option<Segment> {
         return None;
     }
     Some(Segment {
-        fin: header.fin() != 0,
-        syn: header.syn() != 0,
-        rst: header.rst() != 0,
-        ack: header.ack() != 0,
+        // The second byte of the field; the accessors give a bit each.
+        flags: header._bitfield_1.get(8, 8) as u8,
         sequence: u32::from_be_bytes(header.seq),
         payload: ctx.len() - payload,
     })

@@ -59,7 +59,9 @@ pub(crate) fn hold(netns: &Netns, cgroup: &Cgroup, connections: usize) -> Vec<Pr
     let parts = (0..connections).step_by(PER_PROCESS).map(|held| (connections - held).min(PER_PROCESS).to_string());
     let start = |part: String| load(Place::cgroup(cgroup).on(netns), &["hold", "--connections", &part]);
     let mut holders: Vec<_> = parts.map(start).collect();
-    holders.iter_mut().for_each(|holder| drop(line(holder)));
+    for holder in &mut holders {
+        line(holder);
+    }
     holders
 }
 

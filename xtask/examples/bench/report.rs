@@ -73,13 +73,13 @@ impl Measure {
 
 impl Target {
     /// A ratio or figure that must be at least this.
-    pub(crate) fn at_least(must: &str, least: f64, found: Spread) -> Self {
-        Self { must: must.to_owned(), found: shown(found), met: found.median >= least }
+    pub(crate) fn at_least(must: &str, bound: f64, found: Spread) -> Self {
+        Self { must: must.to_owned(), found: shown(found), met: found.median >= bound }
     }
 
     /// A ratio or figure that must be at most this.
-    pub(crate) fn at_most(must: &str, most: f64, found: Spread) -> Self {
-        Self { must: must.to_owned(), found: shown(found), met: found.median <= most }
+    pub(crate) fn at_most(must: &str, bound: f64, found: Spread) -> Self {
+        Self { must: must.to_owned(), found: shown(found), met: found.median <= bound }
     }
 }
 

@@ -57,11 +57,15 @@ fn with_loss(loss: u32, effort: Effort) -> Measure {
             processes.push(start(values));
         }
     }
-    groups.iter_mut().flat_map(|(_, processes)| processes).for_each(|process| drop(lab::line(process)));
+    for process in groups.iter_mut().flat_map(|(_, processes)| processes) {
+        lab::line(process);
+    }
     lab.lose(loss);
     thread::sleep(IDLE);
     lab.lose(0);
-    groups.iter_mut().flat_map(|(_, processes)| processes).for_each(|process| process.send_line("alive?"));
+    for process in groups.iter_mut().flat_map(|(_, processes)| processes) {
+        process.send_line("alive?");
+    }
     let share = |process: &mut Process| {
         let alive: f64 = lab::line(process).parse().expect("a number of connections");
         #[expect(clippy::cast_precision_loss, reason = "a small number")]
