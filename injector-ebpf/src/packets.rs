@@ -21,6 +21,8 @@ use crate::{
 };
 
 const IPPROTO_TCP: u8 = 6;
+const V6_HEADER: u32 = 40;
+const _: () = assert!(size_of::<Ipv6Hdr>() == V6_HEADER as usize);
 /// More extension headers than this nobody sends in earnest.
 const MAX_EXTENSIONS: usize = 6;
 
@@ -109,12 +111,10 @@ fn segment(ctx: &SkBuffContext) -> Option<Segment> {
     if header.doff() < 5 || payload > ctx.len() {
         return None;
     }
-    Some(Segment {
-        // The second byte of the field; the accessors give a bit each.
-        flags: header._bitfield_1.get(8, 8) as u8,
-        sequence: u32::from_be_bytes(header.seq),
-        payload: ctx.len() - payload,
-    })
+    // The second byte of the field; the accessors give a bit each.
+    #[expect(clippy::cast_possible_truncation, reason = "eight bits")]
+    let flags = header._bitfield_1.get(8, 8) as u8;
+    Some(Segment { flags, sequence: u32::from_be_bytes(header.seq), payload: ctx.len() - payload })
 }
 
 /// Where the TCP header starts.
@@ -131,8 +131,8 @@ fn transport(ctx: &SkBuffContext) -> Option<u32> {
 #[inline(always)]
 fn after_v4(ctx: &SkBuffContext) -> Option<u32> {
     let header: Ipv4Hdr = ctx.load(0).ok()?;
-    // Flags and offset of fragments; a later fragment has no TCP header.
-    let is_first = u16::from_be_bytes(header.frags) & 0x1fff == 0;
+    // Three flags, then the offset; a later fragment has no TCP header.
+    let is_first = u16::from_be_bytes(header.frags) << 3 == 0;
     let length = u32::from(header.ihl());
     if header.proto == IPPROTO_TCP && is_first && length >= 20 { Some(length) } else { None }
 }
@@ -140,7 +140,7 @@ fn after_v4(ctx: &SkBuffContext) -> Option<u32> {
 #[inline(always)]
 fn after_v6(ctx: &SkBuffContext) -> Option<u32> {
     let header: Ipv6Hdr = ctx.load(0).ok()?;
-    let (mut kind, mut start) = (header.next_hdr, size_of::<Ipv6Hdr>() as u32);
+    let (mut kind, mut start) = (header.next_hdr, V6_HEADER);
     for _ in 0..MAX_EXTENSIONS {
         if kind == IPPROTO_TCP {
             return Some(start);

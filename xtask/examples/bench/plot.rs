@@ -1,4 +1,4 @@
-//! A plot for each benchmark: a dot per sample, a line at each median.
+//! A plot for each benchmark: a dot per sample, up to some hundreds, and a line at each median.
 
 use std::fmt::Write as _;
 
@@ -10,6 +10,8 @@ const LEFT: f64 = 240.0;
 const RIGHT: f64 = 110.0;
 const ROW: f64 = 22.0;
 const HEAD: f64 = 30.0;
+/// Of more samples some are left out.
+const MOST_DOTS: usize = 400;
 /// Beyond this factor between the largest and the smallest sample the axis is logarithmic.
 const DECADE: f64 = 10.0;
 
@@ -52,7 +54,7 @@ const COLOURS: [&str; 7] = ["#000000", "#0072b2", "#e69f00", "#009e73", "#cc79a7
 fn row(body: &mut String, series: &Series, axis: &Axis, y: f64, colour: &str) {
     let (name, middle) = (escaped(&series.name), y - 4.0);
     line(body, &format!("<text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{name}</text>", LEFT - 12.0));
-    for sample in &series.samples {
+    for sample in series.samples.iter().step_by(series.samples.len().div_ceil(MOST_DOTS)) {
         let x = axis.place(*sample);
         line(body, &format!("<circle cx=\"{x:.1}\" cy=\"{middle}\" r=\"3\" fill=\"{colour}\" fill-opacity=\"0.3\"/>"));
     }
