@@ -4,7 +4,10 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
 
-use crate::report::{Measure, Report, figure, shown};
+use crate::{
+    plot,
+    report::{Measure, Report, figure, shown},
+};
 
 /// What stands before the results.
 const INTRODUCTION: &str = "# Benchmarks
@@ -52,8 +55,8 @@ pub(crate) fn record(document: &Path, results: &Path, names: &[&str]) -> Result<
         let Ok(json) = fs::read_to_string(&found) else { continue };
         let report: Report = serde_json::from_str(&json).with_context(|| format!("reading {}", found.display()))?;
         let plot = format!("bench-{name}.svg");
-        let (from, to) = (found.with_extension("svg"), directory.join(&plot));
-        fs::copy(&from, &to).with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
+        let beside = directory.join(&plot);
+        fs::write(&beside, plot::svg(&report)).with_context(|| format!("writing {}", beside.display()))?;
         parts.push(format!("## {name}\n\n{}\n![{name}]({plot})\n", text(&report)));
     }
     fs::write(document, parts.join("\n")).with_context(|| format!("writing {}", document.display()))
