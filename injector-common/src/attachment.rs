@@ -2,6 +2,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::names::COMPANIONS;
+
 /// Longest path kept, as the kernel's `PATH_MAX` without its terminator.
 pub const MAX_PATH: usize = 4095;
 
@@ -22,15 +24,18 @@ pub struct Attachment {
     pub rules: u64,
     /// How often to look at the flows.
     pub pace: Pace,
-    /// Kernel's id of the `guard` program of this generation.
-    pub guard_program_id: u32,
+    /// Kernel's ids of this generation's programs named in
+    /// [`crate::names::COMPANIONS`]; 0 for those that were not loaded.
+    pub companion_program_ids: [u32; COMPANIONS.len()],
     padding_before_path: u32,
     path_len: u16,
     path: [u8; MAX_PATH],
-    padding: [u8; 7],
+    /// 1 where packets are tracked, otherwise 0.
+    pub tracks_packets: u8,
+    padding: [u8; 6],
 }
 
-const _: () = assert!(size_of::<Attachment>() == 56 + 2 + MAX_PATH + 7);
+const _: () = assert!(size_of::<Attachment>() == 64 + 2 + MAX_PATH + 1 + 6);
 
 /// How soon after each other the flows can have something to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -71,12 +76,13 @@ impl Attachment {
             build: 0,
             rules: 0,
             pace: Pace::SLOWEST,
-            guard_program_id: 0,
+            companion_program_ids: [0; COMPANIONS.len()],
             padding_before_path: 0,
             #[expect(clippy::cast_possible_truncation, reason = "at most MAX_PATH")]
             path_len: len as u16,
             path: bytes,
-            padding: [0; 7],
+            tracks_packets: 0,
+            padding: [0; 6],
         }
     }
 

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{decision::Choice, keepalive::Keepalive};
+use crate::{decision::Choice, keepalive::Keepalive, packets::PacketRecord};
 
 /// The flow was seen when its connection was established.
 pub const ESTABLISHED: u8 = 0;
@@ -134,6 +134,18 @@ pub struct FlowSample {
 }
 
 const _: () = assert!(size_of::<FlowSample>() == 152);
+
+/// The same where packets are tracked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct TrackedSample {
+    /// The flow.
+    pub flow: FlowSample,
+    /// Its packets.
+    pub packets: PacketRecord,
+}
+
+const _: () = assert!(size_of::<TrackedSample>() == size_of::<FlowSample>() + size_of::<PacketRecord>());
 
 /// A flow in short, where only its place and its limits are asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

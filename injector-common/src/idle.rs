@@ -4,7 +4,7 @@
 //! The timestamps are in ticks of the kernel (jiffies, lowest 32 bits), and 0
 //! where the event never happened.
 
-use crate::flow::Seen;
+use crate::{flow::Seen, packets::PacketRecord};
 
 /// The timestamps and counters of one socket at one moment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +23,8 @@ pub struct Socket {
     pub segments_out: u32,
     /// Our probes without an answer.
     pub unanswered_probes: u8,
+    /// Its packets, where they are tracked; otherwise none.
+    pub packets: PacketRecord,
 }
 
 /// The moment of a scan.
@@ -73,12 +75,17 @@ pub struct Idle {
 /// early rather than late.
 #[inline(always)]
 pub fn measure(socket: &Socket, before: &Seen, opened_ns: u64, now: &Now) -> Idle {
-    let data_ns = later(now.when(socket.data_sent, opened_ns), now.when(socket.data_received, opened_ns));
-    let control_ns = later(now.when(socket.ack_received, opened_ns), now.when(socket.probe_received, opened_ns));
+    let when = |stamp| now.when(stamp, opened_ns);
+    let is_answered = socket.unanswered_probes == 0;
+    let PacketRecord { received, sent } = &socket.packets;
+    let packets_ns = later(when(received.last), if is_answered { when(sent.last) } else { opened_ns });
+    let payload_ns = later(when(received.last_payload), when(sent.last_payload));
+    let data_ns = later(later(when(socket.data_sent), when(socket.data_received)), payload_ns);
+    let control_ns = later(later(when(socket.ack_received), when(socket.probe_received)), packets_ns);
     let stamped_ns = later(data_ns, control_ns);
 
     let received = socket.segments_in != before.segments_in;
-    let sent = socket.segments_out != before.segments_out && socket.unanswered_probes == 0;
+    let sent = socket.segments_out != before.segments_out && is_answered;
     let unexplained = before.scanned_ns != 0 && stamped_ns <= before.scanned_ns && (received || sent);
     let active_ns = if unexplained { before.scanned_ns } else { before.active_ns };
 
@@ -105,6 +112,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::packets::Direction;
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -129,6 +137,24 @@ mod tests {
             ("received", Socket { data_received: ticks(1020), ..base }, 80, 80),
             ("probe answered", Socket { ack_received: ticks(1050), ..base }, 50, 90),
             ("peer's probe", Socket { probe_received: ticks(1070), ..base }, 30, 90),
+        ];
+        for (case, socket, wire_s, application_s) in table {
+            let idle = measure(&socket, &Seen::default(), 1000 * SECOND, &now(1100));
+            assert_eq!((idle.wire_ms, idle.application_ms), (wire_s * 1000, application_s * 1000), "{case}");
+        }
+    }
+
+    #[test]
+    fn packets_tell_what_the_socket_does_not() {
+        let base = Socket { data_sent: ticks(1010), ..Socket::default() };
+        let packets = |received, sent| PacketRecord {
+            received: Direction { last: ticks(received), last_payload: ticks(1030), ..Direction::default() },
+            sent: Direction { last: ticks(sent), ..Direction::default() },
+        };
+        let table = [
+            ("received", Socket { packets: packets(1060, 1040), ..base }, 40, 70),
+            ("sent", Socket { packets: packets(1060, 1080), ..base }, 20, 70),
+            ("sent in vain", Socket { packets: packets(1060, 1080), unanswered_probes: 1, ..base }, 40, 70),
         ];
         for (case, socket, wire_s, application_s) in table {
             let idle = measure(&socket, &Seen::default(), 1000 * SECOND, &now(1100));

@@ -16,6 +16,7 @@ pub mod idle;
 pub mod keepalive;
 pub mod names;
 pub mod offsets;
+pub mod packets;
 pub mod scan;
 pub mod stats;
 pub mod status;

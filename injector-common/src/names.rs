@@ -7,11 +7,21 @@ pub const KEEPALIVE: &str = "keepalive";
 /// The `cgroup/setsockopt` program, attached only where applications may be
 /// overruled, and the pin of its link.
 pub const GUARD: &str = "guard";
+/// The `cgroup_skb` programs, attached only where packets are tracked, and the
+/// pins of their links.
+pub const INGRESS: &str = "ingress";
+/// See [`INGRESS`].
+pub const EGRESS: &str = "egress";
+/// Programs beside [`KEEPALIVE`] that not every attachment has.
+pub const COMPANIONS: [&str; 3] = [GUARD, INGRESS, EGRESS];
 /// The iterator over [`FLOWS`], and the pin of its link.
 pub const SCAN: &str = "scan";
 
 /// Socket-local storage: one [`crate::flow::FlowRecord`] per flow.
 pub const FLOWS: &str = "FLOWS";
+/// Socket-local storage: one [`crate::packets::PacketRecord`] per flow whose
+/// packets are tracked.
+pub const PACKETS: &str = "PACKETS";
 /// Array of [`crate::decision::Decision`], the first one for flows that no rule
 /// names.
 pub const DECISIONS: &str = "DECISIONS";
@@ -31,7 +41,7 @@ pub const ATTACHMENT: &str = "ATTACHMENT";
 
 /// Maps that outlive the programs that use them: the next build, or the same
 /// one with other parameters, goes on with them.
-pub const LASTING_MAPS: [&str; 2] = [FLOWS, COUNTERS];
+pub const LASTING_MAPS: [&str; 3] = [FLOWS, PACKETS, COUNTERS];
 /// Maps of one generation: one build of the programs with its parameters.
 pub const GENERATION_MAPS: [&str; 6] = [DECISIONS, RULES, HOPS, CGROUPS, SCAN_CONTROL, ATTACHMENT];
 
@@ -45,3 +55,5 @@ pub const GENERATION: &str = "GENERATION";
 /// Read-only global: the lookups that can find a rule, see
 /// [`crate::decision::LOOKUPS`].
 pub const LOOKUPS: &str = "LOOKUPS";
+/// Read-only global: 1 where packets are tracked, otherwise 0.
+pub const TRACKS_PACKETS: &str = "TRACKS_PACKETS";

@@ -42,6 +42,10 @@ members! {
     SEGMENTS_IN = "tcp_sock"."segs_in";
     /// `u32`: segments sent.
     SEGMENTS_OUT = "tcp_sock"."segs_out";
+    /// `u32`: the oldest sequence number that the peer has not acknowledged.
+    OLDEST_UNACKNOWLEDGED = "tcp_sock"."snd_una";
+    /// `u32`: the sequence number that is due from the peer.
+    NEXT_TO_RECEIVE = "tcp_sock"."rcv_nxt";
     /// `u32`: `TCP_KEEPIDLE` in jiffies; 0 when never set.
     KEEPALIVE_IDLE = "tcp_sock"."keepalive_time";
     /// `u32`: `TCP_KEEPINTVL` in jiffies; 0 when never set.

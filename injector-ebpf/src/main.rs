@@ -5,6 +5,7 @@
 mod guard;
 mod keepalive;
 mod maps;
+mod packets;
 mod rules;
 mod scan;
 mod sk_storage;
@@ -12,11 +13,11 @@ mod sock_ops;
 mod tcp_sock;
 
 use aya_ebpf::{
-    macros::{cgroup_sockopt, sock_ops},
-    programs::{SockOpsContext, SockoptContext},
+    macros::{cgroup_skb, cgroup_sockopt, sock_ops},
+    programs::{SkBuffContext, SockOpsContext, SockoptContext},
 };
 
-use crate::scan::IterContext;
+use crate::{packets::Way, scan::IterContext};
 
 /// Sets keepalive on a socket at the moment its connection is established.
 ///
@@ -35,6 +36,23 @@ fn keepalive(ctx: SockOpsContext) -> u32 {
 #[expect(clippy::needless_pass_by_value, reason = "the signature that the macro calls")]
 fn guard(ctx: SockoptContext) -> i32 {
     guard::setsockopt(&ctx);
+    1
+}
+
+/// Sees every packet to a socket of the cgroup; 1 lets it go on. Since 4.10,
+/// with socket storage since 5.2.
+#[cgroup_skb(ingress)]
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the macro calls")]
+fn ingress(ctx: SkBuffContext) -> i32 {
+    packets::stamp(&ctx, Way::In);
+    1
+}
+
+/// The same for packets from its sockets.
+#[cgroup_skb(egress)]
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the macro calls")]
+fn egress(ctx: SkBuffContext) -> i32 {
+    packets::stamp(&ctx, Way::Out);
     1
 }
 

@@ -11,6 +11,7 @@ use injector_common::{
     decision::{Decision, HopName, KEY_BITS, RuleKey},
     flow::FlowRecord,
     offsets,
+    packets::PacketRecord,
     scan::ScanControl,
     stats,
 };
@@ -18,6 +19,10 @@ use injector_common::{
 /// One record per flow, freed by the kernel with its socket.
 #[btf_map]
 pub static FLOWS: SkStorage<FlowRecord> = SkStorage::new();
+
+/// One more record where packets are tracked.
+#[btf_map]
+pub static PACKETS: SkStorage<PacketRecord> = SkStorage::new();
 
 /// Made as large as it must be when it is loaded, like [`RULES`].
 #[btf_map]
@@ -62,6 +67,10 @@ static GENERATION: u32 = 0;
 #[unsafe(link_section = ".rodata")]
 static LOOKUPS: u32 = 0;
 
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata")]
+static TRACKS_PACKETS: u32 = 0;
+
 /// Where the kernel keeps `member` (an index of [`offsets`]).
 #[inline(always)]
 pub fn offset(member: usize) -> usize {
@@ -89,6 +98,13 @@ pub fn generation() -> u32 {
 pub fn lookups() -> u32 {
     // SAFETY: a valid static; volatile for the same reason.
     unsafe { (&raw const LOOKUPS).read_volatile() }
+}
+
+/// Whether packets are tracked.
+#[inline(always)]
+pub fn tracks_packets() -> bool {
+    // SAFETY: a valid static; volatile for the same reason.
+    unsafe { (&raw const TRACKS_PACKETS).read_volatile() != 0 }
 }
 
 /// A decision, by its index.

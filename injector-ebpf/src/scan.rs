@@ -15,13 +15,14 @@ use injector_common::{
     flow::{ADOPTED, FlowBrief, FlowRecord, FlowSample, state},
     idle::{self, Idle, Now},
     keepalive::{Keepalive, Own, Policy, longest_silence_ms},
+    packets::PacketRecord,
     scan::{self, ScanControl, ScanTotals, histogram_bucket},
     status::{Facts, classify, is_finding, until_change_ms},
 };
 
 use crate::{
-    maps::{decision, scan_control, ticks_per_second},
-    rules,
+    maps::{decision, scan_control, ticks_per_second, tracks_packets},
+    packets, rules,
     tcp_sock::TcpSock,
 };
 
@@ -67,6 +68,7 @@ struct Flow {
     status: u8,
     limit: &'static Decision,
     layer7: &'static Decision,
+    packets: Option<&'static PacketRecord>,
 }
 
 /// Measures the flow, writes it out if it passes the filter, and adds it up.
@@ -84,7 +86,7 @@ pub fn visit(ctx: *mut IterContext) {
     // SAFETY: both point to values of these maps, which the verifier checks.
     // Scans of one attachment are serialised by userspace.
     let (control, record) = unsafe { (&mut *control, &mut *record) };
-    match look(tcp, record) {
+    match look(tcp, record, packets::find(socket)) {
         Ok(Some(flow)) => settle(ctx, control, record, &flow),
         Ok(None) => control.totals.closing += 1,
         // Freed under our eyes: no flow any more.
@@ -94,7 +96,7 @@ pub fn visit(ctx: *mut IterContext) {
 
 /// Reads and judges the socket; `None` once the connection is closing.
 #[inline(always)]
-fn look(tcp: TcpSock, record: &mut FlowRecord) -> Result<Option<Flow>, i32> {
+fn look(tcp: TcpSock, record: &mut FlowRecord, packets: Option<&'static PacketRecord>) -> Result<Option<Flow>, i32> {
     let state = tcp.state();
     if !state::is_live(state) || tcp.is_orphan() {
         return Ok(None);
@@ -103,7 +105,10 @@ fn look(tcp: TcpSock, record: &mut FlowRecord) -> Result<Option<Flow>, i32> {
     let (Some(limit), Some(layer7)) = (decision(choice.limit), decision(choice.layer7)) else { return Ok(None) };
     let own = tcp.own_keepalive();
     let effective = tcp.effective(&own)?;
-    let activity = tcp.activity();
+    let mut activity = tcp.activity();
+    if let Some(packets) = packets {
+        activity.packets = *packets;
+    }
     let retransmits = tcp.retransmits();
     let idle = idle::measure(&activity, &record.seen, record.opened_ns, &now());
     let status = classify(&Facts {
@@ -129,6 +134,7 @@ fn look(tcp: TcpSock, record: &mut FlowRecord) -> Result<Option<Flow>, i32> {
         status,
         limit,
         layer7,
+        packets,
     }))
 }
 
@@ -200,13 +206,19 @@ fn note_change(totals: &mut ScanTotals, until_ms: Option<u64>) {
 
 const SAMPLE_SIZE: u32 = 152;
 const _: () = assert!(size_of::<FlowSample>() == SAMPLE_SIZE as usize);
+const PACKETS_SIZE: u32 = 80;
+const _: () = assert!(size_of::<PacketRecord>() == PACKETS_SIZE as usize);
 const BRIEF_SIZE: u32 = 16;
 const _: () = assert!(size_of::<FlowBrief>() == BRIEF_SIZE as usize);
 
 /// Tells whether there was room.
 #[inline(always)]
 fn write(ctx: *mut IterContext, control: &ScanControl, record: &FlowRecord, flow: &Flow) -> bool {
-    if control.mode == scan::BRIEF { write_brief(ctx, flow) } else { write_sample(ctx, record, flow) }
+    if control.mode == scan::BRIEF {
+        write_brief(ctx, flow)
+    } else {
+        write_sample(ctx, record, flow) && (!tracks_packets() || write_packets(ctx, flow))
+    }
 }
 
 #[inline(always)]
@@ -249,5 +261,17 @@ fn write_sample(ctx: *mut IterContext, record: &FlowRecord, flow: &Flow) -> bool
     // SAFETY: `seq` is the iterator's own, and the sample is initialised in
     // full: it has no implicit padding.
     let result = unsafe { bpf_seq_write((*(*ctx).meta).seq, (&raw const sample).cast(), SAMPLE_SIZE) };
+    result == 0
+}
+
+/// Where packets are tracked they follow the sample
+/// ([`injector_common::flow::TrackedSample`]). The kernel takes both back where
+/// there was room for the first alone.
+#[inline(always)]
+fn write_packets(ctx: *mut IterContext, flow: &Flow) -> bool {
+    static NONE: PacketRecord = PacketRecord::NONE;
+    let packets = flow.packets.unwrap_or(&NONE);
+    // SAFETY: `seq` is the iterator's own, and the record has no padding.
+    let result = unsafe { bpf_seq_write((*(*ctx).meta).seq, (&raw const *packets).cast(), PACKETS_SIZE) };
     result == 0
 }

@@ -14,6 +14,7 @@ use injector_common::{
     idle::Socket,
     keepalive::{Keepalive, Own, Sysctl},
     offsets,
+    packets::PacketRecord,
 };
 
 use crate::maps::{offset, ticks_per_second};
@@ -108,6 +109,18 @@ impl TcpSock {
         self.read(offsets::RETRANSMITS)
     }
 
+    /// The oldest sequence number that the peer has not acknowledged.
+    #[inline(always)]
+    pub fn oldest_unacknowledged(self) -> u32 {
+        self.read(offsets::OLDEST_UNACKNOWLEDGED)
+    }
+
+    /// The sequence number that is due from the peer.
+    #[inline(always)]
+    pub fn next_to_receive(self) -> u32 {
+        self.read(offsets::NEXT_TO_RECEIVE)
+    }
+
     /// Timestamps and counters that tell when the socket was last active.
     #[inline(always)]
     pub fn activity(self) -> Socket {
@@ -119,6 +132,7 @@ impl TcpSock {
             segments_in: self.read(offsets::SEGMENTS_IN),
             segments_out: self.read(offsets::SEGMENTS_OUT),
             unanswered_probes: self.read(offsets::UNANSWERED_PROBES),
+            packets: PacketRecord::default(),
         }
     }
 

@@ -112,6 +112,9 @@ pub struct Attach {
     /// What becomes of an application's own keepalive calls [default: respect].
     #[arg(long, value_enum)]
     pub on_conflict: Option<OnConflict>,
+    /// Where idle times come from [default: sockets].
+    #[arg(long, value_enum)]
+    pub track: Option<Track>,
     /// Take over the connections that are there already, too.
     #[arg(long)]
     pub existing: bool,
@@ -361,6 +364,16 @@ pub enum OnConflict {
     Tighten,
     /// The policy's.
     Enforce,
+}
+
+/// What tells when a flow was last active.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Track {
+    /// The sockets' own timestamps.
+    #[default]
+    Sockets,
+    /// Every packet as well, which also tells who probes and who answers; costs time per packet (Linux 5.11).
+    Packets,
 }
 
 /// Orders of a list of flows.

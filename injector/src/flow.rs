@@ -12,6 +12,7 @@ use std::{
 use injector_common::{
     flow::{ADOPTED, FlowSample, state},
     keepalive::Keepalive as Parameters,
+    packets::PacketRecord,
     stats::{ACTIVE, OUTCOME_NAMES},
     status::{EXPOSED, STATUS_NAMES},
 };
@@ -22,6 +23,7 @@ use crate::{
     cgroup::CgroupPaths,
     duration::seconds,
     k8s::{PodNames, pod_of},
+    packets::Packets,
     process::{Process, SocketHolders},
 };
 
@@ -81,6 +83,9 @@ pub struct Flow {
     pub process: Option<Process>,
     /// Pod it belongs to.
     pub pod: Option<Pod>,
+    /// Its packets, where they are tracked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packets: Option<Packets>,
 }
 
 /// A pod, by the names that its node has for it.
@@ -180,8 +185,8 @@ impl Names {
         self.paths.get_or_insert_with(|| CgroupPaths::below(Path::new("/")).unwrap_or_default())
     }
 
-    /// Shows a sample.
-    pub fn flow(&mut self, origin: &Origin, sample: &FlowSample) -> Flow {
+    /// Shows a sample, and its packets where they are tracked.
+    pub fn flow(&mut self, origin: &Origin, sample: &FlowSample, packets: Option<&PacketRecord>) -> Flow {
         let Origin { attachment, hops } = origin;
         let hop = hops.name(sample.hop);
         let layer7 = (sample.layer7_ms != 0)
@@ -216,6 +221,7 @@ impl Names {
             inode: sample.inode,
             process: holders.get(sample.inode),
             pod,
+            packets: packets.map(Packets::of),
         }
     }
 }

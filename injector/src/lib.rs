@@ -38,6 +38,7 @@ pub mod metrics;
 pub mod nearest;
 pub mod notice;
 pub mod output;
+pub mod packets;
 pub mod pins;
 pub mod place;
 pub mod policy;

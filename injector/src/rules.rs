@@ -15,6 +15,7 @@ use injector_common::{
 use zerocopy::IntoBytes as _;
 
 use crate::{
+    cli::Track,
     exit::Error,
     hop::{
         Hop,
@@ -41,6 +42,8 @@ pub struct Rules {
     /// Numbers of cgroups, as they are now: they come and go with these, and
     /// make no other rules.
     pub cgroups: Vec<(u64, u32)>,
+    /// Whether packets are looked at, too.
+    pub tracks_packets: bool,
 }
 
 /// A rule.
@@ -95,6 +98,7 @@ impl Rules {
             lookups: uses.iter().filter(|(is_used, _)| *is_used).map(|(_, lookup)| lookup).sum(),
             hops: hops.iter().map(|hop| HopName::new(&hop.name)).collect(),
             cgroups: sets.cgroups.clone(),
+            tracks_packets: settings.track.unwrap_or_default() == Track::Packets,
         })
     }
 
@@ -127,6 +131,7 @@ impl Rules {
         hasher.write(self.decisions.as_bytes());
         hasher.write(self.hops.as_bytes());
         self.lookups.hash(&mut hasher);
+        self.tracks_packets.hash(&mut hasher);
         for Entry { key, bits, decision } in &self.entries {
             hasher.write(key.as_bytes());
             (bits, decision).hash(&mut hasher);

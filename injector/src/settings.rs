@@ -9,7 +9,7 @@ use injector_common::{
 };
 
 use crate::{
-    cli::{Attach, OnConflict, Warn},
+    cli::{Attach, OnConflict, Track, Warn},
     duration,
     exit::Error,
     hop::Hop,
@@ -43,6 +43,8 @@ pub struct Settings {
     pub warn: Option<Warn>,
     /// `--on-conflict`.
     pub on_conflict: Option<OnConflict>,
+    /// `--track`.
+    pub track: Option<Track>,
 }
 
 impl Settings {
@@ -58,6 +60,7 @@ impl Settings {
             user_timeout: args.user_timeout,
             warn: args.warn,
             on_conflict: args.on_conflict,
+            track: args.track,
         }
     }
 
@@ -74,6 +77,7 @@ impl Settings {
             user_timeout: self.user_timeout.or(other.user_timeout),
             warn: self.warn.or(other.warn),
             on_conflict: self.on_conflict.or(other.on_conflict),
+            track: self.track.or(other.track),
         }
     }
 }

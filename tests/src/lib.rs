@@ -18,6 +18,7 @@ mod command;
 mod crowd;
 mod deadline;
 mod foreign;
+mod forger;
 mod http;
 mod injector;
 mod middlebox;
@@ -47,6 +48,7 @@ pub use command::{pipe, tool};
 pub use crowd::{Crowd, Pings};
 pub use deadline::eventually;
 pub use foreign::ForeignProgram;
+pub use forger::Forger;
 pub use http::{Answer, ask, request};
 pub use injector::Injector;
 pub use middlebox::{Expiry, Middlebox};
@@ -61,8 +63,8 @@ pub use process::{Place, Process, Signal};
 pub use random::Random;
 pub use redis::Redis;
 pub use reports::{
-    AttachmentKeepalive, AttachmentStatus, Bucket, Coverage, Direction, Flow, FlowKeepalive, FlowPod, FlowProcess,
-    Layer7, Origin, Outcomes, Owner, Sockets, Status,
+    AttachmentKeepalive, AttachmentStatus, Bucket, Coverage, Direction, Flow, FlowKeepalive, FlowPackets, FlowPod,
+    FlowProcess, Layer7, Origin, Outcomes, Owner, PacketCounts, Sockets, Status,
 };
 pub use server::Server;
 pub use socket::{Failure, Keepalive, Route, Socket};

@@ -51,6 +51,20 @@ impl Middlebox {
         self.router.sysctl("net.netfilter.nf_conntrack_tcp_timeout_established", &limit.as_secs().to_string());
     }
 
+    /// From now on loses this share of the packets, in percent, before they count as traffic of their connection.
+    pub fn lose(&self, percent: u32) {
+        self.router.nft(&format!(
+            "table inet loss
+            delete table inet loss
+            table inet loss {{
+                chain prerouting {{
+                    type filter hook prerouting priority raw;
+                    meta l4proto tcp numgen random mod 100 < {percent} drop
+                }}
+            }}"
+        ));
+    }
+
     /// Where clients run.
     pub fn client(&self) -> &Netns {
         &self.client

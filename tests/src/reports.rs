@@ -38,6 +38,8 @@ pub struct Flow {
     pub inode: u64,
     pub process: Option<FlowProcess>,
     pub pod: Option<FlowPod>,
+    /// Only with `--track packets`.
+    pub packets: Option<FlowPackets>,
 }
 
 /// The pod a flow belongs to.
@@ -47,6 +49,29 @@ pub struct FlowPod {
     pub namespace: String,
     pub name: String,
     pub container: Option<String>,
+}
+
+/// The packets of a flow.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the schema's")]
+pub struct FlowPackets {
+    pub probed_by: String,
+    pub received: PacketCounts,
+    pub sent: PacketCounts,
+}
+
+/// The packets of one direction.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are the schema's")]
+pub struct PacketCounts {
+    pub data: u32,
+    pub ack: u32,
+    pub probe: u32,
+    pub garbage_probe: u32,
+    pub reset: u32,
+    pub fin: u32,
+    pub unknown: u32,
+    pub unanswered_probes: u32,
 }
 
 impl Flow {

@@ -23,6 +23,7 @@ mod killed;
 mod lifetime;
 mod limits;
 mod listing;
+mod packets;
 mod privileges;
 mod recommend;
 mod recommended_servers;

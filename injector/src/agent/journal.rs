@@ -43,7 +43,7 @@ impl Journal {
         self.names.refresh();
         for (change, sample) in changes {
             if self.changes.entry(*change).or_default().admits(now) {
-                tell(*change, &self.names.flow(origin, sample));
+                tell(*change, &self.names.flow(origin, sample, None));
             } else {
                 self.dropped += 1;
             }

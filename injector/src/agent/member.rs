@@ -8,6 +8,7 @@ use std::{
 
 use injector_common::{
     flow::FlowSample,
+    packets::PacketRecord,
     scan::{self, ScanControl, ScanTotals},
 };
 
@@ -118,9 +119,9 @@ impl Member {
     pub(super) fn observe(
         &mut self,
         metrics: &Metrics,
-        visit: impl FnMut(&FlowSample),
+        visit: impl FnMut(&FlowSample, Option<&PacketRecord>),
     ) -> anyhow::Result<(AttachmentStatus, ScanTotals)> {
-        let totals = self.held.attached.scan(ScanControl::request(scan::FINDINGS, 0, MAX_FINDINGS), visit)?;
+        let totals = self.held.attached.scan_packets(ScanControl::request(scan::FINDINGS, 0, MAX_FINDINGS), visit)?;
         let counters = self.held.attached.counters()?;
         let standing = self.held.standing()?;
         let status = AttachmentStatus::attached(&self.held.attached, standing, &counters, &totals, None);
@@ -134,8 +135,12 @@ impl Member {
     }
 
     /// All flows, as many as `budget`.
-    pub(super) fn flows(&mut self, budget: u32, visit: impl FnMut(&FlowSample)) -> anyhow::Result<ScanTotals> {
-        self.held.attached.scan(ScanControl::request(scan::ALL, 0, budget), visit)
+    pub(super) fn flows(
+        &mut self,
+        budget: u32,
+        visit: impl FnMut(&FlowSample, Option<&PacketRecord>),
+    ) -> anyhow::Result<ScanTotals> {
+        self.held.attached.scan_packets(ScanControl::request(scan::ALL, 0, budget), visit)
     }
 
     /// Bytes of the maps.

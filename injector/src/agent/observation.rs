@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use injector_common::{
     flow::FlowSample,
+    packets::PacketRecord,
     scan::{HISTOGRAM_BUCKETS, ScanTotals},
 };
 
 use crate::{flow::Origin, output::AttachmentStatus};
 
-/// A flow, and the attachment that has it.
-pub(super) type Owned = (Arc<Origin>, FlowSample);
+/// A flow, the attachment that has it, and its packets where they are tracked.
+pub(super) type Owned = (Arc<Origin>, FlowSample, Option<PacketRecord>);
 
 /// All attachments at one moment.
 #[derive(Debug)]

@@ -33,7 +33,9 @@ impl Watcher {
         for member in self.members.values_mut() {
             let origin = member.origin();
             let found = &mut findings;
-            let seen = member.observe(&self.shared.metrics, |sample| found.push((Arc::clone(&origin), *sample)));
+            let seen = member.observe(&self.shared.metrics, |sample, packets| {
+                found.push((Arc::clone(&origin), *sample, packets.copied()));
+            });
             match seen {
                 Ok((status, totals)) => {
                     add(&mut sum, &totals);
@@ -43,7 +45,7 @@ impl Watcher {
             }
         }
         let duration = start.elapsed();
-        findings.sort_by_key(|(_, sample)| remaining_ms(sample));
+        findings.sort_by_key(|(_, sample, _)| remaining_ms(sample));
         let at_risk = self.at_risk(&findings);
         self.shared.metrics.scanned(Scan { at: SystemTime::now(), totals: sum, at_risk }, duration);
         self.tell_host(&sum);
@@ -53,7 +55,7 @@ impl Watcher {
     fn at_risk(&mut self, findings: &[Owned]) -> AtRisk {
         let mut at_risk = AtRisk::default();
         self.names.refresh();
-        for (_, sample) in findings {
+        for (_, sample, _) in findings {
             let pod = self.names.pod(sample.cgroup_id);
             at_risk.count(pod.as_ref().map(|pod| (pod.namespace.as_str(), workload_of(&pod.name))));
         }
@@ -77,7 +79,9 @@ impl Watcher {
         for member in self.members.values_mut() {
             let left = budget.saturating_sub(u32::try_from(flows.len()).unwrap_or(u32::MAX));
             let origin = member.origin();
-            let listed = member.flows(left, |sample| flows.push((Arc::clone(&origin), *sample)));
+            let listed = member.flows(left, |sample, packets| {
+                flows.push((Arc::clone(&origin), *sample, packets.copied()));
+            });
             if let Err(error) = listed {
                 self.journal.complain(member.name(), &error);
             }

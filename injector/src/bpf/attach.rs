@@ -43,7 +43,7 @@ pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result
     let mut loaded = Loaded::new(plan, None)?;
     let before = open_links(pins)?;
     pins.remove()?;
-    let attached = loaded.pin_all(pins).and_then(|()| loaded.hook(pins, guards(plan.rules), cgroup.as_fd()));
+    let attached = loaded.pin_all(pins).and_then(|()| loaded.hook(pins, plan.rules, cgroup.as_fd()));
     if let Err(error) = attached {
         pins.remove()?;
         return Err(error);
@@ -59,9 +59,11 @@ pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result
 pub fn resume(there: &Attached, rules: &Rules) -> anyhow::Result<bool> {
     let description = there.description();
     let is_same = description.build == object::BUILD && description.rules == rules.digest();
-    // A process that was killed while it replaced them may have left another.
-    let expected = guards(rules).then_some(description.guard_program_id);
-    if !is_same || there.guard_program_id()? != expected {
+    // A process that was killed while it replaced them may have left others.
+    let wanted = |name: &str| companions(rules).any(|(wanted, _)| wanted == name);
+    let expected = names::COMPANIONS.into_iter().zip(description.companion_program_ids);
+    let expected = expected.filter(|(name, _)| wanted(name));
+    if !is_same || !expected.eq(there.companion_program_ids()?) {
         return Ok(false);
     }
     there.pins().remove_other_generations(there.program_id()?)?;
@@ -77,24 +79,31 @@ pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Re
     let mut loaded = Loaded::new(plan, Some(pins))?;
     // The next attach removes it, should this one be killed.
     Generation::pin(&mut loaded.ebpf, pins, loaded.program_id)?;
-    if guards(plan.rules) {
-        loaded.guard_in_place(there, cgroup.as_fd())?;
+    for (name, hook) in companions(plan.rules) {
+        loaded.in_place(there, name, hook, cgroup.as_fd())?;
     }
     let program = object::keepalive(&mut loaded.ebpf)?.fd()?.as_fd();
     sys::update_link(there.keepalive(), program).context("replacing the keepalive program")?;
-    if !guards(plan.rules)
-        && let Some(guard) = there.guard()
-    {
-        std::fs::remove_file(guard.path()).with_context(|| format!("removing {}", guard.path().display()))?;
-        unhook(guard)?;
+    for (name, link) in there.companions() {
+        if companions(plan.rules).all(|(wanted, _)| wanted != *name) {
+            std::fs::remove_file(link.path()).with_context(|| format!("removing {}", link.path().display()))?;
+            unhook(link)?;
+        }
     }
     pins.remove_other_generations(loaded.program_id)?;
     Ok(loaded.finish())
 }
 
-/// Whether applications may be overruled.
-fn guards(rules: &Rules) -> bool {
-    rules.overrules()
+/// Those of [`names::COMPANIONS`] that are asked for, with their hooks.
+fn companions(rules: &Rules) -> impl Iterator<Item = (&'static str, u32)> {
+    let overrules = rules.overrules();
+    let tracks = rules.tracks_packets;
+    let all = [
+        (names::GUARD, sys::BPF_CGROUP_SETSOCKOPT, overrules),
+        (names::INGRESS, sys::BPF_CGROUP_INET_INGRESS, tracks),
+        (names::EGRESS, sys::BPF_CGROUP_INET_EGRESS, tracks),
+    ];
+    all.into_iter().filter(|(.., is_wanted)| *is_wanted).map(|(name, hook, _)| (name, hook))
 }
 
 /// A loaded object whose programs are on no hook yet.
@@ -114,7 +123,8 @@ impl Loaded {
         attachment.build = object::BUILD;
         attachment.rules = plan.rules.digest();
         attachment.pace = plan.rules.pace();
-        attachment.guard_program_id = object::guard(&mut ebpf)?.info().context("reading the guard program")?.id();
+        attachment.tracks_packets = plan.rules.tracks_packets.into();
+        attachment.companion_program_ids = object::companion_ids(&mut ebpf, plan.rules)?;
         maps::fill(&mut ebpf, names::DECISIONS, &plan.rules.decisions)?;
         maps::fill(&mut ebpf, names::HOPS, &plan.rules.hops)?;
         maps::fill(&mut ebpf, names::ATTACHMENT, &[attachment])?;
@@ -132,29 +142,28 @@ impl Loaded {
         Generation::pin(&mut self.ebpf, pins, self.program_id)
     }
 
-    /// From here on new sockets are treated. The guard comes first, so that the
-    /// pin of `keepalive` still means that all is there.
-    fn hook(&mut self, pins: &PinDir, guards: bool, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
-        if guards {
-            self.hook_guard(pins, cgroup)?;
+    /// From here on new sockets are treated. The companions come first, so that
+    /// the pin of `keepalive` still means that all is there.
+    fn hook(&mut self, pins: &PinDir, rules: &Rules, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
+        for (name, hook) in companions(rules) {
+            self.hook_companion(pins, name, hook, cgroup)?;
         }
         let keepalive = object::keepalive(&mut self.ebpf)?.fd()?.as_fd();
         link(keepalive, cgroup, sys::BPF_CGROUP_SOCK_OPS, &pins.pin(names::KEEPALIVE))
     }
 
-    fn hook_guard(&mut self, pins: &PinDir, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
-        let guard = object::guard(&mut self.ebpf)?.fd()?.as_fd();
-        link(guard, cgroup, sys::BPF_CGROUP_SETSOCKOPT, &pins.pin(names::GUARD))
+    fn hook_companion(&mut self, pins: &PinDir, name: &str, hook: u32, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
+        link(object::companion(&mut self.ebpf, name)?.as_fd(), cgroup, hook, &pins.pin(name))
     }
 
     /// Into the link that is there, or a new one.
-    fn guard_in_place(&mut self, there: &Attached, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
-        match there.guard() {
-            Some(link) => {
-                let guard = object::guard(&mut self.ebpf)?.fd()?.as_fd();
-                sys::update_link(link.as_fd(), guard).context("replacing the guard program")
+    fn in_place(&mut self, there: &Attached, name: &str, hook: u32, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
+        match there.companions().iter().find(|(present, _)| *present == name) {
+            Some((_, link)) => {
+                let program = object::companion(&mut self.ebpf, name)?.as_fd();
+                sys::update_link(link.as_fd(), program).with_context(|| format!("replacing the {name} program"))
             }
-            None => self.hook_guard(there.pins(), cgroup),
+            None => self.hook_companion(there.pins(), name, hook, cgroup),
         }
     }
 

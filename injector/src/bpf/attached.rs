@@ -9,9 +9,10 @@ use anyhow::Context as _;
 use injector_common::{
     attachment::Attachment,
     decision::Choice,
-    flow::{Endpoints, FlowBrief, FlowRecord, FlowSample},
+    flow::{Endpoints, FlowBrief, FlowRecord, FlowSample, TrackedSample},
     keepalive::Policy,
     names,
+    packets::PacketRecord,
     scan::{self, ScanControl, ScanTotals},
     stats,
 };
@@ -30,7 +31,7 @@ pub struct Attached {
     pins: PinDir,
     identity: Identity,
     keepalive: Pinned,
-    guard: Option<Pinned>,
+    companions: Vec<(&'static str, Pinned)>,
     maps: Vec<Pinned>,
     counters: PerCpu,
     records: Records,
@@ -61,11 +62,10 @@ impl Attached {
         let identity = pins.identity().ok_or_else(|| Error::NotAttached { name: pins.name().to_owned() })?;
         let keepalive = Pinned::open(pins.pin(names::KEEPALIVE))?;
         let program_id = info(&keepalive)?.program_id;
-        let guard = pins.pin(names::GUARD);
         Ok(Self {
             identity,
             keepalive,
-            guard: guard.exists().then(|| Pinned::open(guard)).transpose()?,
+            companions: open_companions(&pins)?,
             maps: names::LASTING_MAPS.iter().map(|name| Pinned::open(pins.pin(name))).collect::<anyhow::Result<_>>()?,
             records: Records::open(&pins.pin(names::FLOWS))?,
             counters: PerCpu::open(&pins.path(), names::COUNTERS)?,
@@ -121,7 +121,8 @@ impl Attached {
         // What may be left of it.
         self.pins.remove()?;
         self.pins.create()?;
-        self.maps.iter().chain(&self.guard).try_for_each(Pinned::repin)?;
+        let companions = self.companions.iter().map(|(_, link)| link);
+        self.maps.iter().chain(companions).try_for_each(Pinned::repin)?;
         self.generation.repin()?;
         self.keepalive.repin()?;
         self.identity = self.pins.identity().context("the new pins are gone already")?;
@@ -209,8 +210,20 @@ impl Attached {
     /// flows.
     ///
     /// `visit` should not block: other scans of this attachment wait.
-    pub fn scan(&mut self, request: ScanControl, visit: impl FnMut(&FlowSample)) -> anyhow::Result<ScanTotals> {
-        self.generation.scan(request, visit)
+    pub fn scan(&mut self, request: ScanControl, mut visit: impl FnMut(&FlowSample)) -> anyhow::Result<ScanTotals> {
+        self.scan_packets(request, |sample, _| visit(sample))
+    }
+
+    /// The same, with the flows' packets where they are tracked.
+    pub fn scan_packets(
+        &mut self,
+        request: ScanControl,
+        mut visit: impl FnMut(&FlowSample, Option<&PacketRecord>),
+    ) -> anyhow::Result<ScanTotals> {
+        if self.description().tracks_packets == 0 {
+            return self.generation.scan(request, |sample| visit(sample, None));
+        }
+        self.generation.scan(request, |TrackedSample { flow, packets }| visit(flow, Some(packets)))
     }
 
     /// The cgroup's path, relative to the cgroup v2 mount.
@@ -228,14 +241,16 @@ impl Attached {
         Ok(info(&self.keepalive)?.program_id)
     }
 
-    /// Kernel's id of the `guard` program, where one is on its hook.
-    pub(super) fn guard_program_id(&self) -> anyhow::Result<Option<u32>> {
-        self.guard.as_ref().map(|guard| Ok(info(guard)?.program_id)).transpose()
+    /// Those of [`names::COMPANIONS`] that are on their hooks, with the kernel's
+    /// ids of their programs.
+    pub(super) fn companion_program_ids(&self) -> anyhow::Result<Vec<(&'static str, u32)>> {
+        self.companions.iter().map(|(name, link)| Ok((*name, info(link)?.program_id))).collect()
     }
 
     /// Everything that is pinned.
     fn pinned(&self) -> impl Iterator<Item = &Pinned> {
-        self.maps.iter().chain(&self.guard).chain([&self.keepalive]).chain(self.generation.pinned())
+        let companions = self.companions.iter().map(|(_, link)| link);
+        self.maps.iter().chain(companions).chain([&self.keepalive]).chain(self.generation.pinned())
     }
 
     /// The link of the `keepalive` program.
@@ -243,14 +258,15 @@ impl Attached {
         self.keepalive.as_fd()
     }
 
-    /// The link of the `guard` program, where there is one.
-    pub(super) const fn guard(&self) -> Option<&Pinned> {
-        self.guard.as_ref()
+    /// The links of those of [`names::COMPANIONS`] that are there.
+    pub(super) fn companions(&self) -> &[(&'static str, Pinned)] {
+        &self.companions
     }
 
     /// Takes the programs off their hooks, and leaves pins alone.
     pub fn unhook(&self) -> anyhow::Result<()> {
-        [Some(&self.keepalive), self.guard.as_ref()].into_iter().flatten().try_for_each(unhook)
+        let companions = self.companions.iter().map(|(_, link)| link);
+        [&self.keepalive].into_iter().chain(companions).try_for_each(unhook)
     }
 }
 
@@ -287,12 +303,16 @@ pub fn hooked_to_by_other(other: &OtherVersion) -> anyhow::Result<Option<u64>> {
 
 /// The links that are pinned.
 pub(super) fn open_links(pins: &PinDir) -> anyhow::Result<Vec<Pinned>> {
-    [names::KEEPALIVE, names::GUARD]
-        .iter()
-        .map(|name| pins.pin(name))
-        .filter(|pin| pin.exists())
-        .map(Pinned::open)
-        .collect()
+    let keepalive = pins.pin(names::KEEPALIVE);
+    let keepalive = keepalive.exists().then(|| Pinned::open(keepalive)).transpose()?;
+    let companions = open_companions(pins)?.into_iter().map(|(_, link)| link);
+    Ok(keepalive.into_iter().chain(companions).collect())
+}
+
+/// Those of [`names::COMPANIONS`] that are pinned.
+fn open_companions(pins: &PinDir) -> anyhow::Result<Vec<(&'static str, Pinned)>> {
+    let pinned = names::COMPANIONS.into_iter().map(|name| (name, pins.pin(name))).filter(|(_, pin)| pin.exists());
+    pinned.map(|(name, pin)| Ok((name, Pinned::open(pin)?))).collect()
 }
 
 /// Takes a link off its hook; anything else is left alone.

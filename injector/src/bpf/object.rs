@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use aya::{
     Btf, Ebpf, EbpfLoader, include_bytes_aligned,
-    programs::{CgroupSockopt, Iter, ProgramError, SockOps},
+    programs::{CgroupSkb, CgroupSockopt, Iter, ProgramError, ProgramFd, SockOps},
 };
 use injector_common::{decision::BY_CGROUP, names};
 
@@ -48,6 +48,11 @@ pub(super) fn load(log: bool, rules: &Rules, there: Option<&PinDir>) -> anyhow::
     let btf = Btf::from_sys_fs().context("reading the kernel's BTF")?;
     guard(&mut ebpf)?.load().map_err(|error| refused(names::GUARD, error))?;
     scan(&mut ebpf)?.load(SCAN_TARGET, &btf).map_err(|error| refused(names::SCAN, error))?;
+    if rules.tracks_packets {
+        for name in [names::INGRESS, names::EGRESS] {
+            packets(&mut ebpf, name)?.load().map_err(|error| refused(name, error))?;
+        }
+    }
     Ok(ebpf)
 }
 
@@ -56,6 +61,7 @@ fn create_maps(log: bool, rules: &Rules, there: Option<&PinDir>) -> anyhow::Resu
     let ticks = ticks_per_second();
     let log_level = if log { LOG_EVERYTHING } else { 0 };
     let generation = generation(rules);
+    let tracks_packets = u32::from(rules.tracks_packets);
     let mut loader = EbpfLoader::new();
     loader
         // For relocations, of which Rust has none: memory for nothing.
@@ -64,6 +70,7 @@ fn create_maps(log: bool, rules: &Rules, there: Option<&PinDir>) -> anyhow::Resu
         .override_global(names::TICKS_PER_SECOND, &ticks, true)
         .override_global(names::GENERATION, &generation, true)
         .override_global(names::LOOKUPS, &rules.lookups, true)
+        .override_global(names::TRACKS_PACKETS, &tracks_packets, true)
         .override_global(aya_log::LEVEL, &log_level, false);
     for (name, length) in [
         (names::DECISIONS, rules.decisions.len()),
@@ -102,8 +109,36 @@ pub(super) fn keepalive(ebpf: &mut Ebpf) -> anyhow::Result<&mut SockOps> {
     Ok(program.try_into()?)
 }
 
+/// One of [`names::COMPANIONS`], loaded.
+pub(super) fn companion<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a ProgramFd> {
+    Ok(match name {
+        names::GUARD => guard(ebpf)?.fd()?,
+        _ => packets(ebpf, name)?.fd()?,
+    })
+}
+
+/// Kernel's ids of [`names::COMPANIONS`]; 0 for those that were not loaded.
+pub(super) fn companion_ids(ebpf: &mut Ebpf, rules: &Rules) -> anyhow::Result<[u32; names::COMPANIONS.len()]> {
+    let mut ids = [0; names::COMPANIONS.len()];
+    for (id, name) in ids.iter_mut().zip(names::COMPANIONS) {
+        let info = match name {
+            names::GUARD => guard(ebpf)?.info(),
+            _ if rules.tracks_packets => packets(ebpf, name)?.info(),
+            _ => continue,
+        };
+        *id = info.with_context(|| format!("reading the {name} program"))?.id();
+    }
+    Ok(ids)
+}
+
+/// One of the `cgroup_skb` programs.
+fn packets<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut CgroupSkb> {
+    let program = ebpf.program_mut(name).with_context(|| format!("the BPF object lacks its {name} program"))?;
+    Ok(program.try_into()?)
+}
+
 /// The `setsockopt` program.
-pub(super) fn guard(ebpf: &mut Ebpf) -> anyhow::Result<&mut CgroupSockopt> {
+fn guard(ebpf: &mut Ebpf) -> anyhow::Result<&mut CgroupSockopt> {
     let program = ebpf.program_mut(names::GUARD).context("the BPF object lacks its guard program")?;
     Ok(program.try_into()?)
 }

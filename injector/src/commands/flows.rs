@@ -10,6 +10,7 @@ use std::{
 use anyhow::Context as _;
 use injector_common::{
     flow::FlowSample,
+    packets::PacketRecord,
     scan::{self, ScanControl},
 };
 
@@ -28,8 +29,8 @@ use crate::{
 /// Clears the screen and goes to its upper left corner.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
-/// A sample, and the index of its attachment.
-type Owned = (usize, FlowSample);
+/// A sample with its packets, and the index of its attachment.
+type Owned = (usize, FlowSample, Option<PacketRecord>);
 
 /// What the scans of all attachments found.
 #[derive(Default)]
@@ -71,7 +72,9 @@ fn list(args: &Flows) -> anyhow::Result<Code> {
     sort(args.sort, &mut samples);
     samples.truncate(args.limit.unwrap_or(usize::MAX));
     let mut names = Names::default();
-    let flows = samples.iter().filter_map(|(owner, sample)| Some(names.flow(origins.get(*owner)?, sample)));
+    let flows = samples
+        .iter()
+        .filter_map(|(owner, sample, packets)| Some(names.flow(origins.get(*owner)?, sample, packets.as_ref())));
     write(args.output, flows, &coverage)?;
     for (name, gap) in coverage.iter().filter_map(|(name, coverage)| Some((name, coverage.gap(name)?))) {
         output::message(format_args!("injector: note: not listed for {name}: {gap}"));
@@ -107,7 +110,9 @@ fn collect(args: &Flows) -> anyhow::Result<Found> {
     let _lock = pins::lock_for_listing()?;
     for mut attached in target::attachments(&args.target)? {
         let index = found.origins.len();
-        let totals = attached.scan(request, |sample| found.samples.push((index, *sample)))?;
+        let totals = attached.scan_packets(request, |sample, packets| {
+            found.samples.push((index, *sample, packets.copied()));
+        })?;
         if lists_all(args) {
             found.coverage.push((attached.name().to_owned(), Coverage::of(&mut attached, &totals)?));
         }
@@ -131,9 +136,9 @@ fn budget(args: &Flows) -> u32 {
 fn sort(order: Option<Sort>, samples: &mut [Owned]) {
     match order {
         None => {}
-        Some(Sort::Remaining) => samples.sort_by_key(|(_, sample)| remaining_ms(sample)),
-        Some(Sort::Idle) => samples.sort_by_key(|(_, sample)| Reverse(sample.idle_ms)),
-        Some(Sort::Opened) => samples.sort_by_key(|(_, sample)| Reverse(sample.age_ms)),
+        Some(Sort::Remaining) => samples.sort_by_key(|(_, sample, _)| remaining_ms(sample)),
+        Some(Sort::Idle) => samples.sort_by_key(|(_, sample, _)| Reverse(sample.idle_ms)),
+        Some(Sort::Opened) => samples.sort_by_key(|(_, sample, _)| Reverse(sample.age_ms)),
     }
 }
 
@@ -163,11 +168,12 @@ mod tests {
             age_ms,
             ..FlowSample::default()
         };
-        let samples = [(0, sample(1, 10, 100, 50)), (0, sample(2, 60, 1000, 70)), (0, sample(3, 20, 25, 60))];
+        let samples =
+            [(0, sample(1, 10, 100, 50), None), (0, sample(2, 60, 1000, 70), None), (0, sample(3, 20, 25, 60), None)];
         let order = |order| {
             let mut samples = samples;
             sort(order, &mut samples);
-            samples.map(|(_, sample)| sample.cookie)
+            samples.map(|(_, sample, _)| sample.cookie)
         };
         assert_eq!(order(None), [1, 2, 3]);
         assert_eq!(order(Some(Sort::Remaining)), [3, 1, 2]);

@@ -160,7 +160,7 @@ impl Session {
     fn tell(&mut self, changes: &[(Change, FlowSample)]) -> anyhow::Result<()> {
         self.names.refresh();
         for (change, sample) in changes {
-            let flow = self.names.flow(&self.origin, sample);
+            let flow = self.names.flow(&self.origin, sample, None);
             self.writer.write(&Event::change(*change, &flow))?;
         }
         Ok(())

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::values::{Number, Port, Prefixes, Text, Texts, Time, conflict, direction, kind, warn};
+use super::values::{Number, Port, Prefixes, Text, Texts, Time, conflict, direction, kind, track, warn};
 use crate::{
-    cli::{OnConflict, Warn},
+    cli::{OnConflict, Track, Warn},
     hop::{Direction, Kind},
 };
 
@@ -24,6 +24,8 @@ pub struct RawFile {
     pub warn: Option<Spanned<Warn>>,
     #[serde(default, deserialize_with = "conflict")]
     pub on_conflict: Option<Spanned<OnConflict>>,
+    #[serde(default, deserialize_with = "track")]
+    pub track: Option<Spanned<Track>>,
     pub cgroups: Option<Spanned<Texts>>,
     pub on_exit: Option<Spanned<Text>>,
     pub log: Option<Spanned<Text>>,

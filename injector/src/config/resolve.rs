@@ -51,6 +51,7 @@ fn attach(raw: &RawFile) -> Result<Settings, Complaint> {
         user_timeout: time(raw.user_timeout.as_ref()),
         warn: raw.warn.as_ref().map(|warn| *warn.get_ref()),
         on_conflict: raw.on_conflict.as_ref().map(|rule| *rule.get_ref()),
+        track: raw.track.as_ref().map(|track| *track.get_ref()),
     };
     if let Some(cgroup) = raw.cgroup.as_ref().filter(|cgroup| cgroup.get_ref().0.is_empty()) {
         return Err((cgroup.span().start, "an empty path is no cgroup: write \"/\" for the whole host".to_owned()));

@@ -7,7 +7,7 @@ use toml::Value;
 
 use super::{Agent, Application, Config, Keepalive};
 use crate::{
-    cli::OnConflict,
+    cli::{OnConflict, Track},
     duration::exact,
     hop::{Ends, Hop, Place},
     policy::{Mode, Policy, Who},
@@ -32,7 +32,7 @@ pub fn to_toml(config: &Config) -> String {
 }
 
 fn settings(settings: &Settings) -> String {
-    let Settings { cgroup, name, timeout, idle, interval, probes, user_timeout, warn, on_conflict } = settings;
+    let Settings { cgroup, name, timeout, idle, interval, probes, user_timeout, warn, on_conflict, track } = settings;
     let mut text = String::new();
     line(&mut text, "cgroup", cgroup.as_ref().map(|path| quoted(&path.to_string_lossy())));
     line(&mut text, "name", name.as_deref().map(quoted));
@@ -43,6 +43,7 @@ fn settings(settings: &Settings) -> String {
     line(&mut text, "user_timeout", user_timeout.map(time));
     line(&mut text, "warn", Some(quoted(&warn.unwrap_or(DEFAULT_WARN).to_string())));
     line(&mut text, "on_conflict", Some(quoted(rule(on_conflict.unwrap_or_default()))));
+    line(&mut text, "track", Some(quoted(source(track.unwrap_or_default()))));
     text
 }
 
@@ -156,6 +157,14 @@ pub const fn rule(rule: OnConflict) -> &'static str {
         OnConflict::Respect => "respect",
         OnConflict::Tighten => "tighten",
         OnConflict::Enforce => "enforce",
+    }
+}
+
+/// Name of what is tracked, as the command line has it.
+pub const fn source(track: Track) -> &'static str {
+    match track {
+        Track::Sockets => "sockets",
+        Track::Packets => "packets",
     }
 }
 

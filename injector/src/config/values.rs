@@ -15,7 +15,7 @@ use toml::Spanned;
 
 use super::raw::{RawKeepalive, RawMode};
 use crate::{
-    cli::{OnConflict, Warn},
+    cli::{OnConflict, Track, Warn},
     duration,
     hop::{self, Direction},
 };
@@ -64,6 +64,11 @@ pub fn conflict<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spa
     Spanned::<Rule>::deserialize(deserializer).map(|rule| Some(Spanned::new(rule.span(), rule.into_inner().0)))
 }
 
+/// What idle times come from.
+pub fn track<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<Track>>, D::Error> {
+    Spanned::<Source>::deserialize(deserializer).map(|track| Some(Spanned::new(track.span(), track.into_inner().0)))
+}
+
 #[derive(Debug)]
 struct Kind(hop::Kind);
 #[derive(Debug)]
@@ -72,6 +77,8 @@ struct Way(Direction);
 struct Mark(Warn);
 #[derive(Debug)]
 struct Rule(OnConflict);
+#[derive(Debug)]
+struct Source(Track);
 struct Prefix(IpNet);
 
 /// Reads a scalar: text by one function, a number by another.
@@ -129,6 +136,7 @@ scalar!(Way, "\"active\" or \"passive\"", text: Some(way), number: None);
 scalar!(Mark, "a share such as \"80%\", or a duration", text: Some(str::parse),
     number: Some(|number| seconds(number).map(Warn::Idle)));
 scalar!(Rule, "\"respect\", \"tighten\" or \"enforce\"", text: Some(rule), number: None);
+scalar!(Source, "\"sockets\" or \"packets\"", text: Some(source), number: None);
 scalar!(Prefix, "an address or prefix in quotes, \"10.0.0.0/8\" or \"2001:db8::/32\", say",
     text: Some(hop::parse_prefix), number: None);
 
@@ -148,6 +156,11 @@ fn way(text: &str) -> Result<Direction, String> {
 fn rule(text: &str) -> Result<OnConflict, String> {
     let expected = "write \"respect\", \"tighten\" or \"enforce\"";
     OnConflict::from_str(text, false).map_err(|_| format!("{text:?} is no rule: {expected}"))
+}
+
+fn source(text: &str) -> Result<Track, String> {
+    let expected = "write \"sockets\" or \"packets\"";
+    Track::from_str(text, false).map_err(|_| format!("{text:?} is nothing to track: {expected}"))
 }
 
 impl<'de> Deserialize<'de> for Prefixes {

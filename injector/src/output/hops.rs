@@ -6,7 +6,7 @@ use injector_common::keepalive::Keepalive as Parameters;
 use serde::Serialize;
 
 use crate::{
-    config::{Agent, Application, Config, LogFormat, OnExit, rule},
+    config::{Agent, Application, Config, LogFormat, OnExit, rule, source},
     hop::{Direction, Ends, Expiry, Hop, Kind, Place, Range, Source},
     keepalive::derive_with_reasons,
     policy::{Mode, Policy},
@@ -138,6 +138,7 @@ struct AttachReport {
     user_timeout_ms: Option<u64>,
     warn: String,
     on_conflict: &'static str,
+    track: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -205,6 +206,7 @@ impl AttachReport {
             user_timeout_ms: settings.user_timeout.map(ms),
             warn: settings.warn.unwrap_or(DEFAULT_WARN).to_string(),
             on_conflict: rule(settings.on_conflict.unwrap_or_default()),
+            track: source(settings.track.unwrap_or_default()),
         }
     }
 }

@@ -31,6 +31,8 @@ const TESTING: [&str; 16] = [
     "tcpdump",
     "util-linux",
 ];
+/// What the benchmarks compare with.
+const ALTERNATIVES: [&str; 2] = ["conntrack", "libkeepalive0"];
 
 /// What the kernels are booted with.
 const MACHINES: [&str; 2] = ["busybox-static", "qemu-system-x86"];
@@ -61,6 +63,11 @@ pub(crate) fn run() -> Result<()> {
 /// Programs that the end-to-end tests and the demo run.
 pub(crate) fn testing() -> Result<()> {
     apt::install("testing", &TESTING.map(str::to_owned))
+}
+
+/// Programs that the benchmarks compare with.
+pub(crate) fn benchmarks() -> Result<()> {
+    apt::install("benchmarks", &ALTERNATIVES.map(str::to_owned))
 }
 
 /// Programs that boot other kernels.

@@ -154,7 +154,8 @@ impl State {
         task::spawn_blocking(move || {
             let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
             names.refresh();
-            let flows: Vec<_> = flows.iter().map(|(origin, sample)| names.flow(origin, sample)).collect();
+            let flows: Vec<_> =
+                flows.iter().map(|(origin, sample, packets)| names.flow(origin, sample, packets.as_ref())).collect();
             serde_json::to_vec(&output::flows_document(&flows, &[])).ok().map(Bytes::from)
         })
         .await

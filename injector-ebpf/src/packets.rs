@@ -1,0 +1,154 @@
+//! The `ingress` and `egress` programs: what passes on the flows, only with
+//! `--track packets`. They let every packet go.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
+    helpers::generated::{bpf_jiffies64, bpf_sk_fullsock, bpf_sk_storage_get},
+    programs::SkBuffContext,
+};
+use injector_common::packets::{Next, PacketRecord, Segment, UNKNOWN, next_header};
+use network_types::{
+    ip::{Ipv4Hdr, Ipv6Hdr},
+    tcp::TcpHdr,
+};
+
+use crate::{
+    maps::{PACKETS, tracks_packets},
+    sk_storage,
+    tcp_sock::TcpSock,
+};
+
+const IPPROTO_TCP: u8 = 6;
+const V6_HEADER: u32 = 40;
+const _: () = assert!(size_of::<Ipv6Hdr>() == V6_HEADER as usize);
+/// More extension headers than this nobody sends in earnest.
+const MAX_EXTENSIONS: usize = 6;
+
+/// Which way a packet goes.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Way {
+    In,
+    Out,
+}
+
+/// Counts and stamps a packet of a flow.
+#[inline(always)]
+pub fn stamp(ctx: &SkBuffContext, way: Way) {
+    let Some(socket) = socket(ctx) else { return };
+    let Some(record) = record(socket) else { return };
+    let segment = segment(ctx);
+    let class = segment.map_or(UNKNOWN, |segment| due(socket, way).map_or(UNKNOWN, |due| segment.class(due)));
+    let has_payload = segment.is_some_and(|segment| segment.has_payload(class));
+    // SAFETY: has no preconditions.
+    #[expect(clippy::cast_possible_truncation, reason = "stamps are the lowest 32 bits, as in the socket")]
+    let ticks = unsafe { bpf_jiffies64() } as u32;
+    let PacketRecord { received, sent } = record;
+    let (same, other) = if way == Way::In { (received, sent) } else { (sent, received) };
+    same.note(ticks, class, has_payload);
+    other.answered();
+}
+
+/// The full TCP socket that the packet belongs to.
+#[inline(always)]
+fn socket(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
+    // SAFETY: a context member, which the verifier knows as a socket or null;
+    // the helper gives null for sockets that are not full ones.
+    unsafe {
+        let common = (*ctx.skb.skb).__bindgen_anon_2.sk;
+        if common.is_null() {
+            return None;
+        }
+        let socket = bpf_sk_fullsock(common);
+        if socket.is_null() || (*socket).protocol != u32::from(IPPROTO_TCP) { None } else { Some(socket) }
+    }
+}
+
+/// The record of a flow, made with its first packet.
+#[inline(always)]
+fn record(socket: *mut bpf_sock) -> Option<&'static mut PacketRecord> {
+    let found = get(socket, core::ptr::null_mut(), 0);
+    if found.is_some() {
+        return found;
+    }
+    sk_storage::find(socket)?;
+    let mut empty = PacketRecord::default();
+    get(socket, &raw mut empty, u64::from(BPF_SK_STORAGE_GET_F_CREATE))
+}
+
+/// The record of a socket that a scan visits, where its packets are tracked.
+/// Since 5.11.
+#[inline(always)]
+pub fn find(socket: *mut c_void) -> Option<&'static PacketRecord> {
+    if tracks_packets() { get(socket.cast(), core::ptr::null_mut(), 0).map(|record| &*record) } else { None }
+}
+
+#[inline(always)]
+fn get(socket: *mut bpf_sock, value: *mut PacketRecord, flags: u64) -> Option<&'static mut PacketRecord> {
+    // SAFETY: `socket` is a full socket; a non-null result points to its record
+    // for as long as the program runs, and the kernel copies a whole value.
+    unsafe {
+        bpf_sk_storage_get((&raw const PACKETS).cast_mut().cast(), socket.cast(), value.cast(), flags)
+            .cast::<PacketRecord>()
+            .as_mut()
+    }
+}
+
+/// The oldest sequence number that the packet's receiver has not acknowledged.
+#[inline(always)]
+fn due(socket: *mut bpf_sock, way: Way) -> Option<u32> {
+    let tcp = TcpSock::of(socket.cast())?;
+    Some(if way == Way::In { tcp.next_to_receive() } else { tcp.oldest_unacknowledged() })
+}
+
+/// What can be read of the TCP header, wherever the packet's bytes lie.
+#[inline(always)]
+fn segment(ctx: &SkBuffContext) -> Option<Segment> {
+    let start = transport(ctx)?;
+    let header: TcpHdr = ctx.load(start as usize).ok()?;
+    let payload = start + u32::from(header.doff()) * 4;
+    if header.doff() < 5 || payload > ctx.len() {
+        return None;
+    }
+    // The second byte of the field; the accessors give a bit each.
+    #[expect(clippy::cast_possible_truncation, reason = "eight bits")]
+    let flags = header._bitfield_1.get(8, 8) as u8;
+    Some(Segment { flags, sequence: u32::from_be_bytes(header.seq), payload: ctx.len() - payload })
+}
+
+/// Where the TCP header starts.
+#[inline(always)]
+fn transport(ctx: &SkBuffContext) -> Option<u32> {
+    let version: u8 = ctx.load(0).ok()?;
+    match version >> 4 {
+        4 => after_v4(ctx),
+        6 => after_v6(ctx),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn after_v4(ctx: &SkBuffContext) -> Option<u32> {
+    let header: Ipv4Hdr = ctx.load(0).ok()?;
+    // Three flags, then the offset; a later fragment has no TCP header.
+    let is_first = u16::from_be_bytes(header.frags) << 3 == 0;
+    let length = u32::from(header.ihl());
+    if header.proto == IPPROTO_TCP && is_first && length >= 20 { Some(length) } else { None }
+}
+
+#[inline(always)]
+fn after_v6(ctx: &SkBuffContext) -> Option<u32> {
+    let header: Ipv6Hdr = ctx.load(0).ok()?;
+    let (mut kind, mut start) = (header.next_hdr, V6_HEADER);
+    for _ in 0..MAX_EXTENSIONS {
+        if kind == IPPROTO_TCP {
+            return Some(start);
+        }
+        let extension: [u8; 4] = ctx.load(start as usize).ok()?;
+        let Next::After(length) = next_header(kind, extension) else { return None };
+        kind = extension[0];
+        start += length;
+    }
+    if kind == IPPROTO_TCP { Some(start) } else { None }
+}

@@ -1,0 +1,229 @@
+//! `--track packets`: what passes on the wire, counted packet by packet.
+
+use std::thread;
+use std::time::Duration;
+
+use injector_tests::{
+    Attachment, FlowPackets, Forger, PacketCounts, Peer, Route, Signal, Socket, connected, eventually, pins,
+};
+use serde_json::{Value, json};
+
+use crate::scene::{SOON, Scene, flow_of};
+
+const TRACK: [&str; 2] = ["--track", "packets"];
+/// A tick of the slowest kernels, and what passes between two looks.
+const TOLERANCE_MS: u64 = 20;
+
+/// A connection whose packets are tracked at its near end.
+struct Tracked {
+    attachment: Attachment,
+    client: Peer,
+    server: Peer,
+    near: Socket,
+    far: Socket,
+    forger: Forger,
+    scene: Scene,
+}
+
+impl Tracked {
+    /// Each end has said something.
+    fn new(route: Route, arguments: &[&str]) -> Self {
+        let scene = Scene::new("packets");
+        let attachment = scene.attach(&[&TRACK, arguments].concat());
+        let forger = Forger::listen(&scene.netns);
+        let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
+        let (near, far) = connected(&mut client, &mut server, route);
+        let mut tracked = Self { attachment, client, server, near, far, forger, scene };
+        tracked.assert_works();
+        // Beyond delayed acknowledgements.
+        thread::sleep(Duration::from_millis(300));
+        tracked
+    }
+
+    fn packets(&self) -> FlowPackets {
+        flow_of(&self.attachment, &self.near).packets.expect("they are tracked")
+    }
+
+    fn assert_works(&mut self) {
+        self.client.send(&self.near, "ask").expect("the connection works");
+        assert_eq!(self.server.receive(&self.far, SOON), Ok("ask".into()));
+        self.server.send(&self.far, "answer").expect("the connection works");
+        assert_eq!(self.client.receive(&self.near, SOON), Ok("answer".into()));
+    }
+
+    /// How often the near end counts the forged packet in a class, and then still works.
+    fn forged(&mut self, how: Value, class: fn(&PacketCounts) -> u32) -> u32 {
+        let before = class(&self.packets().received);
+        self.forger.forge(&self.far, &self.near, how);
+        thread::sleep(Duration::from_millis(100));
+        let count = class(&self.packets().received) - before;
+        self.assert_works();
+        count
+    }
+}
+
+#[test]
+fn both_modes_tell_the_same_idle_times() {
+    for route in Route::ALL {
+        let scene = Scene::new("modes");
+        let by_packets =
+            scene.attach(&[&TRACK[..], &["--name", &format!("{}-p", scene.inside.attachment_name())]].concat());
+        let by_sockets = scene.attach(&["--timeout", "4s"]);
+        let (mut client, mut server) = (scene.inside_peer(), scene.inside_peer());
+        let (near, far) = connected(&mut client, &mut server, route);
+        client.send(&near, "once").unwrap();
+        for pause in [100, 730, 1300, 900] {
+            thread::sleep(Duration::from_millis(pause));
+            for socket in [&near, &far] {
+                let one = flow_of(&by_packets, socket);
+                let other = flow_of(&by_sockets, socket);
+                let between = other.age_ms - one.age_ms;
+                // A probe may pass between the two looks.
+                let passed = other.age_ms - other.idle_ms + TOLERANCE_MS > one.age_ms;
+                let apart = other.idle_ms.abs_diff(one.idle_ms + between);
+                assert!(passed || apart <= TOLERANCE_MS, "{one:#?} {other:#?}");
+                assert!(other.app_idle_ms.abs_diff(one.app_idle_ms + between) <= TOLERANCE_MS, "{one:#?} {other:#?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn classes_are_told_apart() {
+    for route in Route::ALL {
+        let mut tracked = Tracked::new(route, &[]);
+        let FlowPackets { received, sent, probed_by } = tracked.packets();
+        assert_eq!((received.data, sent.data, probed_by.as_str()), (1, 1, "none"), "{received:?} {sent:?}");
+        assert!(received.ack <= 1 && sent.ack >= 1, "{received:?} {sent:?}");
+        tracked.server.finish_sending(&tracked.far);
+        let fin = || (tracked.packets().received.fin == 1).then_some(());
+        eventually("the end is counted", SOON, fin);
+        let FlowPackets { received, sent, .. } = tracked.packets();
+        assert_eq!((received.unknown, sent.unknown, received.reset), (0, 0, 0));
+    }
+}
+
+#[test]
+fn who_probes() {
+    for (route, who) in [(Route::V4, "local"), (Route::V6, "peer"), (Route::Mapped, "both")] {
+        let limit = if who == "peer" { "350s" } else { "4s" };
+        let mut tracked = Tracked::new(route, &["--timeout", limit]);
+        if who != "local" {
+            tracked.server.set_keepalive(&tracked.far, 1);
+        }
+        thread::sleep(Duration::from_millis(3500));
+        let packets = tracked.packets();
+        assert_eq!(packets.probed_by, who, "{packets:?}");
+        assert_eq!((packets.sent.unanswered_probes, packets.received.unanswered_probes), (0, 0), "{packets:?}");
+        let probes = if who == "peer" { packets.received.probe } else { packets.sent.probe };
+        assert!((2..=4).contains(&probes), "{packets:?}");
+    }
+}
+
+#[test]
+fn nobody_answers() {
+    let tracked = Tracked::new(Route::V4, &["--timeout", "60s", "--idle", "1s", "--interval", "1s"]);
+    let port = tracked.far.local.port();
+    tracked.scene.netns.nft(&format!(
+        "table inet void {{ chain input {{ type filter hook input priority 0; tcp dport {port} drop; }}; }}"
+    ));
+    thread::sleep(Duration::from_millis(3500));
+    let packets = tracked.packets();
+    assert!((2..=4).contains(&packets.sent.unanswered_probes), "{packets:?}");
+    let flow = flow_of(&tracked.attachment, &tracked.near);
+    assert!(flow.idle_ms >= 3000, "probes in vain are no activity: {flow:#?}");
+}
+
+#[test]
+fn forged_packets_are_classified_and_pass() {
+    type Class = fn(&PacketCounts) -> u32;
+    let (probe, garbage): (Class, Class) = (|counts| counts.probe, |counts| counts.garbage_probe);
+    let (reset, ack, unknown): (Class, Class, Class) =
+        (|counts| counts.reset, |counts| counts.ack, |counts| counts.unknown);
+    let destination = |count: usize, words: u8| vec![json!([60, words]); count];
+    let cases = [
+        (Route::V4, json!({"offset": -1}), probe),
+        (Route::V4, json!({"offset": -1, "payload": 1}), garbage),
+        (Route::V4, json!({"offset": -1, "ip": 40}), probe),
+        (Route::V4, json!({"offset": -1, "ip": 12, "options": 40}), probe),
+        (Route::Mapped, json!({"offset": -1, "payload": 1}), garbage),
+        // In the window, but not due: answered by a challenge (RFC 5961), and the connection lives.
+        (Route::V4, json!({"flags": 4, "offset": 9}), reset),
+        (Route::V4, json!({"flags": 63, "offset": 9}), reset),
+        (Route::V4, json!({}), ack),
+        (Route::V4, json!({"flags": 0}), unknown),
+        (Route::V4, json!({"flags": 2, "offset": -100}), unknown),
+        (Route::V6, json!({"offset": -1}), probe),
+        (Route::V6, json!({"offset": -1, "payload": 1}), garbage),
+        (Route::V6, json!({"offset": -1, "ip": destination(1, 0)}), probe),
+        (Route::V6, json!({"offset": -1, "ip": destination(3, 2)}), probe),
+        (Route::V6, json!({"offset": -1, "ip": destination(6, 0)}), probe),
+        (Route::V6, json!({"offset": -1, "ip": [[0, 0], [60, 0], [60, 1]]}), probe),
+        (Route::V6, json!({"offset": -1, "ip": destination(7, 0)}), unknown),
+        (Route::V6, json!({"flags": 4, "offset": 9, "ip": destination(2, 0)}), reset),
+    ];
+    for route in Route::ALL {
+        let mut tracked = Tracked::new(route, &[]);
+        for (_, how, class) in cases.iter().filter(|(of, ..)| *of == route) {
+            assert_eq!(tracked.forged(how.clone(), *class), 1, "{route:?} {how} {:?}", tracked.packets());
+        }
+    }
+}
+
+/// The kernel drops most of these before they get to a socket; whatever gets there must not disturb it.
+#[test]
+fn nonsense_is_harmless() {
+    let everywhere = [
+        json!({"words": 0}),
+        json!({"words": 4}),
+        json!({"words": 15}),
+        json!({"options": 40, "words": 5, "offset": -200}),
+        json!({"options": 40, "words": 15, "cut": 39}),
+        json!({"cut": 1}),
+        json!({"cut": 12}),
+        json!({"cut": 20}),
+        json!({"length": 1}),
+        json!({"length": 60000}),
+        json!({"length": -1}),
+        json!({"length": -20}),
+        json!({"payload": 1000, "length": -999}),
+    ];
+    let by_v4 = [json!({"ip": 40, "cut": 30}), json!({"ip": 4, "length": -24})];
+    let by_v6 = [json!({"ip": [[44, 0], [60, 0]]}), json!({"ip": [[60, 30]], "cut": 200}), json!({"ip": [[51, 0]]})];
+    for (route, own) in [(Route::V4, &by_v4[..]), (Route::V6, &by_v6[..])] {
+        let mut tracked = Tracked::new(route, &[]);
+        for how in everywhere.iter().chain(own) {
+            tracked.forger.forge(&tracked.far, &tracked.near, how.clone());
+            tracked.assert_works();
+        }
+        let FlowPackets { received, .. } = tracked.packets();
+        assert_eq!((received.probe, received.garbage_probe, received.reset), (0, 0, 0), "{received:?}");
+    }
+}
+
+#[test]
+fn it_is_attached_only_where_it_is_asked_for() {
+    let scene = Scene::new("hooks");
+    let hooks = || scene.inside.program_ids("ingress").len() + scene.inside.program_ids("egress").len();
+    let mut attachment = scene.attach(&TRACK);
+    assert_eq!(hooks(), 2);
+    for (arguments, expected) in [(&[][..], 0), (&TRACK, 2), (&["--track", "sockets"], 0)] {
+        attachment.stop(Signal::KILL);
+        attachment.take_over(&scene.inside, arguments);
+        assert_eq!(hooks(), expected, "{arguments:?}");
+        let pinned = pins(attachment.name()).expect("it is attached");
+        assert_eq!(pinned.iter().any(|name| name == "egress"), expected > 0, "{pinned:?}");
+    }
+    drop(attachment);
+    assert_eq!((hooks(), pins(&scene.inside.attachment_name())), (0, None));
+}
+
+#[test]
+fn a_takeover_goes_on_counting() {
+    let mut tracked = Tracked::new(Route::V4, &[]);
+    tracked.attachment.stop(Signal::KILL);
+    let inside = &tracked.scene.inside;
+    tracked.attachment.take_over(inside, &["--track", "packets", "--timeout", "60s"]);
+    tracked.assert_works();
+    assert_eq!(tracked.packets().sent.data, 2);
+}
