@@ -128,7 +128,7 @@ fn tables(hops: &[Hop]) -> Tables {
         let (side, port, prefixes) = match &hop.place.ends {
             Ends::Any => (0, 0, vec![Prefix::ALL, Prefix::V4]),
             Ends::Remote { prefixes, port } => (0, port.unwrap_or(0), prefixes.iter().map(Prefix::of).collect()),
-            Ends::Local { prefix } => (LOCAL, 0, vec![Prefix::of(prefix)]),
+            Ends::Local { prefixes } => (LOCAL, 0, prefixes.iter().map(Prefix::of).collect()),
         };
         for scope in directions(hop.place.direction).iter().map(|direction| side | direction) {
             let table = tables.entry((scope, port)).or_default();

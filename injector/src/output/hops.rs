@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::{
@@ -62,8 +63,8 @@ pub struct PlaceReport {
     pub remote: Vec<String>,
     /// Port of the peer; `null` for any.
     pub port: Option<u16>,
-    /// Prefix of our end; `null` for any.
-    pub local: Option<String>,
+    /// Prefixes of our end; empty for any.
+    pub local: Vec<String>,
     /// Which side opened the flows; `null` for both.
     pub direction: Option<Direction>,
 }
@@ -107,9 +108,9 @@ impl KeepaliveReport {
 impl PlaceReport {
     fn of(place: &Place) -> Self {
         let (remote, port, local) = match &place.ends {
-            Ends::Any => (vec![], None, None),
-            Ends::Remote { prefixes, port } => (prefixes.iter().map(ToString::to_string).collect(), *port, None),
-            Ends::Local { prefix } => (vec![], None, Some(prefix.to_string())),
+            Ends::Any => (vec![], None, vec![]),
+            Ends::Remote { prefixes, port } => (texts(prefixes), *port, vec![]),
+            Ends::Local { prefixes } => (vec![], None, texts(prefixes)),
         };
         Self { remote, port, local, direction: place.direction }
     }
@@ -194,6 +195,10 @@ impl ApplicationReport {
             place: PlaceReport::of(&application.place),
         }
     }
+}
+
+fn texts(prefixes: &[IpNet]) -> Vec<String> {
+    prefixes.iter().map(ToString::to_string).collect()
 }
 
 fn ms(duration: Duration) -> u64 {

@@ -154,7 +154,7 @@ fn any_hop() -> impl Strategy<Value = Hop> {
         Just(Ends::Any),
         (proptest::collection::vec(any_prefix(), 1..4), proptest::option::of(1_u16..3))
             .prop_map(|(prefixes, port)| Ends::Remote { prefixes, port }),
-        any_prefix().prop_map(|prefix| Ends::Local { prefix }),
+        proptest::collection::vec(any_prefix(), 1..4).prop_map(|prefixes| Ends::Local { prefixes }),
     ];
     let kind = prop_oneof![Just(Kind::Custom), Just(Kind::Alb)];
     (ends, proptest::option::of(any_direction()), kind, 2_u64..40).prop_map(|(ends, direction, kind, seconds)| {
