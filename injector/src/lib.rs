@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 
 pub mod adopt;
+pub mod aws;
 pub mod bpf;
 pub mod cgroup;
 pub mod check;
@@ -18,6 +19,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod coverage;
+pub mod discover;
 pub mod duration;
 pub mod exit;
 pub mod flow;
