@@ -3,8 +3,10 @@
 use anyhow::Context as _;
 
 use super::{
-    adopt, hops,
-    place::{self, How, Place},
+    adopt,
+    discovery::Discoverer,
+    hops,
+    place::{self, How},
     session::{Session, Signals},
 };
 use crate::{
@@ -22,9 +24,10 @@ use crate::{
 /// Attaches, and unless told otherwise watches until a signal or `--for`
 /// ends it.
 pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
-    let config = hops::load(&args.hops)?;
+    let config = hops::told(&args.hops)?;
     let settings = Settings::of(args).or(config.attach);
     let rules = Rules::new(&settings, &config.hops)?;
+    let discoverer = Discoverer::new(args, &settings, &config.hops)?;
     let cgroup = settings.cgroup.as_deref().context("no cgroup: give --cgroup, or `cgroup` in the file")?;
     let cgroup = Cgroup::open(cgroup).context("--cgroup")?;
     let pins = settings.name.as_deref().map_or_else(|| Ok(PinDir::for_cgroup(cgroup.path())), PinDir::named)?;
@@ -40,16 +43,16 @@ pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     // Before anything is attached: from now on a signal ends in a clean detach.
     let signals = Signals::new()?;
     let how = How { watch: !args.detach, log: !args.detach && verbose >= BPF_MESSAGES };
-    let place = place::take(&pins, &cgroup, &rules, how)?;
-    let Place { mut attached, own, log } = place;
+    let mut place = place::take(&pins, &cgroup, &rules, how)?;
     let writer = EventWriter::new(args.output);
     if args.detach {
-        writer.write(&Event::attached(&attached))?;
+        writer.write(&Event::attached(&place.attached))?;
         if args.existing {
-            adopt::existing(&mut attached, writer)?;
+            adopt::existing(&mut place.attached, writer)?;
         }
-        return Ok(Code::Ok);
+        runtime.block_on(Session::new(place, discoverer, writer).discover_once())?;
+    } else {
+        runtime.block_on(Session::new(place, discoverer, writer).run(args, signals))?;
     }
-    runtime.block_on(Session::new(attached, own, writer).run(args, signals, log))?;
     Ok(Code::Ok)
 }

@@ -1,6 +1,9 @@
 //! The place of an attachment: free, or taken by one that goes on in ours.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::Context as _;
 use injector_common::attachment::{Attachment, Since};
@@ -56,17 +59,33 @@ pub(super) fn take(pins: &PinDir, cgroup: &Cgroup, rules: &Rules, how: How) -> a
     Ok(Place { attached, own, log })
 }
 
+/// Puts other rules in force where this process watches. `None` where `there` is
+/// no longer at work under its name.
+pub(super) fn change(there: &Attached, rules: &Rules, log: bool) -> anyhow::Result<Option<(Attached, Option<BpfLog>)>> {
+    let _lock = pins::lock_all()?;
+    if there.standing()? != Standing::AtWork {
+        return Ok(None);
+    }
+    let cgroup = Cgroup::open(Path::new(&there.cgroup_path()))?;
+    let attachment = describe(there.description().since(), &cgroup);
+    let log = bpf::replace(there, &cgroup, &Plan { rules, attachment: &attachment, log })?;
+    Ok(Some((Attached::open(there.pins().clone())?, log)))
+}
+
+fn describe(since: Since, cgroup: &Cgroup) -> Attachment {
+    Attachment::new(since, cgroup.id(), cgroup.path().as_os_str().as_encoded_bytes())
+}
+
 fn put(pins: &PinDir, cgroup: &Cgroup, rules: &Rules, log: bool) -> anyhow::Result<Option<BpfLog>> {
-    let describe = |since| Attachment::new(since, cgroup.id(), cgroup.path().as_os_str().as_encoded_bytes());
     let Some(there) = takeable(pins, cgroup)? else {
-        return bpf::attach(pins, cgroup, &Plan { rules, attachment: &describe(now()), log });
+        return bpf::attach(pins, cgroup, &Plan { rules, attachment: &describe(now(), cgroup), log });
     };
     let is_same = bpf::is_same(&there, rules);
     if is_same && !log {
         note(pins, format_args!("taken over as it was"));
         return Ok(None);
     }
-    let attachment = describe(there.description().since());
+    let attachment = describe(there.description().since(), cgroup);
     let log = bpf::replace(&there, cgroup, &Plan { rules, attachment: &attachment, log })?;
     note(pins, format_args!("taken over, with programs and parameters replaced"));
     Ok(log)

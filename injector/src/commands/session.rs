@@ -16,12 +16,18 @@ use tokio::{
     time::sleep,
 };
 
-use super::adopt;
+use super::{
+    adopt,
+    discovery::{Discoverer, News},
+    place::{self, Place},
+};
 use crate::{
+    aws::answers::Answers,
     bpf::{self, Attached, BpfLog, Standing},
     cli::Attach,
     exit,
     flow::Names,
+    hop::Hop,
     notice::Notice,
     output::{self, Event, EventWriter, Summary},
     pins::{self, Lock},
@@ -63,6 +69,10 @@ pub(super) struct Session {
     attached: Attached,
     /// Tells others that we watch.
     own: Option<Lock>,
+    /// Asks for hops meanwhile.
+    discoverer: Option<Discoverer>,
+    /// The programs' own messages, where they were asked for.
+    log: Option<BpfLog>,
     names: Names,
     watch: Watch,
     writer: EventWriter,
@@ -71,15 +81,16 @@ pub(super) struct Session {
 
 impl Session {
     /// Begins now.
-    pub(super) fn new(attached: Attached, own: Option<Lock>, writer: EventWriter) -> Self {
+    pub(super) fn new(place: Place, discoverer: Option<Discoverer>, writer: EventWriter) -> Self {
+        let Place { attached, own, log } = place;
         let names = Names::of(&attached);
-        Self { attached, own, names, watch: Watch::default(), writer, started: Instant::now() }
+        Self { attached, own, discoverer, log, names, watch: Watch::default(), writer, started: Instant::now() }
     }
 
     /// Watches until asked to end, then detaches unless `--keep`, and sums up.
     ///
     /// Errors that end the watch detach as well: half a watch is none.
-    pub(super) async fn run(mut self, args: &Attach, mut signals: Signals, log: Option<BpfLog>) -> anyhow::Result<()> {
+    pub(super) async fn run(mut self, args: &Attach, mut signals: Signals) -> anyhow::Result<()> {
         let end = async {
             tokio::select! {
                 () = signals.any() => {}
@@ -89,7 +100,6 @@ impl Session {
         let existing = args.existing;
         let watched = tokio::select! {
             () = end => Ok(()),
-            error = pass_on(log) => Err(error).context("reading the BPF programs' log"),
             ended = self.watch(existing) => ended,
         };
         let standing = self.standing()?;
@@ -111,6 +121,16 @@ impl Session {
         Ok(self.writer.write(&Event::Summary(summary))?)
     }
 
+    /// Waits for the cloud's first answer, and leaves the programs at work with
+    /// what it says.
+    pub(super) async fn discover_once(mut self) -> anyhow::Result<()> {
+        if self.discoverer.is_none() {
+            return Ok(());
+        }
+        let answers = answer(&mut self.discoverer).await;
+        self.take(answers)
+    }
+
     /// Scans whenever a flow could have something to report. Ends only by an
     /// error, or when the programs are no longer ours to watch.
     async fn watch(&mut self, existing: bool) -> anyhow::Result<()> {
@@ -129,18 +149,55 @@ impl Session {
                 Standing::CgroupRemoved | Standing::Detached | Standing::Replaced => return Ok(()),
             }
             let until = Instant::now() + self.scan()?;
-            self.quiet(until, &mut notice).await?;
+            if let Some(answers) = self.quiet(until, &mut notice).await? {
+                self.take(answers)?;
+                notice = Notice::of(&self.attached);
+            }
         }
     }
 
-    /// Sleeps, unless the attachment is touched.
-    async fn quiet(&self, until: Instant, notice: &mut Notice) -> anyhow::Result<()> {
+    /// Sleeps, unless the attachment is touched or the cloud has answered.
+    async fn quiet(&mut self, until: Instant, notice: &mut Notice) -> anyhow::Result<Option<Answers>> {
         loop {
             tokio::select! {
-                () = sleep(until.saturating_duration_since(Instant::now())) => return Ok(()),
-                () = notice.change() => if self.standing()? != Standing::AtWork { return Ok(()) },
+                () = sleep(until.saturating_duration_since(Instant::now())) => return Ok(None),
+                () = notice.change() => if self.standing()? != Standing::AtWork { return Ok(None) },
+                answers = answer(&mut self.discoverer) => return Ok(Some(answers)),
+                error = pass_on(&mut self.log) => return Err(error).context("reading the BPF programs' log"),
             }
         }
+    }
+
+    /// Puts what the cloud answered in force. Where that does not work, what is
+    /// in force stays, and the next answer is another chance.
+    fn take(&mut self, answers: Answers) -> anyhow::Result<()> {
+        let Some(mut discoverer) = self.discoverer.take() else { return Ok(()) };
+        let News { hops, changes, notes } = discoverer.news(answers);
+        for note in notes {
+            self.message(format_args!("{note}"));
+        }
+        if !changes.is_empty() {
+            match self.put_in_force(&discoverer, &hops) {
+                Ok(()) => {
+                    let name = self.attached.name();
+                    self.writer.write(&Event::discovered(name, &hops, &changes))?;
+                    discoverer.in_force(hops);
+                }
+                Err(error) => self.message(format_args!("what was discovered is not in force: {error:#}")),
+            }
+        }
+        self.discoverer = Some(discoverer);
+        Ok(())
+    }
+
+    fn put_in_force(&mut self, discoverer: &Discoverer, hops: &[Hop]) -> anyhow::Result<()> {
+        let rules = discoverer.rules(hops)?;
+        let (attached, log) =
+            place::change(&self.attached, &rules, self.log.is_some())?.context("it is not at work under its name")?;
+        self.names = Names::of(&attached);
+        self.attached = attached;
+        self.log = log;
+        Ok(())
     }
 
     /// Waits for others that are attaching or detaching, and never sees them
@@ -224,9 +281,16 @@ async fn after(time: Option<Duration>) {
     }
 }
 
+async fn answer(discoverer: &mut Option<Discoverer>) -> Answers {
+    match discoverer {
+        Some(discoverer) => discoverer.answer().await,
+        None => pending().await,
+    }
+}
+
 /// Ends only by an error.
-async fn pass_on(log: Option<BpfLog>) -> io::Error {
-    let Some(mut log) = log else { return pending().await };
+async fn pass_on(log: &mut Option<BpfLog>) -> io::Error {
+    let Some(log) = log else { return pending().await };
     loop {
         if let Err(error) = log.pass_on().await {
             return error;
