@@ -56,8 +56,8 @@ fn prefixes(list: &str) -> impl Iterator<Item = IpNet> {
 fn explain(error: &ImdsError) -> String {
     match error {
         ImdsError::ErrorResponse(response) => format!("HTTP status {}", response.response().status().as_u16()),
-        ImdsError::FailedToLoadToken(_) => format!(
-            "no token for the instance metadata (no EC2 instance, or a container without a hop limit of 2): {}",
+        ImdsError::FailedToLoadToken(_) | ImdsError::IoError(_) => format!(
+            "no answer from the instance metadata (no EC2 instance, or a container without a hop limit of 2): {}",
             error.source().map(causes).unwrap_or_default()
         ),
         _ => causes(error),
