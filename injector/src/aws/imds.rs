@@ -1,4 +1,4 @@
-//! What the instance metadata service tells: IMDSv2 only.
+//! What the instance metadata service tells: `IMDSv2` only.
 
 use std::error::Error as _;
 
