@@ -97,6 +97,9 @@ pub struct Attach {
     /// The hops on the way.
     #[command(flatten)]
     pub hops: HopArgs,
+    /// Time between two questions of --discover; not with --detach, which asks once.
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, requires = "discover", default_value = "5m")]
+    pub discover_interval: Duration,
     /// Silence before the first probe, `TCP_KEEPIDLE` [default: from --timeout; 240s for 350s].
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub idle: Option<Duration>,
@@ -231,6 +234,16 @@ pub struct HopArgs {
     /// Configuration file; a --hop takes the place of the file's hop of that name.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Ask the cloud for hops, too; those named by --hop and --config stay.
+    #[arg(long, value_enum, value_name = "CLOUD")]
+    pub discover: Option<Cloud>,
+}
+
+/// Clouds that can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Cloud {
+    /// Amazon Web Services: network interfaces of this instance, and Network Load Balancers.
+    Aws,
 }
 
 /// Arguments of `timeouts`.

@@ -9,7 +9,7 @@ use injector_common::{
 use tokio::time::sleep;
 
 use crate::{
-    bpf::{self, Attached, Plan, Standing},
+    bpf::{self, Attached, BpfLog, Plan, Standing},
     cgroup::{self, Cgroup},
     pins::{self, Lock},
     preflight,
@@ -29,6 +29,8 @@ pub struct Held {
     pub attached: Attached,
     /// Tells others that a process watches it, where one does.
     pub own: Option<Lock>,
+    /// The programs' own messages, where they were asked for.
+    pub log: Option<BpfLog>,
 }
 
 /// What a scan brought.
@@ -87,16 +89,20 @@ impl Held {
         Ok(Round { changes, totals, pause })
     }
 
-    /// Puts other rules in force. Errors leave those that were.
-    pub fn replace(&mut self, cgroup: &Cgroup, rules: &Rules) -> anyhow::Result<()> {
+    /// Puts other rules in force. False where it is no longer at work under its
+    /// name; errors leave the rules that were.
+    pub fn replace(&mut self, cgroup: &Cgroup, rules: &Rules) -> anyhow::Result<bool> {
         let _lock = pins::lock_all()?;
-        if bpf::resume(&self.attached, rules)? {
-            return Ok(());
+        if self.attached.standing()? != Standing::AtWork {
+            return Ok(false);
         }
-        let attachment = *self.attached.description();
-        bpf::replace(&self.attached, cgroup, &Plan { rules, attachment: &attachment, log: false })?;
-        self.attached = Attached::open(self.attached.pins().clone())?;
-        Ok(())
+        if !bpf::resume(&self.attached, rules)? {
+            let attachment = *self.attached.description();
+            let log = self.log.is_some();
+            self.log = bpf::replace(&self.attached, cgroup, &Plan { rules, attachment: &attachment, log })?;
+            self.attached = Attached::open(self.attached.pins().clone())?;
+        }
+        Ok(true)
     }
 
     /// Takes it off. Looks once more under the lock: somebody may have put

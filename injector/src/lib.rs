@@ -17,6 +17,7 @@ compile_error!("injector serves 64-bit little-endian machines only, as its BPF o
 
 pub mod adopt;
 pub mod agent;
+pub mod aws;
 pub mod bpf;
 pub mod cgroup;
 pub mod check;
@@ -25,6 +26,7 @@ pub mod client;
 pub mod commands;
 pub mod config;
 pub mod coverage;
+pub mod discover;
 pub mod duration;
 pub mod exit;
 pub mod flow;

@@ -19,8 +19,6 @@ use crate::{
 pub struct Place {
     /// What is at work.
     pub held: Held,
-    /// The programs' own messages, where they were asked for.
-    pub log: Option<BpfLog>,
     /// What became of what was there before, in a sentence each.
     pub notes: Vec<String>,
 }
@@ -58,7 +56,7 @@ pub fn take(pins: &PinDir, cgroup: &Cgroup, rules: &Rules, how: How) -> anyhow::
     }
     let attached = Attached::open(pins.clone())?;
     let own = if how.watch { pins.own()? } else { None };
-    Ok(Place { held: Held { attached, own }, log, notes })
+    Ok(Place { held: Held { attached, own, log }, notes })
 }
 
 fn put(

@@ -127,6 +127,8 @@ fn mistakes_are_told_with_their_place() {
         assert_fails(&injector.run(&["timeouts", "--hop", hop]), USAGE, words);
     }
     assert_fails(&injector.run(&["timeouts", "--hop", "a=eni:60s", "--hop", "b=eni:90s"]), USAGE, &["\"a\"", "\"b\""]);
+    let words = ["--discover is aws", "build with --features aws"];
+    assert_fails(&injector.run(&["timeouts", "--discover", "aws"]), USAGE, &words);
     assert_fails(
         &injector.run(&["config", "check", "/nonexistent.toml"]),
         USAGE,

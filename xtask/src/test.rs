@@ -9,6 +9,10 @@ use crate::{cargo::cargo, injector, run, say, setup};
 /// Run all tests: unit tests, and as root the end-to-end tests on this kernel.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Also test `--discover aws` against stand-ins of its services (compiles the AWS SDK, which takes minutes and 7 GB
+    /// of memory).
+    #[arg(long)]
+    aws: bool,
     /// Passed to the end-to-end tests: a part of a test's name, or e.g. `--nocapture`.
     #[arg(last = true, value_name = "FILTER")]
     end_to_end: Vec<String>,
@@ -35,7 +39,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "the unit tests passed, but the end-to-end tests need root (they load BPF programs and make network \
          namespaces): run `cargo xtask test` as root"
     );
+    if args.aws {
+        aws()?;
+    }
     end_to_end(&injector::build("release")?, &args.end_to_end)
+}
+
+/// One Cargo command: another one with other features would compile the SDK again.
+fn aws() -> Result<()> {
+    say::info("tests with the feature `aws`");
+    run::run(
+        cargo().args(["test", "--package", "injector", "--features", "aws", "--lib", "--test", "aws"]),
+        "mend the tests above",
+    )
 }
 
 fn end_to_end(injector: &Path, args: &[String]) -> Result<()> {

@@ -152,10 +152,9 @@ impl Member {
     /// those that were.
     pub(super) fn replace(&mut self, rules: &Arc<Rules>) -> anyhow::Result<()> {
         // One that is off is let go at the next look.
-        if self.held.standing()? != Standing::AtWork {
+        if !self.held.replace(&self.cgroup, rules)? {
             return Ok(());
         }
-        self.held.replace(&self.cgroup, rules)?;
         self.rules = Arc::clone(rules);
         self.origin = Arc::new(Origin::of(&self.held.attached));
         // Limits may be shorter now.

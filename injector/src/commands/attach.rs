@@ -3,7 +3,9 @@
 use anyhow::Context as _;
 
 use super::{
-    adopt, hops,
+    adopt,
+    discovery::Discoverer,
+    hops,
     session::{Session, Signals},
 };
 use crate::{
@@ -22,9 +24,10 @@ use crate::{
 /// Attaches, and unless told otherwise watches until a signal or `--for`
 /// ends it.
 pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
-    let config = hops::load(&args.hops)?;
-    let settings = Settings::of(args).or(config.attach);
+    let config = hops::told(&args.hops)?;
+    let settings = Settings::of(args).or(config.attach.clone());
     let rules = Rules::for_anyone(&settings, &config.hops, &config.policies)?;
+    let discoverer = Discoverer::new(args, &settings, &config)?;
     let cgroup = settings.cgroup.as_deref().context("no cgroup: give --cgroup, or `cgroup` in the file")?;
     let cgroup = Cgroup::open(cgroup).context("--cgroup")?;
     let pins = settings.name.as_deref().map_or_else(|| Ok(PinDir::for_cgroup(cgroup.path())), PinDir::named)?;
@@ -40,7 +43,7 @@ pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     // Before anything is attached: from now on a signal ends in a clean detach.
     let signals = Signals::new()?;
     let how = How { watch: !args.detach, log: !args.detach && verbose >= BPF_MESSAGES };
-    let Place { mut held, log, notes } = place::take(&pins, &cgroup, &rules, how)?;
+    let Place { mut held, notes } = place::take(&pins, &cgroup, &rules, how)?;
     for note in notes {
         output::message(format_args!("injector: note: {}: {note}", pins.name()));
     }
@@ -50,8 +53,9 @@ pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
         if args.existing {
             adopt::existing(&mut held.attached, writer)?;
         }
-        return Ok(Code::Ok);
+        runtime.block_on(Session::new(held, discoverer, writer).discover_once())?;
+    } else {
+        runtime.block_on(Session::new(held, discoverer, writer).run(args, signals))?;
     }
-    runtime.block_on(Session::new(held, writer).run(args, signals, log))?;
     Ok(Code::Ok)
 }

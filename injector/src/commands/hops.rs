@@ -1,5 +1,6 @@
-//! Hops from the command line and from the file, put together.
+//! Hops from the command line, from the file and from the cloud, put together.
 
+use super::discovery;
 use crate::{
     cli::HopArgs,
     config::Config,
@@ -7,9 +8,19 @@ use crate::{
     hop::{Hop, conflicts},
 };
 
+/// All hops: those that are [`told`], and those that the cloud names where it is
+/// to be asked. Waits for its answer.
+pub(super) fn load(args: &HopArgs) -> anyhow::Result<Config> {
+    let mut config = told(args)?;
+    if let Some(cloud) = args.discover {
+        config.hops = discovery::once(cloud, &config.hops)?;
+    }
+    Ok(config)
+}
+
 /// Loads the file, and adds the hops of the command line: each takes the place
 /// of the file's hop of the same name.
-pub(super) fn load(args: &HopArgs) -> Result<Config, Error> {
+pub(super) fn told(args: &HopArgs) -> Result<Config, Error> {
     let mut config = args.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
     config.hops = merge(config.hops, &args.hops)?;
     Ok(config)

@@ -5,6 +5,7 @@ mod attach;
 mod check;
 mod config;
 mod detach;
+mod discovery;
 mod doctor;
 mod flows;
 mod generate;

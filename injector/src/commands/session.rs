@@ -3,23 +3,30 @@
 use std::{
     future::pending,
     io,
+    path::Path,
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use injector_common::flow::FlowSample;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::sleep,
 };
 
-use super::adopt;
+use super::{
+    adopt,
+    discovery::{Discoverer, News},
+};
 use crate::{
+    aws::answers::Answers,
     bpf::{BpfLog, Standing},
+    cgroup::Cgroup,
     cli::Attach,
     exit,
     flow::{Names, Origin},
     held::{Held, Round},
+    hop::Hop,
     notice::Notice,
     output::{self, Event, EventWriter, Summary},
     watch::{Change, Watch},
@@ -57,6 +64,8 @@ impl Signals {
 #[derive(Debug)]
 pub(super) struct Session {
     held: Held,
+    /// Asks for hops meanwhile.
+    discoverer: Option<Discoverer>,
     origin: Origin,
     names: Names,
     watch: Watch,
@@ -66,15 +75,16 @@ pub(super) struct Session {
 
 impl Session {
     /// Begins now.
-    pub(super) fn new(held: Held, writer: EventWriter) -> Self {
+    pub(super) fn new(held: Held, discoverer: Option<Discoverer>, writer: EventWriter) -> Self {
         let origin = Origin::of(&held.attached);
-        Self { held, origin, names: Names::default(), watch: Watch::default(), writer, started: Instant::now() }
+        let (names, watch) = (Names::default(), Watch::default());
+        Self { held, discoverer, origin, names, watch, writer, started: Instant::now() }
     }
 
     /// Watches until asked to end, then detaches unless `--keep`, and sums up.
     ///
     /// Errors that end the watch detach as well: half a watch is none.
-    pub(super) async fn run(mut self, args: &Attach, mut signals: Signals, log: Option<BpfLog>) -> anyhow::Result<()> {
+    pub(super) async fn run(mut self, args: &Attach, mut signals: Signals) -> anyhow::Result<()> {
         let end = async {
             tokio::select! {
                 () = signals.any() => {}
@@ -84,7 +94,6 @@ impl Session {
         let existing = args.existing;
         let watched = tokio::select! {
             () = end => Ok(()),
-            error = pass_on(log) => Err(error).context("reading the BPF programs' log"),
             ended = self.watch(existing) => ended,
         };
         let standing = self.held.standing()?;
@@ -106,6 +115,16 @@ impl Session {
         Ok(self.writer.write(&Event::Summary(summary))?)
     }
 
+    /// Waits for the cloud's first answer, and leaves the programs at work with
+    /// what it says.
+    pub(super) async fn discover_once(mut self) -> anyhow::Result<()> {
+        if self.discoverer.is_none() {
+            return Ok(());
+        }
+        let answers = answer(&mut self.discoverer).await;
+        self.take(answers)
+    }
+
     /// Scans whenever a flow could have something to report. Ends only by an
     /// error, or when the programs are no longer ours to watch.
     async fn watch(&mut self, existing: bool) -> anyhow::Result<()> {
@@ -124,18 +143,53 @@ impl Session {
                 Standing::CgroupRemoved | Standing::Detached | Standing::Replaced => return Ok(()),
             }
             let until = Instant::now() + self.scan()?;
-            self.quiet(until, &mut notice).await?;
+            if let Some(answers) = self.quiet(until, &mut notice).await? {
+                self.take(answers)?;
+                notice = Notice::of(&self.held.attached);
+            }
         }
     }
 
-    /// Sleeps, unless the attachment is touched.
-    async fn quiet(&self, until: Instant, notice: &mut Notice) -> anyhow::Result<()> {
+    /// Sleeps, unless the attachment is touched or the cloud has answered.
+    async fn quiet(&mut self, until: Instant, notice: &mut Notice) -> anyhow::Result<Option<Answers>> {
         loop {
             tokio::select! {
-                () = sleep(until.saturating_duration_since(Instant::now())) => return Ok(()),
-                () = notice.change() => if self.held.settled().await? != Standing::AtWork { return Ok(()) },
+                () = sleep(until.saturating_duration_since(Instant::now())) => return Ok(None),
+                () = notice.change() => if self.held.settled().await? != Standing::AtWork { return Ok(None) },
+                answers = answer(&mut self.discoverer) => return Ok(Some(answers)),
+                error = pass_on(&mut self.held.log) => return Err(error).context("reading the BPF programs' log"),
             }
         }
+    }
+
+    /// Puts what the cloud answered in force. Where that does not work, what is
+    /// in force stays, and the next answer is another chance.
+    fn take(&mut self, answers: Answers) -> anyhow::Result<()> {
+        let Some(mut discoverer) = self.discoverer.take() else { return Ok(()) };
+        let News { hops, changes, notes } = discoverer.news(answers);
+        for note in notes {
+            self.message(format_args!("{note}"));
+        }
+        if !changes.is_empty() {
+            match self.put_in_force(&discoverer, &hops) {
+                Ok(()) => {
+                    let name = self.held.attached.name();
+                    self.writer.write(&Event::discovered(name, &hops, &changes))?;
+                    discoverer.in_force(hops);
+                }
+                Err(error) => self.message(format_args!("what was discovered is not in force: {error:#}")),
+            }
+        }
+        self.discoverer = Some(discoverer);
+        Ok(())
+    }
+
+    fn put_in_force(&mut self, discoverer: &Discoverer, hops: &[Hop]) -> anyhow::Result<()> {
+        let rules = discoverer.rules(hops)?;
+        let cgroup = Cgroup::open(Path::new(&self.held.attached.cgroup_path()))?;
+        ensure!(self.held.replace(&cgroup, &rules)?, "it is not at work under its name");
+        self.origin = Origin::of(&self.held.attached);
+        Ok(())
     }
 
     /// Where that fails it is tried again at the next scan.
@@ -185,9 +239,16 @@ async fn after(time: Option<Duration>) {
     }
 }
 
+async fn answer(discoverer: &mut Option<Discoverer>) -> Answers {
+    match discoverer {
+        Some(discoverer) => discoverer.answer().await,
+        None => pending().await,
+    }
+}
+
 /// Ends only by an error.
-async fn pass_on(log: Option<BpfLog>) -> io::Error {
-    let Some(mut log) = log else { return pending().await };
+async fn pass_on(log: &mut Option<BpfLog>) -> io::Error {
+    let Some(log) = log else { return pending().await };
     loop {
         if let Err(error) = log.pass_on().await {
             return error;

@@ -116,13 +116,7 @@ pub(super) fn place(
             let message = "`port` is the peer's: add `remote`, \"0.0.0.0/0\" for every IPv4 peer";
             return Err((port.span().start, message.to_owned()));
         }
-        (None, Some(local), None) => {
-            let [prefix] = local.get_ref().0[..] else {
-                let message = "`local` is one prefix: write a [[hop]] for each interface";
-                return Err((local.span().start, message.to_owned()));
-            };
-            Ends::Local { prefix }
-        }
+        (None, Some(local), None) => Ends::Local { prefixes: local.get_ref().0.clone() },
     };
     Ok(Place { ends, direction: direction.map(|direction| *direction.get_ref()) })
 }

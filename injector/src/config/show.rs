@@ -115,7 +115,7 @@ fn place(place: &Place) -> String {
             line(&mut text, "remote", Some(list(prefixes)));
             line(&mut text, "port", port.map(|port| port.to_string()));
         }
-        Ends::Local { prefix } => line(&mut text, "local", Some(quoted(&prefix.to_string()))),
+        Ends::Local { prefixes } => line(&mut text, "local", Some(list(prefixes))),
     }
     line(&mut text, "direction", place.direction.map(|direction| quoted(direction.name())));
     text

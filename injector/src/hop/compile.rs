@@ -148,7 +148,7 @@ fn put(tables: &mut Tables, set: u16, place: &Place, decision: Decision) {
     let (side, port, prefixes) = match &place.ends {
         Ends::Any => (0, 0, vec![Prefix::ALL, Prefix::V4]),
         Ends::Remote { prefixes, port } => (0, port.unwrap_or(0), prefixes.iter().map(Prefix::of).collect()),
-        Ends::Local { prefix } => (LOCAL, 0, vec![Prefix::of(prefix)]),
+        Ends::Local { prefixes } => (LOCAL, 0, prefixes.iter().map(Prefix::of).collect()),
     };
     for scope in directions(place.direction).iter().map(|direction| set | side | direction) {
         let table = tables.entry((scope, port)).or_default();

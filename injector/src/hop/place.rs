@@ -29,10 +29,10 @@ pub enum Ends {
         /// Its port; `None` for any.
         port: Option<u16>,
     },
-    /// Our end has this address, as those of an interface do.
+    /// Our end has one of these addresses, as those of an interface do.
     Local {
-        /// Prefix of our address.
-        prefix: IpNet,
+        /// Prefixes of our address; at least one.
+        prefixes: Vec<IpNet>,
     },
 }
 
@@ -66,15 +66,19 @@ impl Place {
         Self { ends: Ends::Remote { prefixes, port }, direction: None }
     }
 
+    /// Flows from these addresses of ours.
+    pub const fn local(prefixes: Vec<IpNet>) -> Self {
+        Self { ends: Ends::Local { prefixes }, direction: None }
+    }
+
     /// Whether `flow` passes here.
     pub fn contains(&self, flow: &Flow) -> bool {
         let ends = match &self.ends {
             Ends::Any => true,
             Ends::Remote { prefixes, port } => {
-                port.is_none_or(|port| port == flow.peer.port())
-                    && prefixes.iter().any(|prefix| prefix.contains(&flow.peer.ip().to_canonical()))
+                port.is_none_or(|port| port == flow.peer.port()) && any_contains(prefixes, flow.peer)
             }
-            Ends::Local { prefix } => prefix.contains(&flow.local.ip().to_canonical()),
+            Ends::Local { prefixes } => any_contains(prefixes, flow.local),
         };
         ends && self.direction.is_none_or(|direction| direction == flow.direction)
     }
@@ -90,9 +94,14 @@ impl Place {
 
     /// The same place as several with one prefix each.
     pub fn parts(&self) -> Vec<Self> {
-        let Ends::Remote { prefixes, port } = &self.ends else { return vec![self.clone()] };
-        let part = |prefix: &IpNet| Self { direction: self.direction, ..Self::remote(vec![*prefix], *port) };
-        prefixes.iter().map(part).collect()
+        let at = |place: Self| Self { direction: self.direction, ..place };
+        match &self.ends {
+            Ends::Any => vec![self.clone()],
+            Ends::Remote { prefixes, port } => {
+                prefixes.iter().map(|prefix| at(Self::remote(vec![*prefix], *port))).collect()
+            }
+            Ends::Local { prefixes } => prefixes.iter().map(|prefix| at(Self::local(vec![*prefix]))).collect(),
+        }
     }
 }
 
@@ -104,16 +113,26 @@ impl Ends {
                     (Some(one), Some(other)) => one == other,
                     _ => true,
                 };
-                ports && ours.iter().any(|one| theirs.iter().any(|other| overlap(one, other)))
+                ports && any_overlap(ours, theirs)
             }
-            (Self::Local { prefix }, Self::Local { prefix: other }) => overlap(prefix, other),
+            (Self::Local { prefixes: ours }, Self::Local { prefixes: theirs }) => any_overlap(ours, theirs),
             _ => true,
         }
     }
 }
 
-fn overlap(one: &IpNet, other: &IpNet) -> bool {
-    one.contains(other) || other.contains(one)
+fn any_contains(prefixes: &[IpNet], end: SocketAddr) -> bool {
+    let address = end.ip().to_canonical();
+    prefixes.iter().any(|prefix| prefix.contains(&address))
+}
+
+fn any_overlap(ours: &[IpNet], theirs: &[IpNet]) -> bool {
+    let overlap = |one: &IpNet, other: &IpNet| one.contains(other) || other.contains(one);
+    ours.iter().any(|one| theirs.iter().any(|other| overlap(one, other)))
+}
+
+fn list(prefixes: &[IpNet]) -> String {
+    prefixes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
 }
 
 impl Direction {
@@ -132,11 +151,10 @@ impl Display for Place {
         match &self.ends {
             Ends::Any => formatter.write_str("anywhere")?,
             Ends::Remote { prefixes, port } => {
-                let list: Vec<_> = prefixes.iter().map(ToString::to_string).collect();
-                write!(formatter, "peer {}", list.join(" or "))?;
+                write!(formatter, "peer {}", list(prefixes))?;
                 port.map_or(Ok(()), |port| write!(formatter, " port {port}"))?;
             }
-            Ends::Local { prefix } => write!(formatter, "local {prefix}")?,
+            Ends::Local { prefixes } => write!(formatter, "local {}", list(prefixes))?,
         }
         self.direction.map_or(Ok(()), |direction| write!(formatter, ", {}", direction.name()))
     }
@@ -162,7 +180,7 @@ mod tests {
         let mapped = flow("[::ffff:10.0.1.5]:40000", "[::ffff:10.0.9.7]:5432", Passive);
         let v6 = flow("[2001:db8::5]:40000", "[2001:db8::7]:443", Active);
         let passive = Place { direction: Some(Passive), ..Place::ANYWHERE };
-        let local = Place { ends: Ends::Local { prefix: "10.0.1.0/24".parse().expect("valid") }, direction: None };
+        let local = Place::local(vec!["10.9.0.0/16".parse().expect("valid"), "10.0.1.0/24".parse().expect("valid")]);
         let table = [
             (Place::ANYWHERE, [true, true, true]),
             (passive, [false, true, false]),
@@ -183,8 +201,7 @@ mod tests {
     fn places_that_share_flows() {
         let active = |place: Place| Place { direction: Some(Direction::Active), ..place };
         let passive = |place: Place| Place { direction: Some(Direction::Passive), ..place };
-        let local =
-            |prefix: &str| Place { ends: Ends::Local { prefix: prefix.parse().expect(prefix) }, direction: None };
+        let local = |prefix: &str| Place::local(vec![prefix.parse().expect(prefix)]);
         let table = [
             (Place::ANYWHERE, to("10.0.0.0/8", None), true),
             (to("10.0.0.0/8", None), to("10.1.0.0/16", Some(443)), true),

@@ -6,6 +6,7 @@ use injector_common::scan::ScanTotals;
 use serde::Serialize;
 
 use super::{
+    HopReport,
     flows::{keepalive, process},
     json_line, line,
     status::{FlowCounts, Parameters, list},
@@ -14,8 +15,10 @@ use crate::{
     adopt::Report,
     bpf::Attached,
     cli::EventFormat,
+    discover,
     duration::{elapsed, exact},
     flow::Flow,
+    hop::Hop,
     stats::Counters,
     watch::Change,
 };
@@ -45,6 +48,15 @@ pub enum Event<'a> {
         /// What became of them.
         #[serde(flatten)]
         report: &'a Report,
+    },
+    /// The cloud named other hops than are in force; now they are.
+    Discovered {
+        /// Name of the attachment.
+        name: &'a str,
+        /// What differs.
+        changes: &'a [discover::Change],
+        /// All hops that are in force.
+        hops: Vec<HopReport>,
     },
     /// A flow came near its limit.
     AtRisk {
@@ -101,6 +113,11 @@ impl<'a> Event<'a> {
         }
     }
 
+    /// Hops that are in force now.
+    pub fn discovered(name: &'a str, hops: &[Hop], changes: &'a [discover::Change]) -> Self {
+        Self::Discovered { name, changes, hops: hops.iter().map(HopReport::of).collect() }
+    }
+
     /// A change of a flow.
     pub const fn change(change: Change, flow: &'a Flow) -> Self {
         match change {
@@ -147,6 +164,10 @@ fn text(event: &Event<'_>) -> String {
             format!("attached {name} to cgroup {cgroup}: {parameters}")
         }
         Event::Adopted { name, report } => format!("adopted into {name}: {report}"),
+        Event::Discovered { name, changes, .. } => {
+            let changes: Vec<_> = changes.iter().map(ToString::to_string).collect();
+            format!("discovered for {name}: {}", changes.join("; "))
+        }
         Event::AtRisk { flow } => flow_line("at risk", flow),
         Event::Overdue { flow } => flow_line("overdue", flow),
         Event::Stalled { flow } => flow_line("stalled", flow),

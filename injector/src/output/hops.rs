@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use injector_common::keepalive::Keepalive as Parameters;
+use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::{
@@ -64,8 +65,8 @@ pub struct PlaceReport {
     pub remote: Vec<String>,
     /// Port of the peer; `null` for any.
     pub port: Option<u16>,
-    /// Prefix of our end; `null` for any.
-    pub local: Option<String>,
+    /// Prefixes of our end; empty for any.
+    pub local: Vec<String>,
     /// Which side opened the flows; `null` for both.
     pub direction: Option<Direction>,
 }
@@ -109,9 +110,9 @@ impl KeepaliveReport {
 impl PlaceReport {
     fn of(place: &Place) -> Self {
         let (remote, port, local) = match &place.ends {
-            Ends::Any => (vec![], None, None),
-            Ends::Remote { prefixes, port } => (prefixes.iter().map(ToString::to_string).collect(), *port, None),
-            Ends::Local { prefix } => (vec![], None, Some(prefix.to_string())),
+            Ends::Any => (vec![], None, vec![]),
+            Ends::Remote { prefixes, port } => (texts(prefixes), *port, vec![]),
+            Ends::Local { prefixes } => (vec![], None, texts(prefixes)),
         };
         Self { remote, port, local, direction: place.direction }
     }
@@ -271,6 +272,10 @@ impl ApplicationReport {
             place: PlaceReport::of(&application.place),
         }
     }
+}
+
+fn texts(prefixes: &[IpNet]) -> Vec<String> {
+    prefixes.iter().map(ToString::to_string).collect()
 }
 
 fn ms(duration: Duration) -> u64 {

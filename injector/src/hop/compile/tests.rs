@@ -163,7 +163,7 @@ fn any_place() -> impl Strategy<Value = Place> {
         Just(Ends::Any),
         (proptest::collection::vec(any_prefix(), 1..4), proptest::option::of(1_u16..3))
             .prop_map(|(prefixes, port)| Ends::Remote { prefixes, port }),
-        any_prefix().prop_map(|prefix| Ends::Local { prefix }),
+        proptest::collection::vec(any_prefix(), 1..4).prop_map(|prefixes| Ends::Local { prefixes }),
     ];
     (ends, proptest::option::of(any_direction())).prop_map(|(ends, direction)| Place { ends, direction })
 }

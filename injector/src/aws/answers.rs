@@ -1,0 +1,176 @@
+//! What AWS answered, before anything is made of it.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use thiserror::Error;
+
+/// One answer, or why there is none.
+pub type Answer<T> = Result<T, Unanswered>;
+
+/// A call that did not say what we asked for.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{call}: {why}")]
+pub struct Unanswered {
+    /// The call, as IAM names it, or `imds`.
+    pub call: &'static str,
+    /// What came in place of the answer.
+    pub why: String,
+}
+
+/// Everything that was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// This instance.
+    pub instance: Answer<Instance>,
+    /// `TcpEstablishedTimeout` of its interfaces, by their ids; `None` where it
+    /// was never set.
+    pub tracking: Answer<HashMap<String, Option<Duration>>>,
+    /// Network Load Balancers of the region.
+    pub balancers: Answer<Vec<Balancer>>,
+}
+
+/// An instance, as its metadata tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Instance {
+    /// `m8g.16xlarge`.
+    pub instance_type: String,
+    /// `eu-west-1`.
+    pub region: String,
+    /// Its network interfaces.
+    pub interfaces: Vec<Interface>,
+}
+
+/// A network interface of the instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// `eni-0123456789abcdef0`.
+    pub id: String,
+    /// Its addresses, and the prefixes that are delegated to it.
+    pub prefixes: Vec<IpNet>,
+}
+
+/// A Network Load Balancer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Balancer {
+    /// Its name, unique in its region.
+    pub name: String,
+    /// Addresses of its own interfaces.
+    pub prefixes: Vec<IpNet>,
+    /// Its listeners, as far as TCP goes.
+    pub listeners: Answer<Vec<Listener>>,
+}
+
+/// A listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Where it listens.
+    pub port: u16,
+    /// What it does with a connection.
+    pub protocol: Protocol,
+}
+
+/// Protocols of listeners.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Forwards it, and forgets it after `tcp.idle_timeout.seconds`; `None` where
+    /// the answer does not have that attribute.
+    Tcp(Answer<Option<Duration>>),
+    /// Ends TLS. Its timeout is fixed.
+    Tls,
+}
+
+impl Answers {
+    /// These, and in the place of what was not answered what was known `before`.
+    /// Says what was kept.
+    #[must_use]
+    pub fn or_before(self, before: &Self) -> (Self, BTreeSet<String>) {
+        let mut kept = BTreeSet::new();
+        let answers = Self {
+            instance: keep(self.instance, Some(&before.instance), &mut kept),
+            tracking: keep(self.tracking, Some(&before.tracking), &mut kept),
+            balancers: keep(self.balancers, Some(&before.balancers), &mut kept).map(|balancers| {
+                let known = before.balancers.as_deref().unwrap_or_default();
+                balancers.into_iter().map(|balancer| balancer.or_before(known, &mut kept)).collect()
+            }),
+        };
+        (answers, kept)
+    }
+}
+
+impl Balancer {
+    fn or_before(mut self, known: &[Self], kept: &mut BTreeSet<String>) -> Self {
+        let Some(before) = known.iter().find(|before| before.name == self.name) else { return self };
+        let listeners = keep(self.listeners, Some(&before.listeners), kept);
+        let known = before.listeners.as_deref().unwrap_or_default();
+        self.listeners =
+            listeners.map(|listeners| listeners.into_iter().map(|one| one.or_before(known, kept)).collect());
+        self
+    }
+}
+
+impl Listener {
+    fn or_before(mut self, known: &[Self], kept: &mut BTreeSet<String>) -> Self {
+        let before = known.iter().find(|before| before.port == self.port).and_then(|before| match &before.protocol {
+            Protocol::Tcp(timeout) => Some(timeout),
+            Protocol::Tls => None,
+        });
+        if let Protocol::Tcp(timeout) = self.protocol {
+            self.protocol = Protocol::Tcp(keep(timeout, before, kept));
+        }
+        self
+    }
+}
+
+fn keep<T: Clone>(now: Answer<T>, before: Option<&Answer<T>>, kept: &mut BTreeSet<String>) -> Answer<T> {
+    match (now, before) {
+        (Err(unanswered), Some(Ok(before))) => {
+            kept.insert(format!("{unanswered}; what was known before stays"));
+            Ok(before.clone())
+        }
+        (now, _) => now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unanswered() -> Unanswered {
+        Unanswered { call: "ec2:DescribeNetworkInterfaces", why: "RequestLimitExceeded".to_owned() }
+    }
+
+    fn answers(timeout: Answer<Option<Duration>>) -> Answers {
+        let listener = Listener { port: 443, protocol: Protocol::Tcp(timeout) };
+        let balancer = Balancer { name: "db".to_owned(), prefixes: vec![], listeners: Ok(vec![listener]) };
+        Answers {
+            instance: Ok(Instance::default()),
+            tracking: Ok([("eni-1".to_owned(), None)].into()),
+            balancers: Ok(vec![balancer]),
+        }
+    }
+
+    #[test]
+    fn what_is_not_answered_stays_as_it_was() {
+        let known = answers(Ok(Some(Duration::from_secs(1800))));
+        let nothing =
+            Answers { instance: Err(unanswered()), tracking: Err(unanswered()), balancers: Err(unanswered()) };
+        let (answers_now, kept) = nothing.clone().or_before(&known);
+        assert_eq!(answers_now, known);
+        let expected = "ec2:DescribeNetworkInterfaces: RequestLimitExceeded; what was known before stays";
+        assert_eq!(kept.into_iter().collect::<Vec<_>>(), [expected]);
+        assert_eq!(nothing.clone().or_before(&nothing), (nothing, BTreeSet::new()));
+    }
+
+    #[test]
+    fn so_does_a_listener_of_its_own() {
+        let known = answers(Ok(Some(Duration::from_secs(1800))));
+        let (now, kept) = answers(Err(unanswered())).or_before(&known);
+        assert_eq!((now, kept.len()), (known.clone(), 1));
+        let changed = answers(Ok(Some(Duration::from_secs(60))));
+        assert_eq!(changed.clone().or_before(&known), (changed, BTreeSet::new()));
+    }
+}

@@ -1,0 +1,85 @@
+//! `attach` does not wait for the answer, puts it in force in place, and keeps it when the next one does not come.
+
+use std::time::Duration;
+
+use injector_tests::{Attachment, Cgroup, Injector, Keepalive, Peer, Place, Route, connected};
+use serde_json::Value;
+
+use crate::{
+    fake::{Answer, Call, Fake},
+    injector,
+};
+
+/// For the first answer, and for the next one after an interval.
+const ANSWERED: Duration = Duration::from_secs(30);
+const SIXTY: &str = include_str!("fixtures/interfaces_60.xml");
+const DENIED: &str = include_str!("fixtures/ec2_denied.xml");
+
+fn attach(injector: &Injector, cgroup: &Cgroup) -> Attachment {
+    injector.attach(cgroup, &["--discover", "aws", "--discover-interval", "1s", "--timeout", "900s", "-o", "jsonl"])
+}
+
+/// The next event about hops: which of them differ.
+fn discovered(attachment: &mut Attachment) -> Vec<String> {
+    let event = attachment.event(ANSWERED).expect("it discovers something");
+    assert_eq!(event["event"], "discovered", "{event:#}");
+    let changes = event["changes"].as_array().expect("changes are listed");
+    let number = |value: &Value| value.as_u64().map_or_else(|| "-".to_owned(), |ms| (ms / 1000).to_string());
+    let line = |change: &Value| {
+        format!(
+            "{} {} {}",
+            change["hop"].as_str().expect("a name"),
+            number(&change["from_ms"]),
+            number(&change["to_ms"])
+        )
+    };
+    changes.iter().map(line).collect()
+}
+
+/// The keepalive of a fresh connection over the loopback device, which the first interface has an address of.
+fn fresh(cgroup: &Cgroup) -> Keepalive {
+    let (mut client, mut server) = (Peer::spawn(Place::cgroup(cgroup)), Peer::spawn(Place::default()));
+    let (near, _far) = connected(&mut client, &mut server, Route::V4);
+    client.keepalive(&near)
+}
+
+#[test]
+fn answers_come_into_force_and_stay() {
+    let (fake, cgroup) = (Fake::start(), Cgroup::new("discover"));
+    let (injector, _script) = injector(&fake);
+    let mut attachment = attach(&injector, &cgroup);
+    let expected =
+        ["eni-0a1b2c3d4e5f60001 - 1800", "eni-0a1b2c3d4e5f60002 - 350", "nlb-db-443 - 350", "nlb-db-5432 - 1800"];
+    assert_eq!(discovered(&mut attachment), expected);
+    assert_eq!(fresh(&cgroup), Keepalive::on(1234, 154, 9));
+
+    fake.answer(Call::Interfaces, Answer::Http(200, SIXTY));
+    assert_eq!(discovered(&mut attachment), ["eni-0a1b2c3d4e5f60001 1800 60"]);
+    assert_eq!(fresh(&cgroup), Keepalive::on(41, 5, 9));
+    assert_eq!(attachment.generations().len(), 1);
+
+    fake.answer(Call::Interfaces, Answer::Http(403, DENIED));
+    attachment.says("what was known before stays");
+    assert_eq!(fresh(&cgroup), Keepalive::on(41, 5, 9));
+    let told = attachment.stderr().matches("what was known before stays").count();
+    assert_eq!(told, 1, "once is enough: {}", attachment.stderr());
+}
+
+#[test]
+fn nothing_waits_for_an_answer() {
+    let (fake, cgroup) = (Fake::start(), Cgroup::new("silence"));
+    fake.answer(Call::Token, Answer::Nothing);
+    let (injector, _script) = injector(&fake);
+    let attachment = attach(&injector, &cgroup);
+    assert_eq!(fresh(&cgroup), Keepalive::on(617, 77, 9));
+    assert!(!attachment.stderr().contains("imds"), "{}", attachment.stderr());
+    attachment.says("no interfaces are known: flows without a hop keep to --timeout");
+}
+
+#[test]
+fn detached_programs_keep_what_was_answered() {
+    let (fake, cgroup) = (Fake::start(), Cgroup::new("left"));
+    let (injector, _script) = injector(&fake);
+    let _attachment = injector.attach_detached(&cgroup, &["--discover", "aws"]);
+    assert_eq!(fresh(&cgroup), Keepalive::on(1234, 154, 9));
+}
