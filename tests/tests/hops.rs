@@ -141,7 +141,7 @@ fn the_default_file_is_right_and_shown_files_are_files_again() {
     let injector = Injector::find();
     let default = file(&injector.run(&["config", "default"]).ok().stdout);
     let output = injector.run(&["config", "check", path(&default)]).ok();
-    assert_eq!(output.stdout, format!("{}: ok, hops: 0, applications: 0\n", path(&default)));
+    assert_eq!(output.stdout, format!("{}: ok, hops: 0, policies: 0, applications: 0\n", path(&default)));
     let shown = file(&injector.run(&["config", "show", path(&file(ALIGNED))]).ok().stdout);
     let document = injector.run(&["config", "show", path(&shown), "-o", "json"]).ok().json();
     assert_eq!(document["schema"], "injector.config/v1");
