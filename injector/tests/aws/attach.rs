@@ -1,18 +1,13 @@
 //! `attach` does not wait for the answer, puts it in force in place, and keeps it when the next one does not come.
 
-use std::time::Duration;
-
 use injector_tests::{Attachment, Cgroup, Injector, Keepalive};
 use serde_json::Value;
 
 use crate::{
-    DENIED, SIXTY, configuration,
+    ANSWERED, DENIED, REFUSED, SIXTY, configuration,
     fake::{Answer, Call, Fake},
     fresh, injector,
 };
-
-/// For the first answer, and for the next one after an interval.
-const ANSWERED: Duration = Duration::from_secs(30);
 
 fn attach(injector: &Injector, cgroup: &Cgroup) -> Attachment {
     injector.attach(cgroup, &["--discover", "aws", "--discover-interval", "1s", "--timeout", "900s", "-o", "jsonl"])
@@ -51,9 +46,9 @@ fn answers_come_into_force_and_stay() {
     assert_eq!(attachment.generations().len(), 1);
 
     fake.answer(Call::Interfaces, Answer::Http(403, DENIED));
-    attachment.says("what was known before stays");
+    attachment.says(REFUSED);
     assert_eq!(fresh(&cgroup), Keepalive::on(41, 5, 9));
-    let told = attachment.stderr().matches("what was known before stays").count();
+    let told = attachment.stderr().matches(REFUSED).count();
     assert_eq!(told, 1, "once is enough: {}", attachment.stderr());
 }
 

@@ -1,20 +1,26 @@
 //! `--discover aws` against a stand-in that speaks real HTTP. Needs root, as the end-to-end tests do.
 
+mod agent;
 mod attach;
 mod fake;
 mod timeouts;
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use injector_tests::{Cgroup, Injector, Keepalive, Peer, Place, Route, connected};
 use tempfile::TempDir;
 
 use crate::fake::Fake;
 
+/// For the first answer, and for the next one after an interval.
+pub(crate) const ANSWERED: Duration = Duration::from_secs(30);
 /// The first interface has 60 s.
 pub(crate) const SIXTY: &str = include_str!("fixtures/interfaces_60.xml");
 /// EC2 refuses to tell about interfaces.
 pub(crate) const DENIED: &str = include_str!("fixtures/ec2_denied.xml");
+/// What is said of that where something is known.
+pub(crate) const REFUSED: &str = "ec2:DescribeNetworkInterfaces: UnauthorizedOperation: You are not authorized to perform \
+                                  this operation.; what was known before stays";
 
 /// The binary, as if it ran where `fake` is all there is.
 pub(crate) fn injector(fake: &Fake) -> (Injector, TempDir) {
