@@ -129,6 +129,11 @@ fn mistakes_are_told_with_their_place() {
     assert_fails(&injector.run(&["timeouts", "--hop", "a=eni:60s", "--hop", "b=eni:90s"]), USAGE, &["\"a\"", "\"b\""]);
     let words = ["--discover is aws", "build with --features aws"];
     assert_fails(&injector.run(&["timeouts", "--discover", "aws"]), USAGE, &words);
+    let asks = file("discover = \"aws\"\n");
+    for command in [&["config", "check"][..], &["timeouts", "--config"], &["run", "--config"]] {
+        let words = [&format!("{}:1:12: ", path(&asks)), "build with --features aws"];
+        assert_fails(&injector.run(&[command, &[path(&asks)]].concat()), USAGE, &words);
+    }
     assert_fails(
         &injector.run(&["config", "check", "/nonexistent.toml"]),
         USAGE,
