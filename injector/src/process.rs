@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, ffi::OsStr, fs, io, path::Path};
 
-use procfs::process::{FDTarget, Process as Proc, all_processes};
+use procfs::process::{Process as Proc, all_processes};
 use serde::{Deserialize, Serialize};
 
 /// A process, as far as it helps to recognise it.
@@ -34,7 +34,7 @@ impl SocketHolders {
 
     fn add(&mut self, process: &Proc) {
         let mut holds_any = false;
-        for inode in sockets(process) {
+        for (_, inode) in socket_descriptors(process.pid).unwrap_or_default() {
             let holder = self.by_inode.entry(inode).or_insert(process.pid);
             *holder = process.pid.min(*holder);
             holds_any = true;
@@ -50,13 +50,6 @@ impl SocketHolders {
         let name = self.names.get(&pid)?.clone();
         Some(Process { pid, name })
     }
-}
-
-fn sockets(process: &Proc) -> impl Iterator<Item = u64> + use<> {
-    process.fd().into_iter().flatten().flatten().filter_map(|descriptor| match descriptor.target {
-        FDTarget::Socket(inode) => Some(inode),
-        _ => None,
-    })
 }
 
 /// Descriptors of a process that are sockets, with their inode numbers.
