@@ -63,15 +63,17 @@ impl Archive {
         ] {
             command.arg("-o").arg(format!("{option}={}", self.directory.join(path).display()));
         }
-        // Root's apt would fetch as a user who may not enter the directory.
-        command.args([
-            "-o",
+        for option in [
             "Acquire::Languages=none",
-            "-o",
+            "Acquire::Retries=3",
             "APT::Architecture=amd64",
-            "-o",
+            // Root's apt would fetch as a user who may not enter the directory.
             "APT::Sandbox::User=root",
-        ]);
+            // Without it an index that can't be had is a warning.
+            "APT::Update::Error-Mode=any",
+        ] {
+            command.args(["-o", option]);
+        }
         command
     }
 }
