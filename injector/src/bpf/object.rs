@@ -44,9 +44,9 @@ pub(super) const BUILD: u64 = match u64::from_str_radix(env!("INJECTOR_BPF_BUILD
     Err(_) => panic!("build.rs gives a hexadecimal number"),
 };
 
-/// Creates the maps and loads the programs that `rules` ask for, attaching none. `log` switches the
-/// programs' own messages on; otherwise the verifier removes them as dead. The
-/// lasting maps are those pinned in `there`, where it is given.
+/// Creates the maps and loads the programs that `rules` ask for, attaching none.
+/// `log` switches the programs' own messages on; otherwise the verifier removes
+/// them as dead. The lasting maps are those pinned in `there`, where it is given.
 ///
 /// Errors with [`Error::Privilege`] or [`Error::Unsupported`] where the kernel
 /// refuses.

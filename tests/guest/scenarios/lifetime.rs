@@ -6,7 +6,7 @@ use injector_tests::{Keepalive, Outcomes, pins, tool};
 
 use super::USUAL;
 use crate::scene::{Scene, flow_of};
-use crate::socket::{V4, V6, keepalive, switch};
+use crate::socket::{V4, V6, keepalive, set_idle, switch};
 
 pub(super) fn mount_bpffs() {
     let scene = Scene::new();
@@ -27,6 +27,18 @@ pub(super) fn status() {
     assert_eq!(status.flows.get("protected"), Some(&2), "{:?}", status.flows);
     assert_eq!(status.sockets.failures.len(), 0, "{:?}", status.sockets.failures);
     assert_eq!(status.cgroup, scene.cgroup.kernel_path());
+}
+
+/// With the messages of the programs themselves, which are other programs to the verifier.
+pub(super) fn verbose() {
+    let scene = Scene::new();
+    let attachment = scene.injector.attach(&scene.cgroup, &["-vv", "--on-conflict", "enforce"]);
+    let pair = scene.pair(V4);
+    attachment.says(" outcome ");
+    assert_eq!(keepalive(&pair.connected), USUAL);
+    set_idle(&pair.connected, 7200);
+    assert_eq!(keepalive(&pair.connected), USUAL, "overruled");
+    flow_of(&attachment, &pair.connected);
 }
 
 /// Another `attach` takes the place of what is there: flows stay known, and new ones get the new values.

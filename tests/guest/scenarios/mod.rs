@@ -55,6 +55,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ..scenario("packets", &["BTF", "programs", "tracking packets"], packets::count)
     },
     scenario("status", PROGRAMS, lifetime::status),
+    scenario("programs tell what they do", GUARD, lifetime::verbose),
     scenario("replaced in place", PROGRAMS, lifetime::replace),
     scenario("agent with policies", GUARD, agent::run),
     scenario("detach leaves nothing", GUARD, lifetime::detach),

@@ -11,7 +11,7 @@ use crate::socket::{V4, V6};
 /// Payload and probes of both ends, each counted where it passes.
 pub(super) fn count() {
     let scene = Scene::new();
-    let attachment = scene.attach(&["--track", "packets", "--timeout", "4s"]);
+    let attachment = scene.attach(&["--track", "packets", "--timeout", "4s", "--hop", "six=custom:4s@[::1]"]);
     let mut pairs = [scene.pair(V4), scene.pair(V6)];
     for pair in &mut pairs {
         pair.talk();

@@ -43,7 +43,7 @@ pub(super) fn directory() -> PathBuf {
     workspace::root().join("target/vm")
 }
 
-/// Where images are kept for all checkouts, some 52 MB in all: `injector/kernels` in the user's cache. Worth keeping
+/// Where images are kept for all checkouts, some 50 MB in all: `injector/kernels` in the user's cache. Worth keeping
 /// between runs of CI.
 fn cache() -> PathBuf {
     let named = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
