@@ -21,10 +21,31 @@ use crate::{
 };
 
 const IPPROTO_TCP: u8 = 6;
+const V4_HEADER: u32 = 20;
+const _: () = assert!(size_of::<Ipv4Hdr>() == V4_HEADER as usize);
 const V6_HEADER: u32 = 40;
 const _: () = assert!(size_of::<Ipv6Hdr>() == V6_HEADER as usize);
 /// More extension headers than this nobody sends in earnest.
 const MAX_EXTENSIONS: usize = 6;
+
+/// How a packet begins: read at once, since each read is a call. None with a
+/// TCP header is shorter, and both readings are as long.
+#[repr(C)]
+#[derive(Clone, Copy)]
+union Head {
+    v4: V4Head,
+    v6: Ipv6Hdr,
+}
+
+const _: () = assert!(size_of::<V4Head>() == V6_HEADER as usize);
+
+/// Both headers of an IPv4 packet without options.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct V4Head {
+    ip: Ipv4Hdr,
+    tcp: TcpHdr,
+}
 
 /// Which way a packet goes.
 #[derive(Clone, Copy, PartialEq)]
@@ -105,8 +126,25 @@ fn due(socket: *mut bpf_sock, way: Way) -> Option<u32> {
 /// What can be read of the TCP header, wherever the packet's bytes lie.
 #[inline(always)]
 fn segment(ctx: &SkBuffContext) -> Option<Segment> {
-    let start = transport(ctx)?;
-    let header: TcpHdr = ctx.load(start as usize).ok()?;
+    let head: Head = ctx.load(0).ok()?;
+    // SAFETY: both are made of bytes, and any bytes are a header.
+    let (v4, v6) = unsafe { (&head.v4, &head.v6) };
+    match v4.ip.version() {
+        4 => match after_v4(&v4.ip)? {
+            V4_HEADER => told(ctx, V4_HEADER, &v4.tcp),
+            start => told(ctx, start, &ctx.load(start as usize).ok()?),
+        },
+        6 => {
+            let start = after_v6(ctx, v6)?;
+            told(ctx, start, &ctx.load(start as usize).ok()?)
+        }
+        _ => None,
+    }
+}
+
+/// What the TCP header at `start` tells.
+#[inline(always)]
+fn told(ctx: &SkBuffContext, start: u32, header: &TcpHdr) -> Option<Segment> {
     let payload = start + u32::from(header.doff()) * 4;
     if header.doff() < 5 || payload > ctx.len() {
         return None;
@@ -119,27 +157,16 @@ fn segment(ctx: &SkBuffContext) -> Option<Segment> {
 
 /// Where the TCP header starts.
 #[inline(always)]
-fn transport(ctx: &SkBuffContext) -> Option<u32> {
-    let version: u8 = ctx.load(0).ok()?;
-    match version >> 4 {
-        4 => after_v4(ctx),
-        6 => after_v6(ctx),
-        _ => None,
-    }
-}
-
-#[inline(always)]
-fn after_v4(ctx: &SkBuffContext) -> Option<u32> {
-    let header: Ipv4Hdr = ctx.load(0).ok()?;
+fn after_v4(header: &Ipv4Hdr) -> Option<u32> {
     // Three flags, then the offset; a later fragment has no TCP header.
     let is_first = u16::from_be_bytes(header.frags) << 3 == 0;
     let length = u32::from(header.ihl());
-    if header.proto == IPPROTO_TCP && is_first && length >= 20 { Some(length) } else { None }
+    if header.proto == IPPROTO_TCP && is_first && length >= V4_HEADER { Some(length) } else { None }
 }
 
+/// Where the TCP header starts.
 #[inline(always)]
-fn after_v6(ctx: &SkBuffContext) -> Option<u32> {
-    let header: Ipv6Hdr = ctx.load(0).ok()?;
+fn after_v6(ctx: &SkBuffContext, header: &Ipv6Hdr) -> Option<u32> {
     let (mut kind, mut start) = (header.next_hdr, V6_HEADER);
     for _ in 0..MAX_EXTENSIONS {
         if kind == IPPROTO_TCP {

@@ -97,9 +97,9 @@ pub struct Attach {
     /// The hops on the way.
     #[command(flatten)]
     pub hops: HopArgs,
-    /// Time between two questions of --discover; not with --detach, which asks once.
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, requires = "discover", default_value = "5m")]
-    pub discover_interval: Duration,
+    /// Time between two questions of --discover, unless --detach, which asks once [default: 5m].
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub discover_interval: Option<Duration>,
     /// Silence before the first probe, `TCP_KEEPIDLE` [default: from --timeout; 240s for 350s].
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub idle: Option<Duration>,
@@ -234,14 +234,17 @@ pub struct HopArgs {
     /// Configuration file; a --hop takes the place of the file's hop of that name.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Ask the cloud for hops, too; those named by --hop and --config stay.
+    /// Ask the cloud for hops, too; those named by --hop and --config stay [default: none].
     #[arg(long, value_enum, value_name = "CLOUD")]
-    pub discover: Option<Cloud>,
+    pub discover: Option<Discover>,
 }
 
-/// Clouds that can be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Cloud {
+/// Who is asked for hops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Discover {
+    /// Nobody, whatever the file says.
+    #[default]
+    None,
     /// Amazon Web Services: network interfaces of this instance, and Network Load Balancers.
     Aws,
 }

@@ -1,11 +1,16 @@
 //! Hops that were asked for, beside those that were told.
 
+mod asker;
+mod known;
+
 use std::{
     collections::BTreeSet,
     fmt::{self, Display, Formatter},
     time::Duration,
 };
 
+pub use asker::Asker;
+pub use known::Known;
 use serde::Serialize;
 
 use crate::{

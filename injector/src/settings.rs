@@ -9,7 +9,8 @@ use injector_common::{
 };
 
 use crate::{
-    cli::{Attach, OnConflict, Track, Warn},
+    aws,
+    cli::{Attach, Discover, OnConflict, Track, Warn},
     duration,
     exit::Error,
     hop::Hop,
@@ -20,6 +21,11 @@ use crate::{
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(350);
 /// `--warn` unless told otherwise.
 pub const DEFAULT_WARN: Warn = Warn::Percent(80);
+/// `--discover-interval` unless told otherwise.
+pub const DEFAULT_DISCOVER_INTERVAL: Duration = Duration::from_secs(300);
+/// The cloud answers within a few seconds; asking more often only gets us
+/// throttled.
+const MIN_DISCOVER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What `attach` is to do, from its arguments or from a file. What is left out
 /// has its default.
@@ -45,6 +51,10 @@ pub struct Settings {
     pub on_conflict: Option<OnConflict>,
     /// `--track`.
     pub track: Option<Track>,
+    /// `--discover`.
+    pub discover: Option<Discover>,
+    /// `--discover-interval`.
+    pub discover_interval: Option<Duration>,
 }
 
 impl Settings {
@@ -61,6 +71,8 @@ impl Settings {
             warn: args.warn,
             on_conflict: args.on_conflict,
             track: args.track,
+            discover: args.hops.discover,
+            discover_interval: args.discover_interval,
         }
     }
 
@@ -78,6 +90,8 @@ impl Settings {
             warn: self.warn.or(other.warn),
             on_conflict: self.on_conflict.or(other.on_conflict),
             track: self.track.or(other.track),
+            discover: self.discover.or(other.discover),
+            discover_interval: self.discover_interval.or(other.discover_interval),
         }
     }
 }
@@ -104,6 +118,22 @@ pub fn policy(settings: &Settings) -> Result<Policy, Error> {
             OnConflict::Enforce => ENFORCE,
         },
     })
+}
+
+/// How often to ask the cloud for hops; `None` where it is not to be asked.
+///
+/// Errors with [`Error::BadValue`] where this build can't ask, or should too
+/// often.
+pub fn discovery(settings: &Settings) -> Result<Option<Duration>, Error> {
+    let interval = settings.discover_interval.unwrap_or(DEFAULT_DISCOVER_INTERVAL);
+    if interval < MIN_DISCOVER_INTERVAL {
+        let expected = format!("give {} or more", duration::exact(MIN_DISCOVER_INTERVAL));
+        return Err(Error::BadValue { what: "--discover-interval", value: duration::exact(interval), expected });
+    }
+    match settings.discover.unwrap_or_default() {
+        Discover::None => Ok(None),
+        Discover::Aws => aws::check_support().map(|()| Some(interval)),
+    }
 }
 
 /// The policy for flows that `hop` limits.

@@ -1,12 +1,13 @@
 """Connections that come and go, for injector's end-to-end tests.
 
 Arguments: RATE COUNT STEP. Opens COUNT connections to itself over loopback, at most RATE of them a second, each only for as
-long as it takes to read the keepalive options of both of its sockets. Prints how many there were after every STEP of them,
-and at the end what they had, as one JSON line.
+long as it takes to read the keepalive options of both of its sockets; fewer where stdin ends before. Prints how many there
+were after every STEP of them, and at the end what they had, as one JSON line.
 """
 
 import collections
 import json
+import select
 import socket
 import sys
 import time
@@ -31,9 +32,10 @@ for opened in range(1, count + 1):
     if opened % step == 0:
         print(opened, flush=True)
     # The next one's turn; later than that where this machine can't keep up.
-    time.sleep(max(0.0, started + opened / rate - time.monotonic()))
+    if select.select([sys.stdin], [], [], max(0.0, started + opened / rate - time.monotonic()))[0]:
+        break
 report = {
-    "connections": count,
+    "connections": opened,
     "unprotected": unprotected,
     "idle": idle,
     "seconds": time.monotonic() - started,

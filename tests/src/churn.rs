@@ -51,7 +51,13 @@ impl Churn {
     /// Waits until one more step of connections was there. False once it was the last.
     pub fn step(&mut self) -> bool {
         let opened: u32 = self.process.expect_line(self.patience()).parse().expect("the number of connections");
-        opened + self.load.step <= self.load.count
+        self.load.count - opened >= self.load.step
+    }
+
+    /// Asks for the end, whatever is left, and waits for it.
+    pub fn end(mut self) -> ChurnReport {
+        self.process.close_stdin();
+        self.report()
     }
 
     /// Waits for the end.

@@ -94,6 +94,11 @@ impl Process {
         assert!(matches!(written, Some(Ok(()))), "`{}` takes no input: {written:?}\n{}", self.what, self.stderr());
     }
 
+    /// Ends its stdin.
+    pub fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
     /// The next line of its stdout, or `None` when none came in time or the stream has ended.
     pub fn line(&mut self, within: Duration) -> Option<String> {
         self.stdout.recv_timeout(within).ok()
@@ -130,7 +135,7 @@ impl Process {
 
     /// Waits for the end of the program; `None` when it still runs after that time.
     pub fn wait_if_ends(&mut self, within: Duration) -> Option<ExitStatus> {
-        self.stdin = None;
+        self.close_stdin();
         // Not reaped before here, so the id is still this child's.
         let pidfd = pidfd_open(self.raw_pid(), PidfdFlags::empty()).expect("our own child can be opened");
         let timeout = Timespec::try_from(within).expect("deadlines in tests are short");

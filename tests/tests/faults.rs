@@ -140,9 +140,9 @@ fn connections_come_and_go_while_it_is_attached_and_detached() {
     let scene = Scene::new("churn");
     let path = scene.inside.path_text();
     let mut objects = Objects::default();
-    let mut churn = Churn::start(Place::cgroup(&scene.inside).on(&scene.netns), LOAD);
-    let mut attached = 0;
-    while churn.step() {
+    let load = Load { count: u32::MAX, ..LOAD };
+    let mut churn = Churn::start(Place::cgroup(&scene.inside).on(&scene.netns), load);
+    for _ in 0..5 {
         for more in [&[][..], &["--timeout", "60s"], &["--on-conflict", "enforce"]] {
             let command = [&["attach", "--detach", "--cgroup", path], more].concat();
             scene.injector.run(&command).ok();
@@ -152,11 +152,11 @@ fn connections_come_and_go_while_it_is_attached_and_detached() {
             assert_eq!(scene.injector.status(&name).state, "attached");
         }
         scene.injector.run(&["detach", "--cgroup", path]).ok();
-        attached += 1;
+        // As many again that are left alone.
+        churn.step();
     }
-    let report = churn.report();
-    assert_eq!(report.connections, LOAD.count);
-    assert!(attached > 0 && report.idle.contains_key("41"), "{report:?}");
+    let report = churn.end();
+    assert!(["7200", "240", "41"].iter().all(|idle| report.idle.contains_key(*idle)), "{report:?}");
     assert_nothing_left(&scene);
     objects.wait_until_freed();
 }

@@ -129,6 +129,11 @@ fn mistakes_are_told_with_their_place() {
     assert_fails(&injector.run(&["timeouts", "--hop", "a=eni:60s", "--hop", "b=eni:90s"]), USAGE, &["\"a\"", "\"b\""]);
     let words = ["--discover is aws", "build with --features aws"];
     assert_fails(&injector.run(&["timeouts", "--discover", "aws"]), USAGE, &words);
+    let asks = file("discover = \"aws\"\n");
+    for command in [&["config", "check"][..], &["timeouts", "--config"], &["run", "--config"]] {
+        let words = [&format!("{}:1:12: ", path(&asks)), "build with --features aws"];
+        assert_fails(&injector.run(&[command, &[path(&asks)]].concat()), USAGE, &words);
+    }
     assert_fails(
         &injector.run(&["config", "check", "/nonexistent.toml"]),
         USAGE,
@@ -141,7 +146,7 @@ fn the_default_file_is_right_and_shown_files_are_files_again() {
     let injector = Injector::find();
     let default = file(&injector.run(&["config", "default"]).ok().stdout);
     let output = injector.run(&["config", "check", path(&default)]).ok();
-    assert_eq!(output.stdout, format!("{}: ok, hops: 0, applications: 0\n", path(&default)));
+    assert_eq!(output.stdout, format!("{}: ok, hops: 0, policies: 0, applications: 0\n", path(&default)));
     let shown = file(&injector.run(&["config", "show", path(&file(ALIGNED))]).ok().stdout);
     let document = injector.run(&["config", "show", path(&shown), "-o", "json"]).ok().json();
     assert_eq!(document["schema"], "injector.config/v1");

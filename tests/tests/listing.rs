@@ -94,7 +94,7 @@ fn a_closed_pipe_is_no_error() {
 }
 
 #[test]
-fn watching_repeats_until_it_is_interrupted() {
+fn watching_repeats_until_it_is_ended() {
     let scene = Scene::new("watch");
     let attachment = scene.attach(&[]);
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
@@ -109,7 +109,8 @@ fn watching_repeats_until_it_is_interrupted() {
         assert!(idle > last_idle, "{flow:#}");
         last_idle = idle;
     }
-    watching.signal(Signal::INT);
+    // Not SIGINT: shells have background jobs ignore it, and these tests may run in one.
+    watching.signal(Signal::TERM);
     let status = watching.wait(SOON);
-    assert!(status.success() || status.signal() == Some(Signal::INT.as_raw()), "{status}, {}", watching.stderr());
+    assert_eq!(status.signal(), Some(Signal::TERM.as_raw()), "{status}, {}", watching.stderr());
 }

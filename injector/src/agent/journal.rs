@@ -9,6 +9,7 @@ use injector_common::flow::FlowSample;
 
 use super::limiter::Limiter;
 use crate::{
+    discover,
     duration::elapsed,
     flow::{Flow, Names, Origin},
     watch::Change,
@@ -22,6 +23,7 @@ const AGAIN: Duration = Duration::from_secs(600);
 pub(super) struct Journal {
     names: Names,
     changes: HashMap<Change, Limiter>,
+    discovered: Limiter,
     complaints: HashMap<String, (String, Instant)>,
     dropped: u64,
 }
@@ -29,7 +31,8 @@ pub(super) struct Journal {
 impl Journal {
     /// Shows flows by these names.
     pub(super) fn new(names: Names) -> Self {
-        Self { names, changes: HashMap::new(), complaints: HashMap::new(), dropped: 0 }
+        let (changes, discovered) = (HashMap::new(), Limiter::default());
+        Self { names, changes, discovered, complaints: HashMap::new(), dropped: 0 }
     }
 
     /// Tells what is new about flows.
@@ -48,6 +51,34 @@ impl Journal {
                 self.dropped += 1;
             }
         }
+    }
+
+    /// Tells which hops are in force as the cloud named them.
+    pub(super) fn discovered(&mut self, changes: &[discover::Change]) {
+        for change in changes {
+            if self.admits_discovered() {
+                tracing::info!(event = "discovered", "discovered: {change}");
+            }
+        }
+    }
+
+    /// Tells what the cloud did not say.
+    pub(super) fn not_known(&mut self, notes: Vec<String>) {
+        for note in notes {
+            if self.admits_discovered() {
+                tracing::warn!(event = "not_discovered", "{note}");
+            }
+        }
+    }
+
+    fn admits_discovered(&mut self) -> bool {
+        let now = Instant::now();
+        if let Some(held) = self.discovered.held_back(now) {
+            tracing::warn!(event = "discovered", held, "held back lines about what was discovered");
+        }
+        let admits = self.discovered.admits(now);
+        self.dropped += u64::from(!admits);
+        admits
     }
 
     /// Tells what is wrong with a thing, unless that was said already.

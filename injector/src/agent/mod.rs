@@ -2,15 +2,17 @@
 //!
 //! Two threads. One is the watch loop (`watcher.rs`): it owns what is attached,
 //! scans when a flow could be in trouble, and reads the configuration again.
-//! The other one runs the server (`http/`), signals and hints, and asks the
-//! loop by messages. A client that does not read, or a log that nobody drains,
-//! holds up neither.
+//! The other one runs the server (`http/`), signals and hints, asks the cloud
+//! for hops (`discovery.rs`), and asks the loop by messages. A client that does
+//! not read, a log that nobody drains, or a cloud that does not answer holds up
+//! neither.
 //!
 //! ```text
-//! file -> plan -> watcher -> bpf
+//! file, cloud -> plan -> watcher -> bpf
 //! watcher -> journal (log), metrics, observation -> http
 //! ```
 
+mod discovery;
 mod health;
 mod hints;
 mod http;
@@ -93,7 +95,7 @@ pub fn run(config: PathBuf, listen: &Listen, verbose: u8) -> anyhow::Result<()> 
         let (hints, events) = Hints::new();
         let (orders, receiver) = Orders::new();
         let names = crate::flow::Names::new(&plan.agent.pod_logs);
-        let watcher = Watcher::new(source, plan, Arc::clone(&shared), hints);
+        let (watcher, wishes) = Watcher::new(source, plan, Arc::clone(&shared), hints);
         let (started_sender, started) = oneshot::channel();
         let (ended_sender, ended) = oneshot::channel();
         thread::Builder::new().name("watch".to_owned()).spawn(move || {
@@ -106,6 +108,7 @@ pub fn run(config: PathBuf, listen: &Listen, verbose: u8) -> anyhow::Result<()> 
             result = until_told(started, signals, &orders, &shared) => result,
             () = serve => Ok(()),
             () = hints::pass_on(events, orders.clone()) => Ok(()),
+            () = discovery::ask(wishes, orders.clone()) => Ok(()),
             () = watchdog(&shared) => Ok(()),
         };
         service::stopping();

@@ -4,6 +4,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use crate::{
@@ -18,12 +19,17 @@ use crate::{
 };
 
 /// A configuration, checked in full.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) agent: Agent,
     /// In force, for the cgroups there are.
     pub(super) rules: Arc<Rules>,
     settings: Settings,
+    /// How often to ask the cloud for hops; `None` where it is not to be asked.
+    pub(super) discovery: Option<Duration>,
+    /// Those of the file.
+    told: Vec<Hop>,
+    /// In force.
     hops: Vec<Hop>,
     policies: Vec<Policy>,
     sets: Sets,
@@ -58,7 +64,8 @@ pub(super) enum Look {
 impl Plan {
     /// What `config` comes to.
     ///
-    /// Errors where values don't go together, or no cgroup is named.
+    /// Errors where values don't go together, no cgroup is named, or this build
+    /// can't ask the cloud.
     pub(super) fn new(config: &Config) -> Result<Self, Error> {
         if config.agent.cgroups.is_empty() {
             return Err(Error::BadValue {
@@ -81,11 +88,33 @@ impl Plan {
             limits: limits(&rules, &config.hops),
             remarks: settings::remarks(rules.fallback()),
             rules: Arc::new(rules),
+            discovery: settings::discovery(&config.attach)?,
             settings: config.attach.clone(),
+            told: config.hops.clone(),
             hops: config.hops.clone(),
             policies,
             sets,
         })
+    }
+
+    /// The hops of the file.
+    pub(super) fn told(&self) -> &[Hop] {
+        &self.told
+    }
+
+    /// The hops in force.
+    pub(super) fn hops(&self) -> &[Hop] {
+        &self.hops
+    }
+
+    /// Makes `hops` those in force.
+    ///
+    /// Errors where a setting does not go with one; nothing is changed then.
+    pub(super) fn replace_hops(&mut self, hops: Vec<Hop>) -> Result<(), Error> {
+        let rules = Rules::with(&self.settings, &hops, &self.policies, &self.sets)?;
+        self.limits = limits(&rules, &hops);
+        (self.rules, self.hops) = (Arc::new(rules), hops);
+        Ok(())
     }
 
     /// Whether any policy asks whose a flow is.
@@ -119,7 +148,7 @@ impl Plan {
 
 /// The hops', and the one where no hop says otherwise.
 fn limits(rules: &Rules, hops: &[Hop]) -> Vec<Limit> {
-    let timeout = std::time::Duration::from_millis(rules.fallback().limit_ms.into());
+    let timeout = Duration::from_millis(rules.fallback().limit_ms.into());
     let fallback = Limit { hop: String::new(), source: "timeout".to_owned(), timeout };
     let of = |hop: &Hop| Limit { hop: hop.name.clone(), source: hop.source.kind().to_owned(), timeout: hop.timeout };
     [fallback].into_iter().chain(hops.iter().map(of)).collect()

@@ -29,7 +29,8 @@ impl Watcher {
     }
 
     fn try_reload(&mut self) -> anyhow::Result<()> {
-        let plan = self.source.load()?;
+        let mut plan = self.source.load()?;
+        self.keep_discovered(&mut plan)?;
         let remarks = plan.remarks.clone();
         let before = std::mem::replace(&mut self.plan, plan);
         if let Err(error) = self.put_in_force() {
@@ -42,12 +43,14 @@ impl Watcher {
         if before.agent.log != self.plan.agent.log || before.agent.pod_logs != self.plan.agent.pod_logs {
             tracing::warn!("log and pod_logs take effect when the agent is started again");
         }
+        self.discover_as_planned(&before);
         self.shared.metrics.figures().limits(self.plan.limits.clone());
         Ok(())
     }
 
+    /// Makes the plan what is in force. Errors leave what was, except for the plan.
     /// Policies are met with the cgroups there are before anything is replaced.
-    fn put_in_force(&mut self) -> anyhow::Result<()> {
+    pub(super) fn put_in_force(&mut self) -> anyhow::Result<()> {
         let roots = self.members.keys().cloned().collect();
         let residents = self.residents(&roots, &mut BTreeSet::new());
         self.plan.survey(&residents)?;

@@ -11,10 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::{
     Shared,
+    discovery::DISCOVERED,
     health::ROUND,
     hints::Hints,
     journal::Journal,
@@ -23,7 +24,10 @@ use super::{
     pattern::expand,
     plan::{Look, Plan, Source},
 };
-use crate::{adopt::Unless, bpf::Standing, cgroup::mount_point, config::OnExit, exit::Error, flow::Names};
+use crate::{
+    adopt::Unless, aws::answers::Answers, bpf::Standing, cgroup::mount_point, config::OnExit, discover::Known,
+    exit::Error, flow::Names,
+};
 
 /// A file that is being written, or an attachment in trouble, is looked at
 /// again after this time.
@@ -41,6 +45,8 @@ pub(super) enum Order {
     Look,
     /// The file is to be read again, whether it changed or not.
     Reload,
+    /// The cloud has answered.
+    Discovered(Answers),
     /// All figures.
     Observe(oneshot::Sender<Arc<Observation>>),
     /// All flows, so many at most.
@@ -81,16 +87,37 @@ pub(super) struct Watcher {
     pub(super) journal: Journal,
     pub(super) names: Names,
     pub(super) shared: Arc<Shared>,
+    /// What the cloud told.
+    pub(super) known: Known,
+    /// How often it is to be asked.
+    pub(super) wanted: watch::Sender<Option<Duration>>,
     hints: Hints,
     look_at: Instant,
 }
 
 impl Watcher {
-    /// Attached to nothing yet.
-    pub(super) fn new(source: Source, plan: Plan, shared: Arc<Shared>, hints: Hints) -> Self {
+    /// Attached to nothing yet. Also returns how often the cloud is to be asked.
+    pub(super) fn new(
+        source: Source,
+        plan: Plan,
+        shared: Arc<Shared>,
+        hints: Hints,
+    ) -> (Self, watch::Receiver<Option<Duration>>) {
         let names = || Names::new(&plan.agent.pod_logs);
-        let (journal, names) = (Journal::new(names()), names());
-        Self { source, plan, members: BTreeMap::new(), journal, names, shared, hints, look_at: Instant::now() }
+        let (wanted, wishes) = watch::channel(plan.discovery);
+        let watcher = Self {
+            journal: Journal::new(names()),
+            names: names(),
+            source,
+            plan,
+            members: BTreeMap::new(),
+            shared,
+            known: Known::default(),
+            wanted,
+            hints,
+            look_at: Instant::now(),
+        };
+        (watcher, wishes)
     }
 
     /// Attaches, tells `started` whether that is possible at all, and watches
@@ -111,6 +138,7 @@ impl Watcher {
         match orders.recv_timeout(next.saturating_duration_since(Instant::now())) {
             Ok(Order::Look) => self.look_at = Instant::now(),
             Ok(Order::Reload) => self.reload(),
+            Ok(Order::Discovered(answers)) => self.discovered(answers),
             Ok(Order::Observe(reply)) => drop(reply.send(Arc::new(self.observe()))),
             Ok(Order::Flows(budget, reply)) => drop(reply.send(self.flows(budget))),
             Ok(Order::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return false,
@@ -183,7 +211,7 @@ impl Watcher {
             }
         }
         self.journal.forget_all_but(|about| {
-            about == LOOKING
+            [LOOKING, DISCOVERED].contains(&about)
                 || expansion.found.contains(Path::new(about))
                 || self.members.values().any(|member| member.name() == about)
         });

@@ -8,6 +8,19 @@ use std::{
 use ipnet::IpNet;
 use thiserror::Error;
 
+/// The metadata of this instance, which is no call that IAM knows.
+pub const METADATA: &str = "imds";
+/// The call that tells the timeouts of interfaces.
+pub const INTERFACES: &str = "ec2:DescribeNetworkInterfaces";
+/// The call that tells which load balancers there are.
+pub const BALANCERS: &str = "elasticloadbalancing:DescribeLoadBalancers";
+/// The call that tells their listeners.
+pub const LISTENERS: &str = "elasticloadbalancing:DescribeListeners";
+/// The call that tells the timeouts of listeners.
+pub const ATTRIBUTES: &str = "elasticloadbalancing:DescribeListenerAttributes";
+/// All that is asked.
+const CALLS: [&str; 5] = [METADATA, INTERFACES, BALANCERS, LISTENERS, ATTRIBUTES];
+
 /// One answer, or why there is none.
 pub type Answer<T> = Result<T, Unanswered>;
 
@@ -15,7 +28,7 @@ pub type Answer<T> = Result<T, Unanswered>;
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{call}: {why}")]
 pub struct Unanswered {
-    /// The call, as IAM names it, or `imds`.
+    /// The call, as IAM names it, or [`METADATA`].
     pub call: &'static str,
     /// What came in place of the answer.
     pub why: String,
@@ -84,6 +97,24 @@ pub enum Protocol {
 }
 
 impl Answers {
+    /// All calls, and whether each of them was answered wherever it was made.
+    pub fn calls(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        let unanswered = self.unanswered();
+        CALLS.into_iter().map(move |call| (call, !unanswered.contains(call)))
+    }
+
+    fn unanswered(&self) -> BTreeSet<&'static str> {
+        let balancers = || self.balancers.iter().flatten();
+        let listeners = || balancers().flat_map(|balancer| balancer.listeners.iter().flatten());
+        [self.instance.as_ref().err(), self.tracking.as_ref().err(), self.balancers.as_ref().err()]
+            .into_iter()
+            .chain(balancers().map(|balancer| balancer.listeners.as_ref().err()))
+            .chain(listeners().map(Listener::unanswered))
+            .flatten()
+            .map(|unanswered| unanswered.call)
+            .collect()
+    }
+
     /// These, and in the place of what was not answered what was known `before`.
     /// Says what was kept.
     #[must_use]
@@ -113,6 +144,13 @@ impl Balancer {
 }
 
 impl Listener {
+    const fn unanswered(&self) -> Option<&Unanswered> {
+        match &self.protocol {
+            Protocol::Tcp(Err(unanswered)) => Some(unanswered),
+            Protocol::Tcp(Ok(_)) | Protocol::Tls => None,
+        }
+    }
+
     fn or_before(mut self, known: &[Self], kept: &mut BTreeSet<String>) -> Self {
         let before = known.iter().find(|before| before.port == self.port).and_then(|before| match &before.protocol {
             Protocol::Tcp(timeout) => Some(timeout),
@@ -163,6 +201,20 @@ mod tests {
         let expected = "ec2:DescribeNetworkInterfaces: RequestLimitExceeded; what was known before stays";
         assert_eq!(kept.into_iter().collect::<Vec<_>>(), [expected]);
         assert_eq!(nothing.clone().or_before(&nothing), (nothing, BTreeSet::new()));
+    }
+
+    #[test]
+    fn each_call_tells_whether_it_was_answered() {
+        let failed = |answers: &Answers| {
+            answers.calls().filter(|(_, is_answered)| !is_answered).map(|(call, _)| call).collect::<Vec<_>>()
+        };
+        assert_eq!(failed(&answers(Ok(None))), [""; 0]);
+        assert_eq!(answers(Ok(None)).calls().count(), CALLS.len());
+        let refused = |call| Unanswered { call, why: "AccessDenied".to_owned() };
+        assert_eq!(failed(&answers(Err(refused(ATTRIBUTES)))), [ATTRIBUTES]);
+        let tracking = Err(refused(INTERFACES));
+        let balancers = Err(refused(INTERFACES));
+        assert_eq!(failed(&Answers { instance: Err(refused(METADATA)), tracking, balancers }), [METADATA, INTERFACES]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    answers::{Answers, Balancer, Instance, Interface, Listener, Protocol},
+    answers::{ATTRIBUTES, Answers, Balancer, INTERFACES, Instance, Interface, Listener, Protocol},
     family::{family, generation},
 };
 use crate::{
@@ -11,11 +11,6 @@ use crate::{
     duration::seconds,
     hop::{Hop, Kind, Place, Source},
 };
-
-/// The call that tells the timeouts of interfaces.
-pub const INTERFACES: &str = "ec2:DescribeNetworkInterfaces";
-/// The call that tells the timeouts of listeners.
-pub const ATTRIBUTES: &str = "elasticloadbalancing:DescribeListenerAttributes";
 
 /// Hops and notes; an assumption about several hops for the same reason is
 /// told once.

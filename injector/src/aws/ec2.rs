@@ -10,9 +10,8 @@ use aws_sdk_ec2::{
 use ipnet::IpNet;
 
 use super::{
-    answers::{Answer, Instance, Unanswered},
+    answers::{Answer, INTERFACES, Instance, Unanswered},
     calls::Calls,
-    discover::INTERFACES,
 };
 use crate::hop::parse_prefix;
 

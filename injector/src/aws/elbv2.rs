@@ -11,14 +11,11 @@ use futures_util::{StreamExt as _, stream};
 use ipnet::IpNet;
 
 use super::{
-    answers::{Answer, Balancer, Listener, Protocol, Unanswered},
+    answers::{ATTRIBUTES, Answer, BALANCERS, Balancer, LISTENERS, Listener, Protocol, Unanswered},
     calls::Calls,
-    discover::ATTRIBUTES,
     ec2::balancer_interfaces,
 };
 
-const BALANCERS: &str = "elasticloadbalancing:DescribeLoadBalancers";
-const LISTENERS: &str = "elasticloadbalancing:DescribeListeners";
 /// The attribute of a listener.
 const TIMEOUT: &str = "tcp.idle_timeout.seconds";
 /// Load balancers that are asked about at the same time: few enough not to be

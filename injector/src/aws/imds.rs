@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use ipnet::IpNet;
 
 use super::{
-    answers::{Answer, Instance, Interface, Unanswered},
+    answers::{Answer, Instance, Interface, METADATA, Unanswered},
     calls::{Calls, causes},
 };
 use crate::hop::parse_prefix;
@@ -18,7 +18,7 @@ const ADDRESSES: [&str; 4] = ["local-ipv4s", "ipv6s", "ipv4-prefix", "ipv6-prefi
 
 /// Asks for the type, the region and the interfaces of this instance.
 pub(super) async fn instance(calls: &Calls) -> Answer<Instance> {
-    read(calls.metadata()).await.map_err(|error| Unanswered { call: "imds", why: explain(&error) })
+    read(calls.metadata()).await.map_err(|error| Unanswered { call: METADATA, why: explain(&error) })
 }
 
 async fn read(metadata: &Client) -> Result<Instance, ImdsError> {

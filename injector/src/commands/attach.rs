@@ -11,7 +11,8 @@ use super::{
 use crate::{
     cgroup::Cgroup,
     cli::Attach,
-    exit::Code,
+    duration,
+    exit::{Code, Error},
     logging::BPF_MESSAGES,
     output::{self, Event, EventWriter},
     pins::PinDir,
@@ -27,7 +28,11 @@ pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     let config = hops::told(&args.hops)?;
     let settings = Settings::of(args).or(config.attach.clone());
     let rules = Rules::for_anyone(&settings, &config.hops, &config.policies)?;
-    let discoverer = Discoverer::new(args, &settings, &config)?;
+    let discoverer = Discoverer::new(&settings, &config)?;
+    if let (Some(interval), None) = (args.discover_interval, &discoverer) {
+        let expected = "there is nobody to ask: give --discover aws, too".to_owned();
+        return Err(Error::BadValue { what: "--discover-interval", value: duration::exact(interval), expected }.into());
+    }
     let cgroup = settings.cgroup.as_deref().context("no cgroup: give --cgroup, or `cgroup` in the file")?;
     let cgroup = Cgroup::open(cgroup).context("--cgroup")?;
     let pins = settings.name.as_deref().map_or_else(|| Ok(PinDir::for_cgroup(cgroup.path())), PinDir::named)?;

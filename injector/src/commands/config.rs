@@ -26,8 +26,11 @@ fn load(file: &Path) -> Result<Config, Error> {
 
 fn check(file: &Path) -> anyhow::Result<Code> {
     let config = load(file)?;
-    let (hops, applications) = (config.hops.len(), config.applications.len());
-    output::line(format_args!("{}: ok, hops: {hops}, applications: {applications}", file.display()))?;
+    let (hops, policies, applications) = (config.hops.len(), config.policies.len(), config.applications.len());
+    output::line(format_args!(
+        "{}: ok, hops: {hops}, policies: {policies}, applications: {applications}",
+        file.display()
+    ))?;
     Ok(Code::Ok)
 }
 

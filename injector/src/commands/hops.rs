@@ -6,14 +6,16 @@ use crate::{
     config::Config,
     exit::Error,
     hop::{Hop, conflicts},
+    settings,
 };
 
 /// All hops: those that are [`told`], and those that the cloud names where it is
 /// to be asked. Waits for its answer.
 pub(super) fn load(args: &HopArgs) -> anyhow::Result<Config> {
     let mut config = told(args)?;
-    if let Some(cloud) = args.discover {
-        config.hops = discovery::once(cloud, &config.hops)?;
+    config.attach.discover = args.discover.or(config.attach.discover);
+    if settings::discovery(&config.attach)?.is_some() {
+        config.hops = discovery::once(&config.hops)?;
     }
     Ok(config)
 }

@@ -19,7 +19,7 @@ use std::{fs, path::Path, str, time::Duration};
 
 pub use agent::{Agent, LogFormat, OnExit};
 pub use error::ConfigError;
-pub use show::{rule, source, to_toml};
+pub use show::{cloud, rule, source, to_toml};
 
 use crate::{
     hop::{Hop, Place, Source},

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::values::{Number, Port, Prefixes, Text, Texts, Time, conflict, direction, kind, track, warn};
+use super::values::{Number, Port, Prefixes, Text, Texts, Time, conflict, direction, discover, kind, track, warn};
 use crate::{
-    cli::{OnConflict, Track, Warn},
+    cli::{Discover, OnConflict, Track, Warn},
     hop::{Direction, Kind},
 };
 
@@ -26,6 +26,9 @@ pub struct RawFile {
     pub on_conflict: Option<Spanned<OnConflict>>,
     #[serde(default, deserialize_with = "track")]
     pub track: Option<Spanned<Track>>,
+    #[serde(default, deserialize_with = "discover")]
+    pub discover: Option<Spanned<Discover>>,
+    pub discover_interval: Option<Spanned<Time>>,
     pub cgroups: Option<Spanned<Texts>>,
     pub on_exit: Option<Spanned<Text>>,
     pub log: Option<Spanned<Text>>,

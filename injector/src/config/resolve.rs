@@ -52,12 +52,17 @@ fn attach(raw: &RawFile) -> Result<Settings, Complaint> {
         warn: raw.warn.as_ref().map(|warn| *warn.get_ref()),
         on_conflict: raw.on_conflict.as_ref().map(|rule| *rule.get_ref()),
         track: raw.track.as_ref().map(|track| *track.get_ref()),
+        discover: raw.discover.as_ref().map(|discover| *discover.get_ref()),
+        discover_interval: time(raw.discover_interval.as_ref()),
     };
     if let Some(cgroup) = raw.cgroup.as_ref().filter(|cgroup| cgroup.get_ref().0.is_empty()) {
         return Err((cgroup.span().start, "an empty path is no cgroup: write \"/\" for the whole host".to_owned()));
     }
     let named = settings.name.as_deref().map_or(Ok(()), |name| PinDir::named(name).map(drop));
-    named.and_then(|()| settings::policy(&settings).map(drop)).map_err(|error| {
+    let checked = named
+        .and_then(|()| settings::policy(&settings).map(drop))
+        .and_then(|()| settings::discovery(&settings).map(drop));
+    checked.map_err(|error| {
         let offsets = [
             ("--name", start(raw.name.as_ref())),
             ("--timeout", start(raw.timeout.as_ref())),
@@ -66,6 +71,8 @@ fn attach(raw: &RawFile) -> Result<Settings, Complaint> {
             ("--probes", start(raw.probes.as_ref())),
             ("--user-timeout", start(raw.user_timeout.as_ref())),
             ("--warn", start(raw.warn.as_ref())),
+            ("--discover", start(raw.discover.as_ref())),
+            ("--discover-interval", start(raw.discover_interval.as_ref())),
         ];
         by_option(&error, &offsets)
     })?;

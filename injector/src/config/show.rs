@@ -7,11 +7,11 @@ use toml::Value;
 
 use super::{Agent, Application, Config, Keepalive};
 use crate::{
-    cli::{OnConflict, Track},
+    cli::{Discover, OnConflict, Track},
     duration::exact,
     hop::{Ends, Hop, Place},
     policy::{Mode, Policy, Who},
-    settings::{DEFAULT_TIMEOUT, DEFAULT_WARN, Settings},
+    settings::{DEFAULT_DISCOVER_INTERVAL, DEFAULT_TIMEOUT, DEFAULT_WARN, Settings},
 };
 
 /// Writes `config` as TOML. Comments say where the hops' timeouts come from,
@@ -32,7 +32,20 @@ pub fn to_toml(config: &Config) -> String {
 }
 
 fn settings(settings: &Settings) -> String {
-    let Settings { cgroup, name, timeout, idle, interval, probes, user_timeout, warn, on_conflict, track } = settings;
+    let Settings {
+        cgroup,
+        name,
+        timeout,
+        idle,
+        interval,
+        probes,
+        user_timeout,
+        warn,
+        on_conflict,
+        track,
+        discover,
+        discover_interval,
+    } = settings;
     let mut text = String::new();
     line(&mut text, "cgroup", cgroup.as_ref().map(|path| quoted(&path.to_string_lossy())));
     line(&mut text, "name", name.as_deref().map(quoted));
@@ -44,6 +57,8 @@ fn settings(settings: &Settings) -> String {
     line(&mut text, "warn", Some(quoted(&warn.unwrap_or(DEFAULT_WARN).to_string())));
     line(&mut text, "on_conflict", Some(quoted(rule(on_conflict.unwrap_or_default()))));
     line(&mut text, "track", Some(quoted(source(track.unwrap_or_default()))));
+    line(&mut text, "discover", Some(quoted(cloud(discover.unwrap_or_default()))));
+    line(&mut text, "discover_interval", Some(time(discover_interval.unwrap_or(DEFAULT_DISCOVER_INTERVAL))));
     text
 }
 
@@ -165,6 +180,14 @@ pub const fn source(track: Track) -> &'static str {
     match track {
         Track::Sockets => "sockets",
         Track::Packets => "packets",
+    }
+}
+
+/// Name of who is asked, as the command line has it.
+pub const fn cloud(discover: Discover) -> &'static str {
+    match discover {
+        Discover::None => "none",
+        Discover::Aws => "aws",
     }
 }
 

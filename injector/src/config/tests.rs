@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::cli::Discover;
+
 mod wrong;
 
 const FILE: &str = "hops.toml";
@@ -24,6 +26,7 @@ fn the_default_file_is_what_an_empty_one_means() {
     let shown = to_toml(&config);
     assert_eq!(shown, to_toml(&Config::default()));
     let expected = "timeout = \"5m50s\"\nwarn = \"80%\"\non_conflict = \"respect\"\ntrack = \"sockets\"\n\
+                    discover = \"none\"\ndiscover_interval = \"5m\"\n\
                     on_exit = \"keep\"\nlog = \"text\"\npod_logs = \"/var/log\"\nadopt = false\n";
     assert_eq!(shown, expected);
 }
@@ -58,6 +61,31 @@ fn what_is_shown_is_read() {
     let values = |text: &str| text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
     assert_eq!(values(&again), values(&shown));
     assert!(shown.contains("; nlb-tcp takes 60s to 6000s (https://docs.aws.amazon.com/"), "{shown}");
+}
+
+#[test]
+fn a_build_that_can_ask_the_cloud_is_asked_to() {
+    let found = parse("discover_interval = \"10s\"\ndiscover = \"aws\"\n").map(|config| config.attach);
+    if cfg!(feature = "aws") {
+        let attach = found.expect("valid");
+        assert_eq!(crate::settings::discovery(&attach).ok(), Some(Some(Duration::from_secs(10))));
+    } else {
+        let expected = "hops.toml:2:12: discover is aws: built without AWS support: build with --features aws";
+        assert_eq!(found.expect_err("it can't"), expected);
+    }
+}
+
+#[test]
+fn nobody_is_asked_where_the_command_line_says_so() {
+    let flags = Settings { discover: Some(Discover::None), ..Settings::default() };
+    let file = Settings {
+        discover: Some(Discover::Aws),
+        discover_interval: Some(Duration::from_secs(60)),
+        ..Settings::default()
+    };
+    let both = flags.or(file.clone());
+    assert_eq!((both.discover, both.discover_interval), (Some(Discover::None), file.discover_interval));
+    assert_eq!(crate::settings::discovery(&both).ok(), Some(None));
 }
 
 #[test]

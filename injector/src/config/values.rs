@@ -15,7 +15,7 @@ use toml::Spanned;
 
 use super::raw::{RawKeepalive, RawMode};
 use crate::{
-    cli::{OnConflict, Track, Warn},
+    cli::{Discover, OnConflict, Track, Warn},
     duration,
     hop::{self, Direction},
 };
@@ -69,6 +69,11 @@ pub fn track<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanne
     Spanned::<Source>::deserialize(deserializer).map(|track| Some(Spanned::new(track.span(), track.into_inner().0)))
 }
 
+/// Who is asked for hops.
+pub fn discover<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<Discover>>, D::Error> {
+    Spanned::<Cloud>::deserialize(deserializer).map(|cloud| Some(Spanned::new(cloud.span(), cloud.into_inner().0)))
+}
+
 #[derive(Debug)]
 struct Kind(hop::Kind);
 #[derive(Debug)]
@@ -79,6 +84,8 @@ struct Mark(Warn);
 struct Rule(OnConflict);
 #[derive(Debug)]
 struct Source(Track);
+#[derive(Debug)]
+struct Cloud(Discover);
 struct Prefix(IpNet);
 
 /// Reads a scalar: text by one function, a number by another.
@@ -137,6 +144,7 @@ scalar!(Mark, "a share such as \"80%\", or a duration", text: Some(str::parse),
     number: Some(|number| seconds(number).map(Warn::Idle)));
 scalar!(Rule, "\"respect\", \"tighten\" or \"enforce\"", text: Some(rule), number: None);
 scalar!(Source, "\"sockets\" or \"packets\"", text: Some(source), number: None);
+scalar!(Cloud, "\"aws\" or \"none\"", text: Some(cloud), number: None);
 scalar!(Prefix, "an address or prefix in quotes, \"10.0.0.0/8\" or \"2001:db8::/32\", say",
     text: Some(hop::parse_prefix), number: None);
 
@@ -161,6 +169,11 @@ fn rule(text: &str) -> Result<OnConflict, String> {
 fn source(text: &str) -> Result<Track, String> {
     let expected = "write \"sockets\" or \"packets\"";
     Track::from_str(text, false).map_err(|_| format!("{text:?} is nothing to track: {expected}"))
+}
+
+fn cloud(text: &str) -> Result<Discover, String> {
+    let expected = "write \"aws\" or \"none\"";
+    Discover::from_str(text, false).map_err(|_| format!("{text:?} is nobody to ask for hops: {expected}"))
 }
 
 impl<'de> Deserialize<'de> for Prefixes {

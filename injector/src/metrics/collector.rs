@@ -116,6 +116,11 @@ fn agent(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
         "When the configuration in force was read.",
         figures.reloaded_at.map(unix_seconds),
     )?;
+    writer.counters(
+        "discovery_failures",
+        "Questions for hops that the cloud did not answer, by call.",
+        figures.discovery_failures.iter().map(|(call, count)| ([("call", *call)], *count)),
+    )?;
     writer.counter(
         "ring_buffer_events_dropped",
         "Events that the ring buffer had no room for.",

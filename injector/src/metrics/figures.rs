@@ -1,7 +1,7 @@
 //! The numbers behind the metrics.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, SystemTime},
 };
 
@@ -92,6 +92,8 @@ pub struct Figures {
     pub(super) reloaded_at: Option<SystemTime>,
     pub(super) reloads_taken: u64,
     pub(super) reloads_refused: u64,
+    /// Questions to the cloud that it did not answer, by call.
+    pub(super) discovery_failures: BTreeMap<&'static str, u64>,
     /// Cgroups that the programs are attached to.
     pub attached_cgroups: u64,
     /// Flows seen to pass their limit.
@@ -148,6 +150,13 @@ impl Figures {
     pub fn limits(&mut self, mut limits: Vec<Limit>) {
         limits.truncate(MAX_LIMITS);
         self.limits = limits;
+    }
+
+    /// Takes whether the cloud answered the last time, by call.
+    pub fn asked(&mut self, calls: impl IntoIterator<Item = (&'static str, bool)>) {
+        for (call, is_answered) in calls {
+            *self.discovery_failures.entry(call).or_default() += u64::from(!is_answered);
+        }
     }
 
     /// Takes what the network interfaces tell.

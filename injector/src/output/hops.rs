@@ -7,11 +7,11 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::{
-    config::{Agent, Application, Config, LogFormat, OnExit, rule, source},
+    config::{Agent, Application, Config, LogFormat, OnExit, cloud, rule, source},
     hop::{Direction, Ends, Expiry, Hop, Kind, Place, Range, Source},
     keepalive::derive_with_reasons,
     policy::{Mode, Policy},
-    settings::{DEFAULT_TIMEOUT, DEFAULT_WARN, Settings},
+    settings::{DEFAULT_DISCOVER_INTERVAL, DEFAULT_TIMEOUT, DEFAULT_WARN, Settings},
 };
 
 /// A hop with all there is to say about it.
@@ -140,6 +140,8 @@ struct AttachReport {
     warn: String,
     on_conflict: &'static str,
     track: &'static str,
+    discover: &'static str,
+    discover_interval_ms: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -208,6 +210,8 @@ impl AttachReport {
             warn: settings.warn.unwrap_or(DEFAULT_WARN).to_string(),
             on_conflict: rule(settings.on_conflict.unwrap_or_default()),
             track: source(settings.track.unwrap_or_default()),
+            discover: cloud(settings.discover.unwrap_or_default()),
+            discover_interval_ms: ms(settings.discover_interval.unwrap_or(DEFAULT_DISCOVER_INTERVAL)),
         }
     }
 }

@@ -1,19 +1,13 @@
 //! `attach` does not wait for the answer, puts it in force in place, and keeps it when the next one does not come.
 
-use std::time::Duration;
-
-use injector_tests::{Attachment, Cgroup, Injector, Keepalive, Peer, Place, Route, connected};
+use injector_tests::{Attachment, Cgroup, Injector, Keepalive};
 use serde_json::Value;
 
 use crate::{
+    ANSWERED, DENIED, REFUSED, SIXTY, configuration,
     fake::{Answer, Call, Fake},
-    injector,
+    fresh, injector,
 };
-
-/// For the first answer, and for the next one after an interval.
-const ANSWERED: Duration = Duration::from_secs(30);
-const SIXTY: &str = include_str!("fixtures/interfaces_60.xml");
-const DENIED: &str = include_str!("fixtures/ec2_denied.xml");
 
 fn attach(injector: &Injector, cgroup: &Cgroup) -> Attachment {
     injector.attach(cgroup, &["--discover", "aws", "--discover-interval", "1s", "--timeout", "900s", "-o", "jsonl"])
@@ -36,13 +30,6 @@ fn discovered(attachment: &mut Attachment) -> Vec<String> {
     changes.iter().map(line).collect()
 }
 
-/// The keepalive of a fresh connection over the loopback device, which the first interface has an address of.
-fn fresh(cgroup: &Cgroup) -> Keepalive {
-    let (mut client, mut server) = (Peer::spawn(Place::cgroup(cgroup)), Peer::spawn(Place::default()));
-    let (near, _far) = connected(&mut client, &mut server, Route::V4);
-    client.keepalive(&near)
-}
-
 #[test]
 fn answers_come_into_force_and_stay() {
     let (fake, cgroup) = (Fake::start(), Cgroup::new("discover"));
@@ -59,9 +46,9 @@ fn answers_come_into_force_and_stay() {
     assert_eq!(attachment.generations().len(), 1);
 
     fake.answer(Call::Interfaces, Answer::Http(403, DENIED));
-    attachment.says("what was known before stays");
+    attachment.says(REFUSED);
     assert_eq!(fresh(&cgroup), Keepalive::on(41, 5, 9));
-    let told = attachment.stderr().matches("what was known before stays").count();
+    let told = attachment.stderr().matches(REFUSED).count();
     assert_eq!(told, 1, "once is enough: {}", attachment.stderr());
 }
 
@@ -82,4 +69,18 @@ fn detached_programs_keep_what_was_answered() {
     let (injector, _script) = injector(&fake);
     let _attachment = injector.attach_detached(&cgroup, &["--discover", "aws"]);
     assert_eq!(fresh(&cgroup), Keepalive::on(1234, 154, 9));
+}
+
+#[test]
+fn the_file_says_how_often_to_ask() {
+    let (fake, cgroup) = (Fake::start(), Cgroup::new("by-file"));
+    let (injector, _script) = injector(&fake);
+    let (file, _directory) = configuration("discover = \"aws\"\ndiscover_interval = \"1s\"\n");
+    let mut attachment = injector.attach(&cgroup, &["--config", &file, "-o", "jsonl"]);
+    assert_eq!(discovered(&mut attachment).len(), 4);
+    fake.answer(Call::Interfaces, Answer::Http(200, SIXTY));
+    assert_eq!(discovered(&mut attachment), ["eni-0a1b2c3d4e5f60001 1800 60"]);
+    let arguments = ["attach", "--cgroup", "/", "--config", &file, "--discover", "none", "--discover-interval", "1m"];
+    let refused = injector.run(&arguments);
+    assert!(refused.stderr.contains("--discover-interval is 1m: there is nobody to ask"), "{refused:?}");
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use injector_tests::{Injector, Output};
 
 use crate::{
+    DENIED, configuration,
     fake::{Answer, Call, Fake},
     injector,
 };
@@ -13,7 +14,6 @@ use crate::{
 const DEADLINE: Duration = Duration::from_secs(12);
 const TYPE: Call = Call::Metadata("/latest/meta-data/instance-type");
 const NOT_SET: &str = include_str!("fixtures/interfaces_not_set.xml");
-const EC2_DENIED: &str = include_str!("fixtures/ec2_denied.xml");
 const EC2_THROTTLED: &str = include_str!("fixtures/ec2_throttled.xml");
 const ELB_DENIED: &str = include_str!("fixtures/elb_denied.xml");
 const ELB_THROTTLED: &str = include_str!("fixtures/elb_throttled.xml");
@@ -95,9 +95,7 @@ fn values_that_are_not_set_are_those_of_the_generation() {
 
 #[test]
 fn ec2_refuses() {
-    for (status, body, code) in
-        [(403, EC2_DENIED, "UnauthorizedOperation"), (503, EC2_THROTTLED, "RequestLimitExceeded")]
-    {
+    for (status, body, code) in [(403, DENIED, "UnauthorizedOperation"), (503, EC2_THROTTLED, "RequestLimitExceeded")] {
         let refused = Answer::Http(status, body);
         let (hops, said) = timeouts(&[(Call::Interfaces, refused), (Call::BalancerInterfaces, refused)]);
         assert_eq!(hops, interfaces("350 default of its kind"));
@@ -155,6 +153,19 @@ fn nobody_is_there() {
         .ok();
     assert_eq!(hops(&output), [""; 0]);
     assert!(output.stderr.contains("Connection refused"), "{output:?}");
+}
+
+#[test]
+fn the_file_says_whom_to_ask_unless_the_command_line_does() {
+    let fake = Fake::start();
+    let (injector, _script) = injector(&fake);
+    let (file, _directory) = configuration("discover = \"aws\"\n");
+    let output = injector.run(&["timeouts", "--config", &file, "-o", "json"]).ok();
+    assert_eq!(hops(&output).len(), 4);
+    let output = injector.run(&["timeouts", "--config", &file, "--discover", "none", "-o", "json"]).ok();
+    assert_eq!(hops(&output), [""; 0]);
+    let shown = injector.run(&["config", "show", &file]).ok().stdout;
+    assert!(shown.contains("discover = \"aws\"\ndiscover_interval = \"5m\"\n"), "{shown}");
 }
 
 #[test]

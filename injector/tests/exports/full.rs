@@ -25,6 +25,7 @@ pub(crate) fn metrics() -> Metrics {
     figures.limits(vec![limit("nat", "default", 350), limit("lb \"eu\"", "config", 60)]);
     figures.interfaces(vec![Ena { interface: "eth0".to_owned(), available: Some(136_812), exceeded: 5 }]);
     figures.reloaded(Reload::Taken(moment()));
+    figures.asked([("imds", false), ("ec2:DescribeNetworkInterfaces", true)]);
     figures.attached_cgroups = 2;
     figures.flows_expired = 3;
     figures.flows_lost = 4;

@@ -44,6 +44,8 @@ fn every_figure_has_its_line() {
         "config_reloads_total{result=\"failure\"} 0",
         "config_last_reload_successful 1.0",
         "config_last_reload_success_timestamp_seconds 1750000000.5",
+        "discovery_failures_total{call=\"imds\"} 1",
+        "discovery_failures_total{call=\"ec2:DescribeNetworkInterfaces\"} 0",
         "ring_buffer_events_dropped_total 6",
         "log_lines_dropped_total 7",
         "map_memory_bytes 8192.0",
@@ -61,7 +63,7 @@ fn every_figure_has_its_line() {
 #[test]
 fn what_is_unknown_is_left_out() {
     let text = Metrics::new().encode(Format::Prometheus);
-    for name in ["flows{", "flow_idle", "last_scan", "config_last", "memory", "conntrack", "flow_limit"] {
+    for name in ["flows{", "flow_idle", "last_scan", "config_last", "memory", "conntrack", "flow_limit", "discovery"] {
         assert!(!text.contains(&format!("{PREFIX}_{name}")), "{name} in\n{text}");
     }
     assert!(

@@ -2,10 +2,11 @@
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use proptest::prelude::*;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::*;
 use crate::hop::{Flow, HopArg, Kind, Place, Source};
@@ -124,6 +125,11 @@ fn repetition_is_left_out() {
     assert_eq!((compiled.decisions.len(), compiled.entries.len()), (1, 2), "one for each direction");
 }
 
+/// Of this thread: what else the machine does is of no interest.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().expect("not negative")
+}
+
 #[test]
 fn ten_thousand_hops_are_no_trouble() {
     let hop = |n: u32| {
@@ -132,9 +138,10 @@ fn ten_thousand_hops_are_no_trouble() {
         Hop::new(&format!("h{n}"), Kind::Custom, timeout, Place::remote(vec![prefix], None), Source::Flag)
     };
     let hops: Vec<_> = (0..10_000).map(|n| hop(n).expect("valid")).collect();
-    let start = Instant::now();
+    let start = processor_time();
     let compiled = compile(&hops);
-    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    let took = processor_time().saturating_sub(start);
+    assert!(took < Duration::from_millis(500), "{took:?}");
     assert_eq!(compiled.entries.len(), 20_000);
     assert_eq!(look_up(&compiled, &to("10.0.0.33:1")).limit.map(|limit| limit.hop), Some(2));
 }
