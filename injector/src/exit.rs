@@ -88,7 +88,7 @@ pub enum Error {
         cgroup: String,
     },
     /// The host lacks something.
-    #[error("this host can't run injector: {what}; {cure}")]
+    #[error("not possible on this host: {what}; {cure}")]
     Unsupported {
         /// What is missing.
         what: String,

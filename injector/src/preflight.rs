@@ -10,7 +10,7 @@ use rustix::{
     thread::{CapabilitySet, capabilities},
 };
 
-use crate::{exit::Error, pins::BPFFS};
+use crate::{exit::Error, lockdown::Lockdown, pins::BPFFS};
 
 /// `BPF_FS_MAGIC` in include/uapi/linux/magic.h.
 const BPFFS_MAGIC: u64 = 0xcafe_4a11;
@@ -33,6 +33,13 @@ pub const NEEDS: [Need; 3] = [
     Need { name: "CAP_PERFMON", purpose: "reading the sockets' state", capability: CapabilitySet::PERFMON },
 ];
 
+/// For taking descriptors from processes of other users, and seeing which they
+/// have.
+pub const ADOPTION_NEEDS: [Need; 2] = [
+    Need { name: "CAP_SYS_PTRACE", purpose: "adoption", capability: CapabilitySet::SYS_PTRACE },
+    Need { name: "CAP_DAC_READ_SEARCH", purpose: "adoption", capability: CapabilitySet::DAC_READ_SEARCH },
+];
+
 impl Need {
     /// Whether this process has it.
     pub fn is_met(&self) -> bool {
@@ -53,6 +60,20 @@ pub fn check_capabilities() -> Result<(), Error> {
     Err(Error::Privilege {
         what: format!("{} missing", missing.join(", ")),
         cure: "run injector as root, or grant CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON".to_owned(),
+    })
+}
+
+/// Checks that programs may read the kernel's memory. Where they may not, most
+/// kernels refuse to load them, for a reason that few will understand.
+///
+/// Errors with [`Error::Unsupported`].
+pub fn check_lockdown() -> Result<(), Error> {
+    if Lockdown::current() != Some(Lockdown::Confidentiality) {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        what: "kernel lockdown is at confidentiality, where no program may read a socket's state".to_owned(),
+        cure: "boot with lockdown=integrity".to_owned(),
     })
 }
 

@@ -15,8 +15,10 @@ mod scene;
 mod socket;
 
 use doctor::Doctor;
+use injector_tests::pins;
 use rustix::system::uname;
 use scenarios::{SCENARIOS, Scenario};
+use scene::{Scene, UNSUPPORTED};
 
 /// How a scenario ended, with the reason.
 enum Outcome {
@@ -41,11 +43,25 @@ fn main() {
 }
 
 fn run(doctor: &Doctor, scenario: &Scenario) -> Outcome {
-    if let Some(why) = doctor.lacks(scenario.needs) {
-        return Outcome::Unsupported(why);
-    }
-    match catch_unwind(AssertUnwindSafe(scenario.run)) {
-        Ok(()) => Outcome::Ok,
+    let Some(why) = doctor.lacks(scenario.needs) else { return attempt(scenario.run, Outcome::Ok) };
+    let option = scenario.option;
+    attempt(|| option.iter().for_each(refused), Outcome::Unsupported(why))
+}
+
+/// What can't be had is refused by name, and leaves nothing behind.
+fn refused(option: &[&str; 2]) {
+    let scene = Scene::new();
+    let arguments = [&["attach", "--detach", "--cgroup", scene.cgroup.path_text()], &option[..]].concat();
+    let output = scene.injector.run(&arguments);
+    assert_eq!(output.code, UNSUPPORTED, "{output:?}");
+    assert!(output.stderr.contains(option[0]), "{}", output.stderr);
+    assert_eq!(pins(&scene.cgroup.attachment_name()), None);
+}
+
+/// `outcome`, or why it can't be.
+fn attempt(attempt: impl FnOnce(), outcome: Outcome) -> Outcome {
+    match catch_unwind(AssertUnwindSafe(attempt)) {
+        Ok(()) => outcome,
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
             Outcome::Failed(text.unwrap_or("a panic without a message").to_owned())

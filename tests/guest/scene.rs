@@ -8,6 +8,11 @@ use injector_tests::{Attachment, Cgroup, Flow, Injector, cgroup_mount};
 
 use crate::socket::{Pair, cookie, join, listen, open};
 
+/// Exit codes of `injector`: this host lacks something.
+pub(crate) const UNSUPPORTED: i32 = 3;
+/// There is something to look at.
+pub(crate) const FINDINGS: i32 = 5;
+
 /// A cgroup to attach to, which this program can step into.
 pub(crate) struct Scene {
     pub(crate) injector: Injector,
@@ -27,14 +32,23 @@ impl Scene {
     /// Has this program in the cgroup meanwhile: a socket belongs to the cgroup it was made in, and an accepted one to
     /// its listener's.
     pub(crate) fn inside<T>(&self, make: impl FnOnce() -> T) -> T {
-        let _stay = Stay::enter(self.cgroup.path());
-        make()
+        inside(&self.cgroup, make)
     }
 
     /// A connection with both ends in the cgroup.
     pub(crate) fn pair(&self, address: IpAddr) -> Pair {
-        self.inside(|| join(open(address), &listen(address)))
+        pair_in(&self.cgroup, address)
     }
+}
+
+fn inside<T>(cgroup: &Cgroup, make: impl FnOnce() -> T) -> T {
+    let _stay = Stay::enter(cgroup.path());
+    make()
+}
+
+/// A connection with both ends in this cgroup.
+pub(crate) fn pair_in(cgroup: &Cgroup, address: IpAddr) -> Pair {
+    inside(cgroup, || join(open(address), &listen(address)))
 }
 
 /// The flow of a socket.

@@ -1,20 +1,31 @@
 //! What `doctor` finds.
 
-use injector_tests::ForeignProgram;
+use injector_tests::{ForeignProgram, Output};
 
 use crate::scene::Scene;
 
 const FINDINGS: i32 = 5;
 
+/// The line on a topic, without its name.
+fn line<'a>(output: &'a Output, topic: &str) -> &'a str {
+    let found = output.stdout.lines().find_map(|line| line.strip_prefix(topic));
+    found.unwrap_or_else(|| panic!("nothing on {topic}: {}", output.stdout)).trim_start()
+}
+
 #[test]
 fn a_host_that_can_attach_is_well() {
     let scene = Scene::new("well");
     let output = scene.injector.run(&["doctor", "--cgroup", scene.inside.path_text()]).ok();
-    for topic in ["kernel", "BTF", "cgroup", "bpffs", "CAP_BPF"] {
-        assert!(output.stdout.to_lowercase().contains(&topic.to_lowercase()), "{topic}: {}", output.stdout);
+    for topic in ["kernel", "BTF", "lockdown", "cgroup v2", "bpffs", "CAP_BPF", "programs", "overruling", "adoption"] {
+        assert!(line(&output, topic).starts_with("ok "), "{topic}: {}", output.stdout);
     }
     let json = scene.injector.run(&["doctor", "-o", "json"]).ok().json();
-    assert!(json["schema"].as_str().is_some_and(|schema| schema.starts_with("injector.doctor/")), "{json:#}");
+    assert_eq!((&json["schema"], &json["ok"]), (&"injector.doctor/v1".into(), &true.into()), "{json:#}");
+    let optional =
+        json["checks"].as_array().expect("checks are listed").iter().filter(|check| check["required"] == false);
+    let optional: Vec<_> = optional.map(|check| (check["what"].as_str(), check["ok"].as_bool())).collect();
+    let expected = ["overruling", "tracking packets", "adoption"];
+    assert_eq!(optional, expected.map(|what| (Some(what), Some(true))), "{json:#}");
 }
 
 #[test]
@@ -37,9 +48,23 @@ fn it_tells_nobody_what_is_missing() {
     let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
     let output = injector.run_through(&nobody, &["doctor"]);
     assert_eq!(output.code, FINDINGS, "{output:?}");
-    for told in ["CAP_BPF", "grant it", "programs of others on the way: unknown"] {
+    for told in ["CAP_BPF", "grant it", "not tried", "programs of others on the way: unknown"] {
         assert!(output.stdout.contains(told), "{told}: {}", output.stdout);
     }
+}
+
+/// With what attaching takes and no more, adoption is all that is missing, and that is no finding.
+#[test]
+fn it_names_the_feature_that_lacks_a_privilege() {
+    let scene = Scene::new("no-ptrace-doctor");
+    let few = ["setpriv", "--bounding-set", "-all,+bpf,+net_admin,+perfmon", "--inh-caps", "-all"];
+    let output = scene.injector.run_through(&few, &["doctor"]).ok();
+    let told = line(&output, "adoption");
+    assert!(told.starts_with("no "), "{}", output.stdout);
+    for part in ["attach --existing", "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH missing"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(line(&output, "tracking packets").starts_with("ok "), "{}", output.stdout);
 }
 
 #[test]

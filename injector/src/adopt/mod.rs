@@ -9,6 +9,7 @@ mod defaults;
 mod flow;
 mod holders;
 mod options;
+mod probe;
 mod report;
 
 use std::{collections::HashSet, os::fd::AsFd as _};
@@ -17,6 +18,7 @@ use injector_common::{
     decision::{ADOPT, LEAVE},
     flow::state,
 };
+pub use probe::probe;
 pub use report::{Denied, Report};
 
 use self::{

@@ -77,6 +77,7 @@ pub fn run(config: PathBuf, listen: &Listen, verbose: u8) -> anyhow::Result<()> 
     let mut source = Source::new(config);
     let plan = source.load()?;
     preflight::check_capabilities()?;
+    preflight::check_lockdown()?;
     preflight::ensure_bpffs()?;
     preflight::lift_memory_limit();
     let log = logging::init_agent(verbose, plan.agent.log);

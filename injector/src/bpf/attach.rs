@@ -16,6 +16,7 @@ use injector_common::{attachment::Attachment, names};
 
 use super::{
     attached::{Attached, open_links, unhook},
+    companion,
     generation::Generation,
     log::BpfLog,
     maps, object, sys,
@@ -60,7 +61,7 @@ pub fn resume(there: &Attached, rules: &Rules) -> anyhow::Result<bool> {
     let description = there.description();
     let is_same = description.build == object::BUILD && description.rules == rules.digest();
     // A process that was killed while it replaced them may have left others.
-    let wanted = |name: &str| companions(rules).any(|(wanted, _)| wanted == name);
+    let wanted = |name: &str| companion::wanted(rules).any(|(wanted, _)| wanted == name);
     let expected = names::COMPANIONS.into_iter().zip(description.companion_program_ids);
     let expected = expected.filter(|(name, _)| wanted(name));
     if !is_same || !expected.eq(there.companion_program_ids()?) {
@@ -79,31 +80,19 @@ pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Re
     let mut loaded = Loaded::new(plan, Some(pins))?;
     // The next attach removes it, should this one be killed.
     Generation::pin(&mut loaded.ebpf, pins, loaded.program_id)?;
-    for (name, hook) in companions(plan.rules) {
+    for (name, hook) in companion::wanted(plan.rules) {
         loaded.in_place(there, name, hook, cgroup.as_fd())?;
     }
     let program = object::keepalive(&mut loaded.ebpf)?.fd()?.as_fd();
     sys::update_link(there.keepalive(), program).context("replacing the keepalive program")?;
     for (name, link) in there.companions() {
-        if companions(plan.rules).all(|(wanted, _)| wanted != *name) {
+        if companion::wanted(plan.rules).all(|(wanted, _)| wanted != *name) {
             std::fs::remove_file(link.path()).with_context(|| format!("removing {}", link.path().display()))?;
             unhook(link)?;
         }
     }
     pins.remove_other_generations(loaded.program_id)?;
     Ok(loaded.finish())
-}
-
-/// Those of [`names::COMPANIONS`] that are asked for, with their hooks.
-fn companions(rules: &Rules) -> impl Iterator<Item = (&'static str, u32)> {
-    let overrules = rules.overrules();
-    let tracks = rules.tracks_packets;
-    let all = [
-        (names::GUARD, sys::BPF_CGROUP_SETSOCKOPT, overrules),
-        (names::INGRESS, sys::BPF_CGROUP_INET_INGRESS, tracks),
-        (names::EGRESS, sys::BPF_CGROUP_INET_EGRESS, tracks),
-    ];
-    all.into_iter().filter(|(.., is_wanted)| *is_wanted).map(|(name, hook, _)| (name, hook))
 }
 
 /// A loaded object whose programs are on no hook yet.
@@ -124,7 +113,7 @@ impl Loaded {
         attachment.rules = plan.rules.digest();
         attachment.pace = plan.rules.pace();
         attachment.tracks_packets = plan.rules.tracks_packets.into();
-        attachment.companion_program_ids = object::companion_ids(&mut ebpf, plan.rules)?;
+        attachment.companion_program_ids = companion::ids(&mut ebpf, plan.rules)?;
         maps::fill(&mut ebpf, names::DECISIONS, &plan.rules.decisions)?;
         maps::fill(&mut ebpf, names::HOPS, &plan.rules.hops)?;
         maps::fill(&mut ebpf, names::ATTACHMENT, &[attachment])?;
@@ -145,7 +134,7 @@ impl Loaded {
     /// From here on new sockets are treated. The companions come first, so that
     /// the pin of `keepalive` still means that all is there.
     fn hook(&mut self, pins: &PinDir, rules: &Rules, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
-        for (name, hook) in companions(rules) {
+        for (name, hook) in companion::wanted(rules) {
             self.hook_companion(pins, name, hook, cgroup)?;
         }
         let keepalive = object::keepalive(&mut self.ebpf)?.fd()?.as_fd();
@@ -153,14 +142,14 @@ impl Loaded {
     }
 
     fn hook_companion(&mut self, pins: &PinDir, name: &str, hook: u32, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
-        link(object::companion(&mut self.ebpf, name)?.as_fd(), cgroup, hook, &pins.pin(name))
+        link(companion::fd(&mut self.ebpf, name)?.as_fd(), cgroup, hook, &pins.pin(name))
     }
 
     /// Into the link that is there, or a new one.
     fn in_place(&mut self, there: &Attached, name: &str, hook: u32, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
         match there.companions().iter().find(|(present, _)| *present == name) {
             Some((_, link)) => {
-                let program = object::companion(&mut self.ebpf, name)?.as_fd();
+                let program = companion::fd(&mut self.ebpf, name)?.as_fd();
                 sys::update_link(link.as_fd(), program).with_context(|| format!("replacing the {name} program"))
             }
             None => self.hook_companion(there.pins(), name, hook, cgroup),

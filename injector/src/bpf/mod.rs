@@ -4,6 +4,7 @@
 mod attach;
 mod attached;
 mod btf;
+mod companion;
 mod foreign;
 mod generation;
 mod iterator;
@@ -28,9 +29,9 @@ pub use offsets::{KERNEL_BTF, offsets, ticks_per_second};
 pub use rules::Hops;
 pub use tcp_info::{TcpInfo, tcp_info};
 
-/// Loads all programs and drops them again: what the verifier of this kernel
-/// says to them.
-pub fn probe() -> anyhow::Result<()> {
-    let rules = Rules::new(&Settings::default(), &[])?;
+/// Loads the programs that `settings` ask for and drops them again: what the
+/// verifier of this kernel says to them.
+pub fn probe(settings: &Settings) -> anyhow::Result<()> {
+    let rules = Rules::new(settings, &[])?;
     object::load(false, &rules, None).map(drop)
 }

@@ -8,12 +8,20 @@ use std::{
 use anyhow::Context as _;
 use aya::{
     Btf, Ebpf, EbpfLoader, include_bytes_aligned,
-    programs::{CgroupSkb, CgroupSockopt, Iter, ProgramError, ProgramFd, SockOps},
+    programs::{Iter, ProgramError, SockOps},
 };
 use injector_common::{decision::BY_CGROUP, names};
 
-use super::offsets::{offsets, ticks_per_second};
-use crate::{exit::Error, pins::PinDir, rules::Rules};
+use super::{
+    companion,
+    offsets::{offsets, ticks_per_second},
+};
+use crate::{
+    exit::Error,
+    feature::{self, Feature, PACKETS},
+    pins::PinDir,
+    rules::Rules,
+};
 
 /// As built by `cargo xtask ebpf`; build.rs chooses which build.
 static OBJECT: &[u8] = include_bytes_aligned!(env!("INJECTOR_BPF_OBJECT"));
@@ -36,22 +44,20 @@ pub(super) const BUILD: u64 = match u64::from_str_radix(env!("INJECTOR_BPF_BUILD
     Err(_) => panic!("build.rs gives a hexadecimal number"),
 };
 
-/// Creates the maps and loads all programs, attaching none. `log` switches the
-/// programs' own messages on; otherwise the verifier removes them as dead. The
-/// lasting maps are those pinned in `there`, where it is given.
+/// Creates the maps and loads the programs that `rules` ask for, attaching none.
+/// `log` switches the programs' own messages on; otherwise the verifier removes
+/// them as dead. The lasting maps are those pinned in `there`, where it is given.
 ///
 /// Errors with [`Error::Privilege`] or [`Error::Unsupported`] where the kernel
 /// refuses.
 pub(super) fn load(log: bool, rules: &Rules, there: Option<&PinDir>) -> anyhow::Result<Ebpf> {
     let mut ebpf = create_maps(log, rules, there)?;
-    keepalive(&mut ebpf)?.load().map_err(|error| refused(names::KEEPALIVE, error))?;
+    keepalive(&mut ebpf)?.load().map_err(|error| refused(names::KEEPALIVE, None, error))?;
     let btf = Btf::from_sys_fs().context("reading the kernel's BTF")?;
-    guard(&mut ebpf)?.load().map_err(|error| refused(names::GUARD, error))?;
-    scan(&mut ebpf)?.load(SCAN_TARGET, &btf).map_err(|error| refused(names::SCAN, error))?;
-    if rules.tracks_packets {
-        for name in [names::INGRESS, names::EGRESS] {
-            packets(&mut ebpf, name)?.load().map_err(|error| refused(name, error))?;
-        }
+    let scans_packets = rules.tracks_packets.then_some(&PACKETS);
+    scan(&mut ebpf)?.load(SCAN_TARGET, &btf).map_err(|error| refused(names::SCAN, scans_packets, error))?;
+    for (name, _) in companion::wanted(rules) {
+        companion::load(&mut ebpf, name)?.map_err(|error| refused(name, Some(companion::feature(name)), error))?;
     }
     Ok(ebpf)
 }
@@ -91,7 +97,7 @@ fn create_maps(log: bool, rules: &Rules, there: Option<&PinDir>) -> anyhow::Resu
     }
     loader.load(OBJECT).map_err(|error| {
         let is_privilege = is_denied(std::error::Error::source(&error));
-        classify("creating the maps", error.into(), is_privilege)
+        classify("creating the maps", None, error.into(), is_privilege)
     })
 }
 
@@ -106,40 +112,6 @@ fn generation(rules: &Rules) -> u32 {
 /// The `sock_ops` program.
 pub(super) fn keepalive(ebpf: &mut Ebpf) -> anyhow::Result<&mut SockOps> {
     let program = ebpf.program_mut(names::KEEPALIVE).context("the BPF object lacks its keepalive program")?;
-    Ok(program.try_into()?)
-}
-
-/// One of [`names::COMPANIONS`], loaded.
-pub(super) fn companion<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a ProgramFd> {
-    Ok(match name {
-        names::GUARD => guard(ebpf)?.fd()?,
-        _ => packets(ebpf, name)?.fd()?,
-    })
-}
-
-/// Kernel's ids of [`names::COMPANIONS`]; 0 for those that were not loaded.
-pub(super) fn companion_ids(ebpf: &mut Ebpf, rules: &Rules) -> anyhow::Result<[u32; names::COMPANIONS.len()]> {
-    let mut ids = [0; names::COMPANIONS.len()];
-    for (id, name) in ids.iter_mut().zip(names::COMPANIONS) {
-        let info = match name {
-            names::GUARD => guard(ebpf)?.info(),
-            _ if rules.tracks_packets => packets(ebpf, name)?.info(),
-            _ => continue,
-        };
-        *id = info.with_context(|| format!("reading the {name} program"))?.id();
-    }
-    Ok(ids)
-}
-
-/// One of the `cgroup_skb` programs.
-fn packets<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut CgroupSkb> {
-    let program = ebpf.program_mut(name).with_context(|| format!("the BPF object lacks its {name} program"))?;
-    Ok(program.try_into()?)
-}
-
-/// The `setsockopt` program.
-fn guard(ebpf: &mut Ebpf) -> anyhow::Result<&mut CgroupSockopt> {
-    let program = ebpf.program_mut(names::GUARD).context("the BPF object lacks its guard program")?;
     Ok(program.try_into()?)
 }
 
@@ -161,20 +133,21 @@ pub(super) fn link_scan(ebpf: &mut Ebpf) -> anyhow::Result<OwnedFd> {
 }
 
 /// The verifier's log is long; the last line before its statistics says why.
-fn refused(program: &str, error: ProgramError) -> anyhow::Error {
+/// `feature` is the one that has the program loaded, if it is not for all.
+fn refused(program: &str, feature: Option<&Feature>, error: ProgramError) -> anyhow::Error {
     let what = format!("loading the program {program}");
     let ProgramError::LoadError { io_error, verifier_log } = &error else {
         let is_privilege = is_denied(std::error::Error::source(&error));
-        return classify(&what, error.into(), is_privilege);
+        return classify(&what, feature, error.into(), is_privilege);
     };
     let log = verifier_log.to_string();
     tracing::debug!("verifier log of {program}:\n{log}");
     let Some(reason) = verdict(&log) else {
         let is_privilege = io_error.kind() == io::ErrorKind::PermissionDenied;
-        return classify(&what, error.into(), is_privilege);
+        return classify(&what, feature, error.into(), is_privilege);
     };
     // With a log it was the verifier, whose EACCES is no matter of privilege.
-    classify(&what, anyhow::anyhow!("{io_error} (verifier: {reason})"), false)
+    classify(&what, feature, anyhow::anyhow!("{io_error} (verifier: {reason})"), false)
 }
 
 fn verdict(log: &str) -> Option<&str> {
@@ -191,7 +164,7 @@ fn is_denied(cause: Option<&(dyn std::error::Error + 'static)>) -> bool {
         .any(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
-fn classify(what: &str, error: anyhow::Error, is_privilege: bool) -> anyhow::Error {
+fn classify(what: &str, feature: Option<&Feature>, error: anyhow::Error, is_privilege: bool) -> anyhow::Error {
     error.context(if is_privilege {
         Error::Privilege {
             what: format!("the kernel denied {what}"),
@@ -200,8 +173,11 @@ fn classify(what: &str, error: anyhow::Error, is_privilege: bool) -> anyhow::Err
         }
     } else {
         Error::Unsupported {
-            what: format!("the kernel refused {what}"),
-            cure: "`injector doctor` tells what is missing; 5.10 is the oldest kernel that works".to_owned(),
+            what: feature.map_or_else(|| format!("the kernel refused {what}"), |it| it.needs(&feature::release())),
+            cure: match feature {
+                Some(_) => format!("attach without it; the kernel refused {what}"),
+                None => "`injector doctor` tells what is missing; 5.10 is the oldest kernel that works".to_owned(),
+            },
         }
     })
 }

@@ -37,6 +37,7 @@ pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     let cgroup = Cgroup::open(cgroup).context("--cgroup")?;
     let pins = settings.name.as_deref().map_or_else(|| Ok(PinDir::for_cgroup(cgroup.path())), PinDir::named)?;
     preflight::check_capabilities()?;
+    preflight::check_lockdown()?;
     preflight::ensure_bpffs()?;
     preflight::lift_memory_limit();
     for remark in settings::remarks(rules.fallback()) {

@@ -34,8 +34,8 @@ const TESTING: [&str; 16] = [
 /// What the benchmarks compare with.
 const ALTERNATIVES: [&str; 2] = ["conntrack", "libkeepalive0"];
 
-/// What the kernels are booted with.
-const MACHINES: [&str; 2] = ["busybox-static", "qemu-system-x86"];
+/// What the kernels are fetched and booted with.
+const MACHINES: [&str; 3] = ["busybox-static", "debian-archive-keyring", "qemu-system-x86"];
 /// What checking `deploy/` runs.
 const DEPLOY: [&str; 4] = ["prometheus", "python3", "python3-venv", "systemd"];
 /// What renders the chart where there is no helm.

@@ -12,7 +12,9 @@ use anyhow::{Context as _, Result, ensure};
 use crate::run;
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const CURE: &str = "Debian's mirror that apt is set up for must be in reach";
+const CURE: &str = "the mirror of Debian must be in reach";
+/// Where this machine is no Debian.
+const MIRROR: &str = "http://deb.debian.org/debian";
 /// Depends on the release's current kernel for virtual machines: no drivers for hardware, so it is small.
 const KERNEL: &str = "linux-image-cloud-amd64";
 
@@ -61,26 +63,26 @@ impl Archive {
         ] {
             command.arg("-o").arg(format!("{option}={}", self.directory.join(path).display()));
         }
-        // Root's apt would fetch as a user who may not enter the directory.
-        command.args([
-            "-o",
+        for option in [
             "Acquire::Languages=none",
-            "-o",
+            "Acquire::Retries=3",
             "APT::Architecture=amd64",
-            "-o",
+            // Root's apt would fetch as a user who may not enter the directory.
             "APT::Sandbox::User=root",
-        ]);
+            // Without it an index that can't be had is a warning.
+            "APT::Update::Error-Mode=any",
+        ] {
+            command.args(["-o", option]);
+        }
         command
     }
 }
 
-/// The mirror that this machine's own packages come from.
+/// The mirror that this machine's own packages come from, where it is a Debian.
 fn mirror() -> Result<String> {
     let query = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"];
     let found = run::output(Command::new("apt-get").args(query), "the kernels come from Debian, through apt")?;
-    let first =
-        found.lines().next().context("apt has no mirror of Debian set up here, and the kernels are Debian's")?;
-    Ok(first.to_owned())
+    Ok(found.lines().next().unwrap_or(MIRROR).to_owned())
 }
 
 /// Among packages and their dependencies, those that hold an image. Up to 7.1 it is `linux-image-VERSION`, since then

@@ -1,6 +1,7 @@
 //! Which kernels are tried, and where their images come from.
 
 use std::{
+    env,
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
@@ -8,6 +9,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+
+use tempfile::NamedTempFile;
 
 use super::archive::Archive;
 use crate::{run, say, workspace};
@@ -25,29 +28,51 @@ pub(super) struct Kernel {
 
 /// The oldest that works, those of Debian's releases since, and the newest.
 pub(super) const KERNELS: [Kernel; 4] = [
-    Kernel { name: "5.10", suite: "bullseye", lacks: &[] },
+    Kernel {
+        name: "5.10",
+        suite: "bullseye",
+        lacks: &[("packets", "needs Linux 5.11, where iterators got access to socket storage")],
+    },
     Kernel { name: "6.1", suite: "bookworm", lacks: &[] },
     Kernel { name: "6.12", suite: "trixie", lacks: &[] },
     Kernel { name: "newest", suite: "sid", lacks: &[] },
 ];
 
-/// Everything that is fetched and made here. `target/vm/kernels` is worth keeping between runs of CI.
+/// What is made here.
 pub(super) fn directory() -> PathBuf {
     workspace::root().join("target/vm")
 }
 
+/// Where images are kept for all checkouts, some 50 MB in all: `injector/kernels` in the user's cache. Worth keeping
+/// between runs of CI.
+fn cache() -> PathBuf {
+    let named = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let own = || env::home_dir().map(|home| home.join(".cache"));
+    named.or_else(own).map_or_else(|| directory().join("kernels"), |cache| cache.join("injector/kernels"))
+}
+
 /// The kernel's image, as fetched before or, with `refresh`, now.
 pub(super) fn image(kernel: &Kernel, refresh: bool) -> Result<PathBuf> {
-    let kept = directory().join("kernels").join(kernel.suite);
-    if refresh && kept.exists() {
-        fs::remove_dir_all(&kept).with_context(|| format!("removing {}", kept.display()))?;
-    }
-    if let Some(image) = find(&kept) {
+    let image = cache().join(kernel.suite).join("vmlinuz");
+    if image.is_file() && !refresh {
         return Ok(image);
     }
     say::info(format_args!("fetching kernel {} of Debian {}", kernel.name, kernel.suite));
-    fetch(kernel.suite, &kept)?;
-    find(&kept).with_context(|| format!("the packages of Debian {} hold no kernel image", kernel.suite))
+    fetch(kernel.suite, &image).with_context(|| cure(kernel, &image))?;
+    Ok(image)
+}
+
+/// For where Debian can't be reached, or no longer has the suite.
+fn cure(kernel: &Kernel, image: &Path) -> String {
+    let others: Vec<_> = KERNELS.iter().map(|other| other.name).filter(|&name| name != kernel.name).collect();
+    format!(
+        "kernel {} can't be fetched. Put the image (boot/vmlinuz-*) of Debian {}'s linux-image-cloud-amd64 at {}, or do \
+         without: `cargo xtask vm {}`",
+        kernel.name,
+        kernel.suite,
+        image.display(),
+        others.join(" ")
+    )
 }
 
 /// Keeps the image alone: what the tests need of the kernel is built in, no module is.
@@ -61,11 +86,13 @@ fn fetch(suite: &str, kept: &Path) -> Result<()> {
         run::run(&mut unpack, "the package is damaged: try again")?;
     }
     let image = find(&unpacked).context("the packages hold no kernel image")?;
-    fs::create_dir_all(kept).with_context(|| format!("making {}", kept.display()))?;
-    // Renamed at the end: what is there is whole.
-    let part = kept.join("part");
-    fs::copy(&image, &part).with_context(|| format!("copying {} to {}", image.display(), part.display()))?;
-    fs::rename(&part, kept.join("vmlinuz")).with_context(|| format!("renaming {}", part.display()))
+    let directory = kept.parent().context("an image lies in a directory")?;
+    fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
+    // Renamed at the end: what is there is whole, whoever else fetches it at the same time.
+    let part = NamedTempFile::new_in(directory).with_context(|| format!("making a file in {}", directory.display()))?;
+    fs::copy(&image, part.path()).with_context(|| format!("copying {}", image.display()))?;
+    part.persist(kept).with_context(|| format!("writing {}", kept.display()))?;
+    Ok(())
 }
 
 /// The first `vmlinuz` or `vmlinuz-VERSION` below: Debian's place for it changed with 7.x, from `boot` to `usr/lib/modules`.
@@ -84,6 +111,16 @@ fn find(directory: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_has_no_network_is_told_what_to_do() {
+        let told = cure(&KERNELS[1], Path::new("/cache/bookworm/vmlinuz"));
+        for part in
+            ["kernel 6.1 ", "Debian bookworm's", "at /cache/bookworm/vmlinuz", "`cargo xtask vm 5.10 6.12 newest`"]
+        {
+            assert!(told.contains(part), "{told}");
+        }
+    }
 
     #[test]
     fn the_image_is_found_wherever_debian_puts_it() {

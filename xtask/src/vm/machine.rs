@@ -10,15 +10,16 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-/// The scenarios take half a minute, mostly of waiting.
-const TIME_LIMIT: Duration = Duration::from_secs(180);
+/// The scenarios take a minute and a half on a busy machine, a good part of it waiting.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
 
 /// Not with cmpxchg16b: under Debian 12's QEMU 7.2 one guest in a dozen (a 6.12) died of a double fault when it was
 /// interrupted right after the one in its allocator, with the virtual-8086 bit among the flags.
 const CPU: &str = "max,-cx16";
 /// New kernels (7.2 does) take the memory for socket storage from `kmalloc_nolock`, which without cmpxchg16b has none unless
-/// the allocator is under debugging. Old ones don't know the option.
-const CMDLINE: &str = "console=ttyS0 quiet panic=-1 slab_debug=F,kmalloc-*";
+/// the allocator is under debugging. Old ones don't know the option. Old ones (5.10) panic at boot, too, where the host is so
+/// busy that their test of the timer misses its ticks.
+const CMDLINE: &str = "console=ttyS0 quiet panic=-1 no_timer_check slab_debug=F,kmalloc-*";
 
 /// Boots, and returns what was written to the serial console, which `log` keeps. A guest that doesn't end by itself is ended.
 pub(super) fn console(image: &Path, initramfs: &Path, log: &Path) -> Result<String> {

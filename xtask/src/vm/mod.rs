@@ -41,10 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let started = Instant::now();
     setup::machines()?;
     let chosen: Vec<&'static Kernel> = KERNELS.iter().filter(|kernel| is_chosen(kernel, args)).collect();
-    let images = chosen
-        .iter()
-        .map(|kernel| kernels::image(kernel, args.refresh).with_context(|| format!("fetching kernel {}", kernel.name)))
-        .collect::<Result<Vec<PathBuf>>>()?;
+    let images = chosen.iter().map(|kernel| kernels::image(kernel, args.refresh)).collect::<Result<Vec<PathBuf>>>()?;
     let initramfs = image::build()?;
     let machines: Vec<(&'static Kernel, PathBuf)> = chosen.into_iter().zip(images).collect();
     let mut reports = Vec::new();

@@ -1,15 +1,16 @@
 //! `doctor`: what this host has, and what to do about what it lacks.
 
+mod checks;
+mod features;
+
 use serde::Serialize;
 
 use crate::{
     bpf::{self, Foreign},
-    cgroup::{self, Cgroup},
+    cgroup::Cgroup,
     cli::{Doctor, Format},
     exit::Code,
     output::{self, Table},
-    pins::BPFFS,
-    preflight::{self, NEEDS, Need},
 };
 
 /// One thing looked at.
@@ -17,13 +18,34 @@ use crate::{
 struct Check {
     what: String,
     ok: bool,
+    /// Whether nothing works without it.
+    required: bool,
     /// What was found, or what to do.
     detail: String,
+}
+
+impl Check {
+    fn ok(what: &str, detail: String) -> Self {
+        Self { what: what.to_owned(), ok: true, required: true, detail }
+    }
+
+    fn missing(what: &str, detail: String) -> Self {
+        Self { what: what.to_owned(), ok: false, required: true, detail }
+    }
+
+    const fn mark(&self) -> &'static str {
+        match (self.ok, self.required) {
+            (true, _) => "ok",
+            (false, true) => "MISSING",
+            (false, false) => "no",
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
 struct Report {
     schema: &'static str,
+    /// Whether all is there that is required.
     ok: bool,
     checks: Vec<Check>,
     /// `null` where they can't be listed.
@@ -41,17 +63,14 @@ struct ForeignProgram {
 /// Looks at everything, whatever fails on the way.
 pub(super) fn run(args: &Doctor) -> anyhow::Result<Code> {
     let cgroup = Cgroup::open(&args.cgroup);
-    let mut checks = vec![kernel(), btf(), cgroup_mount(), bpffs()];
-    checks.extend(NEEDS.iter().map(capability));
-    checks.push(programs());
-    checks.push(match &cgroup {
-        Ok(cgroup) => ok("cgroup", cgroup.path().display().to_string()),
-        Err(error) => bad("cgroup", format!("{error:#}")),
-    });
+    let mut checks = checks::all();
+    checks.push(checks::cgroup(&cgroup));
+    let has_programs = checks.iter().any(|check| check.what == "programs" && check.ok);
+    checks.extend(features::all(has_programs));
     let foreign = cgroup.and_then(|cgroup| bpf::foreign_programs(cgroup.path())).ok();
     let report = Report {
         schema: "injector.doctor/v1",
-        ok: checks.iter().all(|check| check.ok),
+        ok: checks.iter().all(|check| check.ok || !check.required),
         checks,
         foreign_programs: foreign.map(|programs| programs.into_iter().map(Into::into).collect()),
     };
@@ -60,60 +79,6 @@ pub(super) fn run(args: &Doctor) -> anyhow::Result<Code> {
         Format::Table => output::line(format_args!("{}", text(&report)))?,
     }
     Ok(if report.ok { Code::Ok } else { Code::Findings })
-}
-
-fn capability(need: &Need) -> Check {
-    if need.is_met() {
-        ok(need.name, format!("for {}", need.purpose))
-    } else {
-        bad(need.name, format!("needed for {}: grant it, or run injector as root", need.purpose))
-    }
-}
-
-fn kernel() -> Check {
-    let name = rustix::system::uname();
-    ok("kernel", format!("{} {}", name.release().to_string_lossy(), name.machine().to_string_lossy()))
-}
-
-fn btf() -> Check {
-    match bpf::offsets() {
-        Ok(_) => ok("BTF", bpf::KERNEL_BTF.to_owned()),
-        Err(error) => bad("BTF", format!("{error:#}")),
-    }
-}
-
-fn cgroup_mount() -> Check {
-    match cgroup::mount_point() {
-        Ok(path) => ok("cgroup v2", path.display().to_string()),
-        Err(error) => bad("cgroup v2", format!("{error:#}")),
-    }
-}
-
-fn bpffs() -> Check {
-    if preflight::has_bpffs() {
-        ok("bpffs", BPFFS.to_owned())
-    } else {
-        // Attaching would mount it, so this is no reason to fail.
-        ok("bpffs", format!("not mounted; `injector attach` mounts it at {BPFFS}"))
-    }
-}
-
-/// Not guessed from the version: the programs are really loaded, and attached
-/// to nothing.
-fn programs() -> Check {
-    preflight::lift_memory_limit();
-    match bpf::probe() {
-        Ok(()) => ok("programs", "the kernel loads sock_ops, socket storage and its iterator".to_owned()),
-        Err(error) => bad("programs", format!("{error:#}")),
-    }
-}
-
-fn ok(what: &str, detail: String) -> Check {
-    Check { what: what.to_owned(), ok: true, detail }
-}
-
-fn bad(what: &str, detail: String) -> Check {
-    Check { what: what.to_owned(), ok: false, detail }
 }
 
 impl From<Foreign> for ForeignProgram {
@@ -126,8 +91,7 @@ impl From<Foreign> for ForeignProgram {
 fn text(report: &Report) -> String {
     let mut checks = Table::new(["CHECK", "", "DETAIL"]);
     for check in &report.checks {
-        let mark = if check.ok { "ok" } else { "MISSING" };
-        checks.row([check.what.clone(), mark.to_owned(), check.detail.clone()]);
+        checks.row([check.what.clone(), check.mark().to_owned(), check.detail.clone()]);
     }
     let Some(programs) = &report.foreign_programs else {
         return format!("{checks}\n\nprograms of others on the way: unknown, as they can't be listed");
