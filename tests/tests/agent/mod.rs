@@ -3,6 +3,7 @@
 mod alert;
 mod cgroups;
 mod clients;
+mod container;
 mod endpoints;
 mod lasting;
 mod pods;
