@@ -26,7 +26,7 @@ impl DaemonSet {
         Self { documents: text.split("\n---\n").map(yaml).collect() }
     }
 
-    /// The configuration file in its ConfigMap.
+    /// The configuration file that it comes with.
     pub fn configuration(&self) -> &str {
         self.document("ConfigMap")["data"]["config.toml"].as_str().expect("it has a configuration")
     }
@@ -72,6 +72,8 @@ impl DaemonSet {
         mounts.retain(|mount| !volumes.iter().any(|volume| volume["mountPath"] == mount["destination"]));
         mounts.extend(volumes.iter().map(|volume| self.mount(volume, &host)));
 
+        // Devices are a runtime's own, and a limit of memory needs a controller, which hybrid hosts don't have here.
+        spec["linux"]["resources"] = json!({});
         let namespaces: Vec<Value> = NAMESPACES.iter().map(|kind| json!({ "type": kind })).collect();
         spec["linux"]["namespaces"] = Value::Array(namespaces);
         let network = json!({ "type": "network", "path": netns.path() });

@@ -70,8 +70,8 @@ pub(crate) fn install_static_target() {
 
 /// Directories whose names would otherwise end up in messages of panics.
 fn remapped() -> impl Iterator<Item = String> {
-    let registry = workspace::cargo_home().map(|home| (home.join("registry/src"), "/registry"));
-    let paths = registry.into_iter().chain([(workspace::root(), "/injector")]);
+    let registries = workspace::registries().into_iter().map(|path| (path, "/registry"));
+    let paths = registries.chain([(workspace::root(), "/injector")]);
     paths.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
 }
 

@@ -53,7 +53,7 @@ fn it_works_with_exactly_what_the_manifest_gives_it() {
     let pods: Vec<FlowPod> = flows.map(|flow| FlowPod::deserialize(&flow["pod"]).expect("a pod")).collect();
     assert_eq!(pods, [Kubelet::pod(), Kubelet::pod()], "{list:#}");
     let metrics = agent.get("/metrics").body;
-    for line in ["attached_cgroups 1", "sockets_total{direction=\"active\",outcome=\"injected\"} 1"] {
+    for line in ["attached_cgroups 1.0", "sockets_total{direction=\"active\",outcome=\"injected\"} 1"] {
         assert!(metrics.contains(&format!("keepalive_injector_{line}\n")), "{line}:\n{metrics}");
     }
 
