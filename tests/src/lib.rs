@@ -40,6 +40,7 @@ mod seccomp;
 mod server;
 mod socket;
 mod sockets;
+mod tide;
 mod unique;
 mod witness;
 
@@ -75,5 +76,6 @@ pub use reports::{
 pub use server::Server;
 pub use socket::{Failure, Keepalive, Route, Socket};
 pub use sockets::{Connection, connections_of};
+pub use tide::Tide;
 pub use unique::unique_name;
 pub use witness::{Seen, Witness};

@@ -9,6 +9,7 @@ mod lasting;
 mod pods;
 mod policies;
 mod reload;
+mod service;
 
 use injector_tests::{Agent, Peer, Route, Socket, connected};
 
