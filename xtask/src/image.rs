@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     cargo::cargo,
     injector::{self, Static},
-    run, say, setup, workspace,
+    run, say, workspace,
 };
 
 /// Build a minimal OCI image, with one static binary and the list of its components.
@@ -22,7 +22,7 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    setup::image()?;
+    injector::install_static_target();
     let binary = injector::build_static(&Static { features: &args.features, ..Static::INJECTOR })?;
     let directory = workspace::target_dir().join("image");
     say::result(pack(&binary, &args.features, &directory)?)?;

@@ -48,7 +48,8 @@ pub(crate) fn write(layout: &Layout, facts: &Facts, layer: &Layer, entrypoint: &
     Ok(descriptor)
 }
 
-fn configuration(facts: &Facts, layer: &Layer, entrypoint: &str) -> Result<ImageConfiguration> {
+/// How to run the image, and what it is made of.
+pub(crate) fn configuration(facts: &Facts, layer: &Layer, entrypoint: &str) -> Result<ImageConfiguration> {
     let config = ConfigBuilder::default()
         .entrypoint(vec![entrypoint.to_owned()])
         .env(vec!["PATH=/usr/local/bin".to_owned()])

@@ -11,6 +11,8 @@ use clap::Parser;
 
 use crate::{facts::Facts, layer::Layer, layout::Layout};
 
+#[cfg(test)]
+mod dockerfile;
 mod facts;
 mod image;
 mod layer;

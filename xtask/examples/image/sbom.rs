@@ -1,4 +1,4 @@
-//! What the binary is made of, in CycloneDX: the crates that are linked into it, and the standard library.
+//! What the binary is made of, in the words of `CycloneDX`: the crates that are linked into it.
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -57,7 +57,7 @@ pub(crate) fn run() -> Result<()> {
     bpf()?;
     tools::install_components()?;
     tools::install_std(tools::OTHER_TARGET, "`cargo xtask lint` will not check for it");
-    image()?;
+    injector::install_static_target();
     if tools::cargo_deny().is_none() {
         tools::install_cargo_deny()?;
     }
@@ -87,12 +87,6 @@ pub(crate) fn deploy() -> Result<()> {
         apt::install("rendering the chart without helm", &RENDERING.map(str::to_owned))?;
     }
     crate::deploy::install_schemas()
-}
-
-/// What building a static program takes.
-pub(crate) fn image() -> Result<()> {
-    injector::install_static_target();
-    Ok(())
 }
 
 /// Compiler and linker for the BPF object.
