@@ -3,10 +3,12 @@
 
 use std::{fs, str::FromStr, time::Duration};
 
-use below_ethtool::{Ethtool, EthtoolReader, NicStats};
 use serde::Serialize;
 
-use crate::hop::{Hop, Kind, Place, Source};
+use crate::{
+    ethtool::{self, Counters},
+    hop::{Hop, Kind, Place, Source},
+};
 
 /// The sysctl of Linux connection tracking that limits idle connections.
 pub const CONNTRACK_SYSCTL: &str = "net.netfilter.nf_conntrack_tcp_timeout_established";
@@ -104,12 +106,12 @@ fn sysctl<T: FromStr>(name: &str) -> Option<T> {
 }
 
 fn ena() -> Vec<Ena> {
-    let Ok(stats) = EthtoolReader::new().read_stats::<Ethtool>() else { return vec![] };
-    stats.nic.iter().filter_map(|(interface, stats)| allowance(interface, stats)).collect()
+    let counters = ethtool::read().unwrap_or_default();
+    counters.iter().filter_map(|(interface, counters)| allowance(interface, counters)).collect()
 }
 
-fn allowance(interface: &str, stats: &NicStats) -> Option<Ena> {
-    let counter = |name: &str| stats.raw_stats.get(name).copied();
+fn allowance(interface: &str, counters: &Counters) -> Option<Ena> {
+    let counter = |name: &str| counters.get(name).copied();
     let (available, exceeded) = (counter("conntrack_allowance_available"), counter("conntrack_allowance_exceeded"));
     available.or(exceeded)?;
     Some(Ena {
@@ -133,10 +135,7 @@ mod tests {
 
     #[test]
     fn other_drivers_are_left_out() {
-        let stats = |names: &[(&str, u64)]| NicStats {
-            raw_stats: names.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
-            ..NicStats::default()
-        };
+        let stats = |names: &[(&str, u64)]| names.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
         assert_eq!(allowance("eth0", &stats(&[("rx_packets", 5)])), None);
         let ena = |available, exceeded| Ena {
             interface: "eth0".to_owned(),

@@ -28,6 +28,7 @@ pub mod config;
 pub mod coverage;
 pub mod discover;
 pub mod duration;
+pub mod ethtool;
 pub mod exit;
 pub mod feature;
 pub mod flow;

@@ -42,10 +42,9 @@ fn levels(ours: LevelFilter) -> Targets {
 /// Lines that wait for whoever reads the agent's log. More of them are dropped.
 const MAX_WAITING: usize = 1024;
 
-/// The agent's log. Lines that wait are written when it is dropped.
+/// The agent's log.
 pub struct AgentLog {
     dropped: ErrorCounter,
-    _writer: WorkerGuard,
 }
 
 impl Debug for AgentLog {
@@ -62,8 +61,9 @@ impl AgentLog {
 }
 
 /// Sends the agent's log to stderr, through a queue: nobody waits for who reads
-/// it. With `-v` all of what is being done.
-pub fn init_agent(verbose: u8, format: LogFormat) -> AgentLog {
+/// it. With `-v` all of what is being done. What still waits is written when the
+/// guard is dropped.
+pub fn init_agent(verbose: u8, format: LogFormat) -> (AgentLog, WorkerGuard) {
     let ours = if verbose == 0 { LevelFilter::INFO } else { LevelFilter::DEBUG };
     let (writer, guard) =
         NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_WAITING).finish(io::stderr());
@@ -74,5 +74,5 @@ pub fn init_agent(verbose: u8, format: LogFormat) -> AgentLog {
         LogFormat::Json => output.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry().with(output.with_filter(levels(ours))).init();
-    AgentLog { dropped, _writer: guard }
+    (AgentLog { dropped }, guard)
 }

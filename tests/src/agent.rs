@@ -3,12 +3,11 @@
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::attachment::PINS;
 use crate::cgroup::Cgroup;
 use crate::deadline::eventually;
 use crate::http::{Answer, request};
@@ -142,14 +141,6 @@ impl Agent {
     fn process(&self) -> &Process {
         self.process.as_ref().expect("it runs")
     }
-
-    /// Names of attachments to its cgroups.
-    fn left(&self) -> Vec<String> {
-        let prefix = self.cgroup.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let entries = fs::read_dir(Path::new(PINS)).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        names.filter(|name| *name == prefix || name.starts_with(&format!("{prefix}-"))).collect()
-    }
 }
 
 impl Drop for Agent {
@@ -161,8 +152,6 @@ impl Drop for Agent {
                 let _ = writeln!(std::io::stderr(), "the agent's log:\n{}", process.stderr());
             }
         }
-        for name in self.left() {
-            let _ = self.injector.run(&["detach", "--name", &name]);
-        }
+        self.injector.detach_below(&self.cgroup.file_name().unwrap_or_default().to_string_lossy());
     }
 }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::attachment::Attachment;
+use crate::attachment::{Attachment, PINS};
 use crate::bpffs;
 use crate::cgroup::Cgroup;
 use crate::command::tool;
@@ -128,6 +128,16 @@ impl Injector {
     /// The duty to clean up after what a test attaches by itself.
     pub fn clean_up_after(&self, cgroup: &Cgroup) -> Attachment {
         Attachment { injector: self.clone(), name: cgroup.attachment_name(), first_line: String::new(), process: None }
+    }
+
+    /// Detaches from the cgroup of this name, directly below the mount, and from all in it.
+    pub(crate) fn detach_below(&self, cgroup: &str) {
+        let entries = fs::read_dir(PINS).into_iter().flatten().flatten();
+        for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
+            if name == cgroup || name.starts_with(&format!("{cgroup}-")) {
+                let _ = self.run(&["detach", "--name", &name]);
+            }
+        }
     }
 
     /// Attaches with `--detach`: the guard holds no process, only the duty to clean up.

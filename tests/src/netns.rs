@@ -1,6 +1,11 @@
 //! A network namespace that is gone when the guard is dropped.
 
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
+use std::thread;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::command::{pipe, tool};
 use crate::privilege::require_root;
@@ -47,6 +52,20 @@ impl Netns {
         tool("nsenter", &[&[enter.as_str(), program], arguments].concat())
     }
 
+    /// Does something of this program inside.
+    pub fn within<T: Send>(&self, action: impl FnOnce() -> T + Send) -> T {
+        let namespace = File::open(self.path()).expect("the guard keeps its namespace");
+        let enter = || move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network));
+        // A namespace is a thread's.
+        thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                enter().expect("root may enter");
+                action()
+            });
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
     /// Sets a network sysctl inside, for example `net.ipv4.ip_forward`.
     pub fn sysctl(&self, key: &str, value: &str) {
         self.tool("sysctl", &["-q", "-w", &format!("{key}={value}")]);
@@ -76,6 +95,6 @@ impl Drop for Netns {
     fn drop(&mut self) {
         let removed = Command::new("ip").args(["netns", "del", &self.name]).stderr(Stdio::null()).status();
         let gone = removed.is_ok_and(|status| status.success());
-        assert!(gone || std::thread::panicking(), "cannot remove network namespace {}", self.name);
+        assert!(gone || thread::panicking(), "cannot remove network namespace {}", self.name);
     }
 }

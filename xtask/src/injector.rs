@@ -1,4 +1,4 @@
-//! Building `injector` itself, for the tests, the demo and the guests.
+//! Building `injector` itself, for the tests, the demo, the guests and the image.
 
 use std::{path::PathBuf, process::Command};
 
@@ -7,11 +7,32 @@ use anyhow::Result;
 use crate::{
     bpf::{build::Builder, manifest::Manifest},
     cargo::cargo,
-    run, say, workspace,
+    run, say,
+    setup::tools,
+    workspace,
 };
 
-/// The target of this machine, named to Cargo so that flags for it don't apply to build scripts and macros too.
-const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Static by nature, with a C library whose licence lets binaries be given away.
+const MUSL: &str =
+    if cfg!(target_arch = "aarch64") { "aarch64-unknown-linux-musl" } else { "x86_64-unknown-linux-musl" };
+/// In its place where there is no standard library for it. Named to Cargo so that flags for it don't apply to build scripts
+/// and macros too.
+const GNU: &str = if cfg!(target_arch = "aarch64") { "aarch64-unknown-linux-gnu" } else { "x86_64-unknown-linux-gnu" };
+
+/// A program that needs no library where it runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Static<'a> {
+    pub(crate) package: &'a str,
+    pub(crate) program: &'a str,
+    pub(crate) features: &'a [String],
+}
+
+impl Static<'_> {
+    /// What ships.
+    pub(crate) const INJECTOR: Self = Self { package: "injector", program: "injector", features: &[] };
+    /// What tries it on a booted kernel.
+    pub(crate) const GUEST: Self = Self { package: "injector-tests", program: "guest", features: &[] };
+}
 
 /// Builds `injector` with a Cargo profile.
 pub(crate) fn build(profile: &str) -> Result<PathBuf> {
@@ -22,26 +43,36 @@ pub(crate) fn build(profile: &str) -> Result<PathBuf> {
     Ok(workspace::target_dir().join(directory).join("injector"))
 }
 
-/// Builds these programs of `injector` and its tests so that they need no library where they run. Optimised little: they are
-/// built anew after each change, and then run for a minute.
-pub(crate) fn build_static(programs: &[&str]) -> Result<Vec<PathBuf>> {
+/// Builds a program for release so that it needs no library where it runs. The bytes don't depend on where it is built.
+pub(crate) fn build_static(program: &Static<'_>) -> Result<PathBuf> {
+    let target = static_target();
     let mut command = cargo();
-    command.args(["build", "--release", "--package", "injector", "--package", "injector-tests"]);
-    command.args(["--target", STATIC_TARGET]);
-    for program in programs {
-        command.args(["--bin", program]);
+    command.args(["build", "--release", "--target", target, "--package", program.package, "--bin", program.program]);
+    if !program.features.is_empty() {
+        command.args(["--features", &program.features.join(",")]);
     }
-    for setting in [
-        &format!("target.{STATIC_TARGET}.rustflags = ['-Ctarget-feature=+crt-static']"),
-        "profile.release.lto = false",
-        "profile.release.opt-level = 1",
-        "profile.release.codegen-units = 16",
-    ] {
-        command.args(["--config", setting]);
-    }
+    let flags = ["-Ctarget-feature=+crt-static".to_owned()].into_iter().chain(remapped());
+    let flags: Vec<String> = flags.map(|flag| format!("{flag:?}")).collect();
+    command.args(["--config", &format!("target.{target}.rustflags = [{}]", flags.join(", "))]);
     run::run(with_object(&mut command)?, "mend the errors above")?;
-    let directory = workspace::target_dir().join(STATIC_TARGET).join("release");
-    Ok(programs.iter().map(|program| directory.join(program)).collect())
+    Ok(workspace::target_dir().join(target).join("release").join(program.program))
+}
+
+/// What static programs are built for.
+pub(crate) fn static_target() -> &'static str {
+    if tools::has_std(MUSL) { MUSL } else { GNU }
+}
+
+/// Makes [`MUSL`] possible where it can be.
+pub(crate) fn install_static_target() {
+    tools::install_std(MUSL, "static programs will have glibc in them");
+}
+
+/// Directories whose names would otherwise end up in messages of panics.
+fn remapped() -> impl Iterator<Item = String> {
+    let registries = workspace::registries().into_iter().map(|path| (path, "/registry"));
+    let paths = registries.chain([(workspace::root(), "/injector")]);
+    paths.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
 }
 
 /// Where the tools here are not those of the committed BPF object, that object could not be checked against the sources, so

@@ -4,7 +4,12 @@ use std::{env, ffi::OsString, path::Path};
 
 use anyhow::{Result, ensure};
 
-use crate::{cargo::cargo, injector, run, say, setup};
+use crate::{
+    cargo::cargo,
+    image,
+    injector::{self, Static},
+    run, say, setup,
+};
 
 /// Run all tests: unit tests, and as root the end-to-end tests on this kernel.
 #[derive(Debug, clap::Args)]
@@ -42,7 +47,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.aws {
         aws()?;
     }
-    end_to_end(&injector::build("release")?, &args.end_to_end)
+    let injector = injector::build_static(&Static::INJECTOR)?;
+    end_to_end(&injector, &image::for_tests(&injector)?, &args.end_to_end)
 }
 
 /// One Cargo command: another one with other features would compile the SDK again.
@@ -54,13 +60,15 @@ fn aws() -> Result<()> {
     )
 }
 
-fn end_to_end(injector: &Path, args: &[String]) -> Result<()> {
+/// On the very program that ships.
+fn end_to_end(injector: &Path, image: &Path, args: &[String]) -> Result<()> {
     say::info("end-to-end tests");
     run::run(
         cargo()
             .args(["test", "--release", "--package", "injector-tests", "--"])
             .args(args)
             .env("INJECTOR_BIN", injector)
+            .env("INJECTOR_IMAGE", image)
             .env("RUST_TEST_THREADS", threads()),
         "mend the tests above; `cargo xtask test -- NAME` runs those with NAME in their name",
     )

@@ -1,7 +1,7 @@
 //! Where things are in the workspace.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
 };
 
@@ -27,4 +27,11 @@ pub(crate) fn tools_dir() -> PathBuf {
 /// Cargo's home, where registry sources are unpacked.
 pub(crate) fn cargo_home() -> Option<PathBuf> {
     env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| env::home_dir().map(|home| home.join(".cargo")))
+}
+
+/// Where sources of dependencies lie: a directory for each registry, its name made from the registry's address.
+pub(crate) fn registries() -> Vec<PathBuf> {
+    let sources = cargo_home().map(|home| home.join("registry/src"));
+    let entries = sources.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
 }

@@ -80,7 +80,8 @@ pub fn run(config: PathBuf, listen: &Listen, verbose: u8) -> anyhow::Result<()> 
     preflight::check_lockdown()?;
     preflight::ensure_bpffs()?;
     preflight::lift_memory_limit();
-    let log = logging::init_agent(verbose, plan.agent.log);
+    // Not with what is shared: a watch loop that does not end would keep the last lines from being written.
+    let (log, _writer) = logging::init_agent(verbose, plan.agent.log);
     for remark in &plan.remarks {
         tracing::warn!("{remark}");
     }

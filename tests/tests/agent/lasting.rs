@@ -1,9 +1,10 @@
 //! What holds whatever becomes of the agent.
 
+use std::io::Write;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use injector_tests::{Churn, Load, Place, Signal};
+use injector_tests::{Churn, Load, Place, Signal, Tide};
 
 use super::{SHORT, agent};
 use crate::scene::Scene;
@@ -56,4 +57,45 @@ fn with_nothing_to_do_it_does_nothing() {
     sleep(Duration::from_secs(20));
     let used = agent.cpu().saturating_sub(before);
     assert!(used < started.elapsed() / 100, "{used:?} of CPU in {:?}", started.elapsed());
+}
+
+/// What is slow in earnest, made fast: a limit of 60 s, and nothing that lives for longer than two minutes.
+#[test]
+#[ignore = "takes 11 minutes; its figures are for a release build"]
+fn ten_thousand_flows_that_come_idle_and_go() {
+    const FLOWS: usize = 10_000;
+    const SCRAPED_EVERY: Duration = Duration::from_secs(15);
+    let scene = Scene::new("agent-day");
+    scene.netns.sysctl("net.ipv4.ip_local_port_range", "1024 65535");
+    let agent = agent(&scene, "cgroups = [\"{cgroup}\"]\ntimeout = \"60s\"");
+    let (lifetime, lasts) = (Duration::from_secs(120), Duration::from_secs(600));
+    let mut tide = Tide::rise(Place::cgroup(&scene.inside).on(&scene.netns), FLOWS, lifetime, lasts);
+    assert_eq!((agent.get("/metrics").code, tide.opened(SCRAPED_EVERY)), (200, None));
+    let ((memory, descriptors), cpu, started) = (agent.usage(), agent.cpu(), Instant::now());
+    let mut most = memory;
+    let opened = loop {
+        if let Some(opened) = tide.opened(SCRAPED_EVERY) {
+            break opened;
+        }
+        for status in ["at_risk", "overdue", "stalled"] {
+            assert_eq!(agent.metric(&format!("flows{{status=\"{status}\"}}")), Some(0.0), "{status}");
+        }
+        most = most.max(agent.usage().0);
+    };
+    let (used, took) = (agent.cpu().saturating_sub(cpu), started.elapsed());
+    let share = 100.0 * used.as_secs_f64() / took.as_secs_f64();
+    let (after, left) = agent.usage();
+    let told = format!(
+        "{opened} flows in {took:?}: {share:.2}% of a core; {memory} bytes, {most} at most, {after} at the end; \
+         {descriptors} descriptors, {left} at the end"
+    );
+    let _ = writeln!(std::io::stderr(), "{told}");
+    assert!(share < 1.0, "{told}");
+    assert!(most < memory + 4 * 1024 * 1024, "{told}");
+    assert!(left <= descriptors + 1, "{told}");
+    for (direction, outcome) in [("active", "no_storage"), ("passive", "no_storage"), ("active", "failed")] {
+        let name = format!("sockets_total{{direction=\"{direction}\",outcome=\"{outcome}\"}}");
+        assert_eq!(agent.metric(&name), Some(0.0), "{name}");
+    }
+    agent.shows("flows{status=\"protected\"}", 0.0);
 }

@@ -3,11 +3,13 @@
 mod alert;
 mod cgroups;
 mod clients;
+mod container;
 mod endpoints;
 mod lasting;
 mod pods;
 mod policies;
 mod reload;
+mod service;
 
 use injector_tests::{Agent, Peer, Route, Socket, connected};
 

@@ -92,11 +92,7 @@ impl Builder {
         let mut paths = vec![(root.to_path_buf(), "/injector"), (self.toolchain.rust_src.clone(), "/rust")];
         // Debian's is a symbolic link.
         paths.push((self.toolchain.rust_src.canonicalize()?, "/rust"));
-        // One directory a registry, its name made from the registry's address.
-        let registries = workspace::cargo_home().map(|home| home.join("registry/src"));
-        for entry in registries.iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten() {
-            paths.push((entry?.path(), "/registry"));
-        }
+        paths.extend(workspace::registries().into_iter().map(|path| (path, "/registry")));
         Ok(paths)
     }
 }

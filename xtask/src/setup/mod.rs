@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::{
     bpf::{linker::Linker, toolchain::Toolchain},
-    say,
+    injector, say,
 };
 
 mod apt;
@@ -13,10 +13,12 @@ pub(crate) mod tools;
 /// A compiler with the sources of `core`, where rustup's nightly has none.
 const COMPILER: [&str; 2] = ["rustc-web", "rust-web-src"];
 /// What the end-to-end tests and the demo run.
-const TESTING: [&str; 16] = [
+const TESTING: [&str; 20] = [
     "bpftool",
     "chromium",
+    "crun",
     "faketime",
+    "golang-github-containers-common",
     "haproxy",
     "iproute2",
     "mariadb-server-core",
@@ -28,7 +30,9 @@ const TESTING: [&str; 16] = [
     "python3-yaml",
     "redis-server",
     "redis-tools",
+    "skopeo",
     "tcpdump",
+    "umoci",
     "util-linux",
 ];
 /// What the benchmarks compare with.
@@ -52,7 +56,8 @@ pub(crate) fn run() -> Result<()> {
     deploy()?;
     bpf()?;
     tools::install_components()?;
-    tools::install_std();
+    tools::install_std(tools::OTHER_TARGET, "`cargo xtask lint` will not check for it");
+    injector::install_static_target();
     if tools::cargo_deny().is_none() {
         tools::install_cargo_deny()?;
     }

@@ -68,10 +68,10 @@ pub(crate) fn has_std(target: &str) -> bool {
     libdir.is_some_and(|path| Path::new(path.trim_end()).is_dir())
 }
 
-/// Adds the standard library for [`OTHER_TARGET`], which `cargo xtask lint` does without where it can't be had.
-pub(crate) fn install_std() {
-    if !has_std(OTHER_TARGET) && run::probe(Command::new("rustup").args(["target", "add", OTHER_TARGET])).is_none() {
-        say::info(format_args!("`rustup target add {OTHER_TARGET}` failed: `cargo xtask lint` will not check for it"));
+/// Adds the standard library for `target`. Where it can't be had, says what that means.
+pub(crate) fn install_std(target: &str, without: &str) {
+    if !has_std(target) && run::probe(Command::new("rustup").args(["target", "add", target])).is_none() {
+        say::info(format_args!("`rustup target add {target}` failed: {without}"));
     }
 }
 

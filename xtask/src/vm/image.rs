@@ -10,14 +10,17 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::kernels;
-use crate::{injector, run};
+use crate::{
+    injector::{self, Static},
+    run,
+};
 
 const INIT: &str = include_str!("init.sh");
 const BUSYBOX: &str = "/bin/busybox";
 
 /// Builds the programs, and packs them into an initramfs.
 pub(super) fn build() -> Result<PathBuf> {
-    let programs = injector::build_static(&["injector", "guest"])?;
+    let programs = [Static::INJECTOR, Static::GUEST].iter().map(injector::build_static).collect::<Result<Vec<_>>>()?;
     let root = tempfile::tempdir().context("making a temporary directory")?;
     fs::create_dir(root.path().join("bin")).context("making a directory in it")?;
     let mut files = vec!["bin".to_owned(), "init".to_owned()];
