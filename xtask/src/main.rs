@@ -10,6 +10,7 @@ mod cargo;
 mod demo;
 mod deploy;
 mod ebpf;
+mod fuzz;
 mod injector;
 mod lint;
 mod run;
@@ -33,6 +34,7 @@ enum Command {
     Demo(demo::Args),
     Deploy(deploy::Args),
     Ebpf(ebpf::Args),
+    Fuzz(fuzz::Args),
     Lint(lint::Args),
     Setup(setup::Args),
     Test(test::Args),
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Demo(demo::Args {}) => demo::run(),
         Command::Deploy(args) => deploy::run(&args),
         Command::Ebpf(args) => ebpf::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Setup(setup::Args {}) => setup::run(),
         Command::Test(args) => test::run(&args),

@@ -28,7 +28,7 @@ impl Debug for Records {
 impl Records {
     /// Opens the pin. Errors where it is gone or holds something else.
     pub(super) fn open(pin: &Path) -> anyhow::Result<Self> {
-        maps::open(pin)?.try_into().map(Self).with_context(|| format!("{} is not what it should be", pin.display()))
+        maps::as_told(maps::open(pin)?.try_into(), pin).map(Self)
     }
 
     /// The record of a socket, if it has one.
