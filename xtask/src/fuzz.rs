@@ -121,7 +121,9 @@ fn fuzz(package: &Path, programs: &Path, target: &str, seconds: u32) -> Result<b
 
 /// What libFuzzer says last of what it did: `#1024 DONE cov: 10 ft: 20 corp: 3/9b ...`.
 fn summary(log: &str) -> &str {
-    log.lines().rfind(|line| line.starts_with('#')).unwrap_or("did nothing")
+    let is_progress =
+        |line: &&str| line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    log.lines().rfind(is_progress).unwrap_or("did nothing")
 }
 
 /// `Test unit written to PATH`.
@@ -138,7 +140,7 @@ fn directory() -> PathBuf {
 mod tests {
     use super::*;
 
-    const LOG: &str = "INFO: Seed: 1\n#2\tINITED cov: 3 ft: 3\n#16\tNEW cov: 4\nthread 'x' panicked at a.rs:1:2:\n\
+    const LOG: &str = "INFO: Seed: 1\n#2\tINITED cov: 3 ft: 3\n#16\tNEW cov: 4\n###### Dictionary. ######\nthread 'x' panicked at a.rs:1:2:\n\
                        artifact_prefix='/t/'; Test unit written to /t/crash-00\nBase64: AA==\n";
 
     #[test]

@@ -72,6 +72,7 @@ impl Attached {
         let identity = pins.identity().ok_or_else(|| Error::NotAttached { name: pins.name().to_owned() })?;
         let keepalive = link::open(&pins, names::KEEPALIVE)?;
         let program_id = info(&keepalive)?.program_id;
+        Records::check_packets(&pins.pin(names::PACKETS))?;
         Ok(Self {
             identity,
             keepalive,

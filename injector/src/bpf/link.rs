@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use injector_common::names;
 
 use super::{pinned::Pinned, sys};
-use crate::pins::PinDir;
+use crate::pins::{PinDir, is_there};
 
 /// What `/proc/self/fdinfo` calls a link to a cgroup.
 pub(super) const TO_CGROUP: &str = "cgroup";
@@ -38,14 +38,13 @@ pub(super) fn open(pins: &PinDir, program: &str) -> anyhow::Result<Pinned> {
 /// Whether a link at `keepalive` is not ours. What belongs to a program of ours is there before its link; somebody may have
 /// removed it since, but then there is no other in its place, and the lasting maps are there.
 fn is_foreign(pins: &PinDir, program_id: u32) -> anyhow::Result<bool> {
-    let generations = pins.generations()?;
-    let is_ours = generations.contains(&pins.generation(program_id));
-    Ok(!is_ours && (!generations.is_empty() || !crate::pins::is_there(&pins.pin(names::FLOWS))))
+    let is_ours = is_there(&pins.generation(program_id));
+    Ok(!is_ours && (!pins.generations()?.is_empty() || !is_there(&pins.pin(names::FLOWS))))
 }
 
 /// Those of the programs' links that are pinned.
 pub(super) fn companions(pins: &PinDir) -> anyhow::Result<Vec<(&'static str, Pinned)>> {
-    let pinned = names::COMPANIONS.into_iter().filter(|name| crate::pins::is_there(&pins.pin(name)));
+    let pinned = names::COMPANIONS.into_iter().filter(|name| is_there(&pins.pin(name)));
     pinned.map(|name| Ok((name, open(pins, name)?))).collect()
 }
 
