@@ -47,7 +47,7 @@ impl Pinned {
     pub(super) fn link(path: PathBuf, kind: &str) -> anyhow::Result<Self> {
         let pinned = Self::open(path)?;
         let is_link = pinned.about("link_type").is_some_and(|found| found == kind);
-        if is_link { Ok(pinned) } else { Err(pinned.refused("no link to what it should be")) }
+        if is_link { Ok(pinned) } else { Err(pinned.refused(&format!("no link of the type {kind}"))) }
     }
 
     /// The error that this pin holds something else than it should.

@@ -12,7 +12,7 @@ pub fn processes(bytes: &[u8]) {
                   0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
     let line = [b"77 (", &name[..], b")", fields.as_bytes()].concat();
     let stat = Stat::from_read(Cursor::new(line)).expect("no name hides a process");
-    assert_eq!((stat.pid, stat.starttime, stat.comm.as_bytes().len() >= name.len()), (77, 4711, true));
+    assert_eq!((stat.pid, stat.starttime, stat.comm.len() >= name.len()), (77, 4711, true));
     if let Some((number, inode)) = socket(OsStr::new("7"), Path::new(OsStr::from_bytes(bytes))) {
         assert_eq!(number, 7);
         assert!(String::from_utf8_lossy(bytes).contains(&inode.to_string()) || bytes.contains(&b'+'), "{inode}");

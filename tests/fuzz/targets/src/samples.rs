@@ -29,7 +29,12 @@ pub fn samples(bytes: &[u8]) {
     );
     assert!(watch.finish().len() <= seen);
     watch.pause(Pace::SLOWEST, &ScanTotals::default());
-    drop(read_values(pieces(), |sample: &TrackedSample| drop(Packets::of(&sample.packets))));
+    let mut shown = 0;
+    drop(read_values(pieces(), |sample: &TrackedSample| {
+        let Packets { received, .. } = Packets::of(&sample.packets);
+        shown += usize::from(received.unanswered_probes == sample.packets.received.unanswered_probes);
+    }));
+    assert_eq!(shown, bytes.len() / size_of::<TrackedSample>());
     let mut briefs = 0;
     drop(read_values(pieces(), |_: &FlowBrief| briefs += 1));
     assert_eq!(briefs, bytes.len() / size_of::<FlowBrief>());
