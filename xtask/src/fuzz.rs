@@ -18,9 +18,9 @@ use crate::{bpf::rustc::RustcVersion, cargo::cargo, run, say, setup, workspace};
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
                         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
                         -Cllvm-args=-sanitizer-coverage-trace-compares";
-/// One input may take so many seconds,
-const INPUT_SECONDS: u32 = 5;
-/// and have so many bytes.
+/// One input may take so many seconds, which is for ever, even where the machine is busy with other things;
+const INPUT_SECONDS: u32 = 30;
+/// and it may have so many bytes.
 const MAX_LENGTH: u32 = 8192;
 
 /// Fuzz the parsers of bytes that others wrote.

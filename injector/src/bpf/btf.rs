@@ -333,7 +333,7 @@ mod tests {
         let outer = 24 + 16 + 36;
         let itself: Vec<u8> = [0_u32, 3, 0].into_iter().flat_map(u32::to_le_bytes).collect();
         data.splice(outer + 12..outer + 36, itself.repeat(1_000));
-        data[outer + 4..outer + 8].copy_from_slice(&(4_u32 << 24 | 1_000).to_le_bytes());
+        data[outer + 4..outer + 8].copy_from_slice(&(4_u32 << 24 | 0x3e8).to_le_bytes());
         let added = u32::try_from(itself.len() * 1_000).expect("small") - 24;
         for at in [12, 16] {
             let length = u32_at(&data, at).expect("a header") + added;

@@ -1,4 +1,4 @@
-//! Any bytes as a packet, by BPF_PROG_TEST_RUN: the programs pass each of them, always in the same way.
+//! Any bytes as a packet, by `BPF_PROG_TEST_RUN`: the programs pass each of them, always in the same way.
 //!
 //! The kernel runs them with a socket that is none of TCP's. How packets of a connection are classified is shown by
 //! those that are forged (`packets.rs`).
@@ -19,7 +19,7 @@ const V6_HEADER: usize = 40;
 /// What passes a packet of these bytes.
 fn verdict(program: u64, directory: &Path, packet: &[u8]) -> u64 {
     let file = directory.join("packet");
-    fs::write(&file, packet).unwrap();
+    fs::write(&file, packet).expect("the directory is ours");
     let (id, file) = (program.to_string(), file.to_string_lossy().into_owned());
     let text = tool("bpftool", &["--json", "prog", "run", "id", &id, "data_in", &file, "repeat", "3"]);
     let report: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
