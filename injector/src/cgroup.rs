@@ -1,6 +1,8 @@
 //! cgroup v2: where it is mounted, which directory is meant, and which path
 //! belongs to an id.
 
+mod mounts;
+
 use std::{
     collections::HashMap,
     ffi::OsStr,
@@ -14,7 +16,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use procfs::process::Process;
+pub use mounts::cgroup2_mount;
 use rustix::fs::fstatfs;
 
 use crate::exit::Error;
@@ -76,22 +78,15 @@ impl AsFd for Cgroup {
 ///
 /// Errors with [`Error::Unsupported`] where it isn't.
 pub fn mount_point() -> anyhow::Result<PathBuf> {
-    let mounts = Process::myself().and_then(|me| me.mountinfo()).context("reading /proc/self/mountinfo")?;
-    mounts
-        .into_iter()
-        .filter(|mount| mount.fs_type == "cgroup2")
-        .filter_map(|mount| Some((levels_above(&mount.root)?, mount)))
-        .max_by_key(|(levels, _)| *levels)
-        .map(|(_, mount)| mount)
-        .map(|mount| mount.mount_point)
-        .ok_or_else(|| {
-            Error::Unsupported {
-                what: "cgroup v2 is not mounted".to_owned(),
-                cure: "mount it: mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified"
-                    .to_owned(),
-            }
-            .into()
-        })
+    let mounts = fs::read("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
+    cgroup2_mount(&mounts).ok_or_else(|| {
+        Error::Unsupported {
+            what: "cgroup v2 is not mounted".to_owned(),
+            cure: "mount it: mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified"
+                .to_owned(),
+        }
+        .into()
+    })
 }
 
 /// Whether the cgroup at `path` (relative to the mount) is the one with this
@@ -104,13 +99,6 @@ pub fn exists(path: &[u8], id: u64) -> bool {
 /// The directory of the cgroup at `path` (relative to the mount).
 pub fn directory(path: &Path) -> anyhow::Result<PathBuf> {
     Ok(mount_point()?.join(path.strip_prefix("/").unwrap_or(path)))
-}
-
-/// How far above our cgroup namespace a mount's root lies: `/` is its own, `/../..` two levels above. The root of the
-/// host's hierarchy looks like that from within a container. `None` for what lies below or beside it.
-fn levels_above(root: &str) -> Option<usize> {
-    let mut parts = root.split('/').filter(|part| !part.is_empty());
-    parts.try_fold(0, |levels, part| (part == "..").then_some(levels + 1))
 }
 
 /// A path inside the mount is taken as it is, any other as relative to it;
@@ -201,15 +189,6 @@ impl CgroupPaths {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_hierarchy_is_told_from_parts_of_it() {
-        for (root, levels) in
-            [("/", Some(0)), ("/..", Some(1)), ("/../../..", Some(3)), ("/../kubepods", None), ("/system.slice", None)]
-        {
-            assert_eq!(levels_above(root), levels, "{root}");
-        }
-    }
 
     #[test]
     fn paths_are_located() {

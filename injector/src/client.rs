@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
-use http_body_util::{BodyExt as _, Empty};
+use anyhow::{Context as _, anyhow, bail};
+use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http1, header::HOST};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -19,6 +19,10 @@ use tokio::{
 
 /// An agent has this long to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest answer, in bytes: several times what the most flows take that an agent lists.
+const MAX_ANSWER: usize = 64 << 20;
+/// Longest explanation that is passed on, in characters.
+const MAX_EXPLANATION: usize = 300;
 
 /// Where an agent is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,19 +83,71 @@ where
     let answer = async {
         let answer = sender.send_request(request).await?;
         let status = answer.status();
-        anyhow::Ok((status, answer.into_body().collect().await?.to_bytes()))
+        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+        anyhow::Ok((status, body.map_err(|error| anyhow!(error)).context("reading its answer")?.to_bytes()))
     };
-    let (answer, _) = tokio::join!(answer, connection);
-    let (status, body) = answer?;
+    // Whoever goes on after its answer is left.
+    tokio::pin!(answer);
+    let (status, body) = tokio::select! {
+        answer = &mut answer => answer?,
+        _ = connection => answer.await?,
+    };
     if status != StatusCode::OK {
-        bail!("{status}: {}", String::from_utf8_lossy(&body).trim());
+        let why: String = String::from_utf8_lossy(&body).trim().chars().take(MAX_EXPLANATION).collect();
+        bail!("{status}: {why}");
     }
     Ok(body)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        os::unix::net::UnixListener,
+        thread,
+    };
+
     use super::*;
+
+    /// What is made of a server that says this, and then goes on with `rest` for ever.
+    fn asked(head: &'static str, rest: &'static [u8]) -> anyhow::Result<Bytes> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let listener = UnixListener::bind(&path).expect("bound");
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let mut request = [0; 1024];
+            while !request.ends_with(b"\r\n\r\n") {
+                let length = stream.read(&mut request).expect("a request");
+                request.rotate_left(length);
+            }
+            let mut written = stream.write_all(head.as_bytes());
+            while written.is_ok() && !rest.is_empty() {
+                written = stream.write_all(rest);
+            }
+        });
+        let answer = get(&Server::Unix(path), "/flows");
+        server.join().expect("the client is gone");
+        answer
+    }
+
+    #[test]
+    fn answers() {
+        let answer = asked("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", b"");
+        assert_eq!(answer.expect("an answer"), "{}");
+        let refusal = asked("HTTP/1.1 400 Bad Request\r\nContent-Length: 4\r\n\r\nlong", b"");
+        assert!(format!("{:#}", refusal.expect_err("refused")).contains("400 Bad Request: long"));
+        for head in ["", "HTTP/1.1 ", "nonsense\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"] {
+            asked(head, b"").expect_err(head);
+        }
+    }
+
+    #[test]
+    fn an_answer_without_end_has_one() {
+        let error = asked("HTTP/1.1 200 OK\r\n\r\n", &[b' '; 1 << 14]).expect_err("too long");
+        assert!(format!("{error:#}").contains("limit"), "{error:#}");
+        asked("HTTP/1.1 200 OK\r\n", b"X: 12345678\r\n").expect_err("too many headers");
+    }
 
     #[test]
     fn servers() {

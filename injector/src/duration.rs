@@ -1,6 +1,9 @@
-//! Durations as people write and read them.
+//! Durations and moments as people write and read them.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// The last second of the year 9999, which is as far as RFC 3339 goes.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Parses `240s`, `4m`, `1h30m`, `500ms`, or bare seconds.
 ///
@@ -35,6 +38,12 @@ pub fn short(ms: i64) -> String {
     } else {
         format!("{sign}{}", exact(Duration::from_secs(ms / 1000)))
     }
+}
+
+/// Writes a moment given in milliseconds since the Unix epoch, in UTC, to the second (RFC 3339).
+pub fn moment(unix_ms: u64) -> String {
+    let seconds = Duration::from_secs((unix_ms / 1000).min(LAST_SECOND));
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + seconds).to_string()
 }
 
 /// Writes milliseconds that have passed, as [`short`] does.
@@ -85,6 +94,14 @@ mod tests {
             [(0, "0.0s"), (3_250, "3.2s"), (42_900, "42s"), (250_000, "4m10s"), (-12_000, "-12s"), (-50, "-0.0s")];
         for (ms, text) in table {
             assert_eq!(short(ms), text);
+        }
+    }
+
+    #[test]
+    fn moments() {
+        let table = [(0, "1970-01-01T00:00:00Z"), (1_500, "1970-01-01T00:00:01Z"), (u64::MAX, "9999-12-31T23:59:59Z")];
+        for (ms, text) in table {
+            assert_eq!(moment(ms), text);
         }
     }
 

@@ -87,6 +87,14 @@ pub enum Error {
         /// The cgroup.
         cgroup: String,
     },
+    /// Something lies where our pins are that isn't ours.
+    #[error("refused {}: {why}", path.display())]
+    Refused {
+        /// What.
+        path: PathBuf,
+        /// Why, and what to do.
+        why: String,
+    },
     /// The host lacks something.
     #[error("not possible on this host: {what}; {cure}")]
     Unsupported {
@@ -106,13 +114,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether `error` is that something isn't ours.
+    pub fn is_refusal(error: &anyhow::Error) -> bool {
+        matches!(error.downcast_ref(), Some(Self::Refused { .. }))
+    }
+
     /// The exit code of this kind of error.
     pub const fn code(&self) -> Code {
         match self {
             Self::BadValue { .. } | Self::Config(_) | Self::NoSuchCgroup { .. } | Self::NotACgroup { .. } => {
                 Code::Usage
             }
-            Self::AlreadyAttached { .. } | Self::NotAttached { .. } | Self::CgroupNotAttached { .. } => Code::Failure,
+            Self::AlreadyAttached { .. }
+            | Self::NotAttached { .. }
+            | Self::CgroupNotAttached { .. }
+            | Self::Refused { .. } => Code::Failure,
             Self::Unsupported { .. } => Code::Unsupported,
             Self::Privilege { .. } => Code::Privilege,
         }

@@ -10,6 +10,8 @@
 //! link itself says which of them is in force, and replacing a build is one
 //! atomic step: the update of that link.
 
+mod trust;
+
 use std::{
     fs::{self, DirBuilder, File, Metadata},
     io,
@@ -20,6 +22,7 @@ use std::{
 use anyhow::Context as _;
 use injector_common::{ABI_VERSION, names::KEEPALIVE};
 use rustix::fs::{FlockOperation, flock};
+pub(crate) use trust::{Expected, check};
 
 use crate::exit::Error;
 
@@ -115,17 +118,24 @@ impl PinDir {
 
     /// Whether anything is there.
     pub fn exists(&self) -> bool {
-        self.path().exists()
+        is_there(&self.path())
+    }
+
+    /// Checks that it is a directory of ours, where it exists.
+    ///
+    /// Errors with [`Error::Refused`].
+    pub fn check(&self) -> anyhow::Result<()> {
+        check(&self.path(), Expected::Directory)
     }
 
     /// Whether the attachment is complete.
     pub fn is_attached(&self) -> bool {
-        self.pin(KEEPALIVE).exists()
+        is_there(&self.pin(KEEPALIVE))
     }
 
     /// `None` where nothing is attached.
     pub fn identity(&self) -> Option<Identity> {
-        fs::metadata(self.pin(KEEPALIVE)).ok().map(|pin| Identity(pin.dev(), pin.ino()))
+        fs::symlink_metadata(self.pin(KEEPALIVE)).ok().map(|pin| Identity(pin.dev(), pin.ino()))
     }
 
     /// Creates the directory, for root alone.
@@ -141,8 +151,12 @@ impl PinDir {
     /// Removes what belongs to other `keepalive` programs than this one.
     pub fn remove_other_generations(&self, program_id: u32) -> anyhow::Result<()> {
         let current = self.generation(program_id);
-        let mut others = entries(&self.path())?.into_iter().filter(|path| path.is_dir() && *path != current);
-        others.try_for_each(|path| remove_tree(&path))
+        self.generations()?.iter().filter(|path| **path != current).try_for_each(|path| remove_tree(path))
+    }
+
+    /// The directories of what belongs to one `keepalive` program each.
+    pub fn generations(&self) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(entries(&self.path())?.into_iter().filter(|path| is_directory(path)).collect())
     }
 
     /// Removes all pins and the directory. What is already gone is fine.
@@ -164,9 +178,9 @@ impl OtherVersion {
     /// Every attachment of another layout.
     pub fn all() -> anyhow::Result<Vec<Self>> {
         let mut all = Vec::new();
-        for version in entries(&Path::new(BPFFS).join("injector"))? {
-            if version != root() && version.is_dir() {
-                all.extend(entries(&version)?.into_iter().filter(|path| path.is_dir()).map(|path| Self {
+        for version in entries(&above())? {
+            if version != root() && is_directory(&version) {
+                all.extend(entries(&version)?.into_iter().filter(|path| is_directory(path)).map(|path| Self {
                     name: file_name(&path),
                     version: file_name(&version),
                     path,
@@ -181,6 +195,12 @@ impl OtherVersion {
         Ok(Self::all()?.into_iter().filter(|other| other.name == name).collect())
     }
 
+    /// As [`PinDir::check`], for the directory above as well.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.path.parent().map_or(Ok(()), |version| check(version, Expected::Directory))?;
+        check(&self.path, Expected::Directory)
+    }
+
     /// As [`PinDir::own`].
     pub fn own(&self) -> anyhow::Result<Option<Lock>> {
         own(&self.path)
@@ -188,7 +208,7 @@ impl OtherVersion {
 
     /// Everything pinned in it, the link of `keepalive` last.
     pub fn pins(&self) -> anyhow::Result<Vec<PathBuf>> {
-        let mut pins: Vec<_> = entries(&self.path)?.into_iter().filter(|path| !path.is_dir()).collect();
+        let mut pins: Vec<_> = entries(&self.path)?.into_iter().filter(|path| !is_directory(path)).collect();
         pins.sort_by_key(|path| path.file_name().is_some_and(|name| name == KEEPALIVE));
         Ok(pins)
     }
@@ -234,29 +254,60 @@ fn entries(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// Whether something has that name, which may be a symlink that leads nowhere.
+pub(crate) fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// A symlink to a directory is none.
+fn is_directory(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}
+
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Waits for others that are just attaching, detaching or listing.
+///
+/// Errors with [`Error::Refused`] where others may have had a hand in what is there.
 pub fn lock_all() -> anyhow::Result<Lock> {
     let root = root();
     loop {
-        let created = DirBuilder::new().recursive(true).mode(0o700).create(&root);
-        match created.and_then(|()| lock(&root, FlockOperation::LockExclusive)) {
+        make_root()?;
+        match lock(&root, FlockOperation::LockExclusive) {
             Ok(lock) if lock.is_on(&root) => return Ok(lock),
             // Somebody tidied it away while we waited: again, on the new one.
             Ok(_) => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(denied(error, &root)),
         }
     }
 }
 
+/// Makes the directories above the attachments, for root alone.
+fn make_root() -> anyhow::Result<()> {
+    check(Path::new(BPFFS), Expected::Mount)?;
+    for directory in [above(), root()] {
+        match DirBuilder::new().mode(0o700).create(&directory) {
+            // The one above it was just tidied away.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && directory == root() => {}
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(denied(error, &directory)),
+            _ => check(&directory, Expected::Directory)?,
+        }
+    }
+    Ok(())
+}
+
 /// Waits for others that are just attaching or detaching, so that nothing
 /// comes or goes while attachments are listed. `None` where there are none.
+///
+/// Errors as [`lock_all`] does.
 pub fn lock_for_listing() -> anyhow::Result<Option<Lock>> {
     let root = root();
+    check(Path::new(BPFFS), Expected::Mount)?;
+    check(&above(), Expected::Directory)?;
+    check(&root, Expected::Directory)?;
     match lock(&root, FlockOperation::LockShared) {
         Ok(lock) => Ok(Some(lock)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -268,11 +319,16 @@ pub fn lock_for_listing() -> anyhow::Result<Option<Lock>> {
 /// caller holds [`lock_all`].
 pub fn tidy() {
     // Not empty, or gone already: both are fine.
-    drop(fs::remove_dir(root()).and_then(|()| fs::remove_dir(Path::new(BPFFS).join("injector"))));
+    drop(fs::remove_dir(root()).and_then(|()| fs::remove_dir(above())));
+}
+
+/// The directory of all pin layouts.
+fn above() -> PathBuf {
+    Path::new(BPFFS).join("injector")
 }
 
 fn root() -> PathBuf {
-    Path::new(BPFFS).join("injector").join(format!("v{ABI_VERSION}"))
+    above().join(format!("v{ABI_VERSION}"))
 }
 
 fn lock(directory: &Path, how: FlockOperation) -> io::Result<Lock> {

@@ -83,6 +83,7 @@ fn put(
 /// What is at work under that name and may be taken over. `None` where nothing
 /// is, whatever pins are left of it.
 fn takeable(pins: &PinDir, cgroup: &Cgroup, notes: &mut Vec<String>) -> anyhow::Result<Option<Attached>> {
+    pins.check()?;
     if !pins.is_attached() {
         return Ok(None);
     }
@@ -92,6 +93,7 @@ fn takeable(pins: &PinDir, cgroup: &Cgroup, notes: &mut Vec<String>) -> anyhow::
     };
     let there = match Attached::open(pins.clone()) {
         Ok(there) => there,
+        Err(error) if Error::is_refusal(&error) => return Err(error),
         Err(error) => {
             notes.push(format!("attached anew, as its pins are damaged: {error:#}"));
             return Ok(None);

@@ -70,8 +70,9 @@ pub fn socket_descriptors(pid: i32) -> io::Result<Vec<(i32, u64)>> {
     Ok(sockets)
 }
 
-/// `7` and `socket:[123]`.
-fn socket(number: &OsStr, target: &Path) -> Option<(i32, u64)> {
+/// The number of a descriptor that is a socket, and the socket's inode number, from a link in `/proc/PID/fd`: `7` and
+/// `socket:[123]`. `None` for other descriptors.
+pub fn socket(number: &OsStr, target: &Path) -> Option<(i32, u64)> {
     let inode = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
     Some((number.to_str()?.parse().ok()?, inode.parse().ok()?))
 }

@@ -47,7 +47,9 @@ impl Counters {
 
     /// Sockets by outcome, both directions together.
     pub fn totals(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.outcomes(ACTIVE).zip(self.outcomes(PASSIVE)).map(|((name, active), (_, passive))| (name, active + passive))
+        self.outcomes(ACTIVE)
+            .zip(self.outcomes(PASSIVE))
+            .map(|((name, active), (_, passive))| (name, active.saturating_add(passive)))
     }
 
     /// Sockets whose own choice could not be read.

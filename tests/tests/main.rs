@@ -18,6 +18,7 @@ mod guard;
 mod halfway;
 mod harness;
 mod hops;
+mod hostile;
 mod idle;
 mod killed;
 mod lifetime;

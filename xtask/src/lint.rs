@@ -28,7 +28,10 @@ const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
     say::info("formatting");
-    run::run(cargo().args(["fmt", "--all", "--check"]), "run `cargo fmt`")?;
+    for package in ["Cargo.toml", "tests/fuzz/Cargo.toml"] {
+        let mut fmt = cargo();
+        run::run(fmt.args(["fmt", "--all", "--check", "--manifest-path", package]), "run `cargo fmt`")?;
+    }
     say::info("clippy");
     run::run(
         cargo().arg("clippy").args(HOST_CRATES).arg("--all-targets").args(DENY_WARNINGS),

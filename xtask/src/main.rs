@@ -10,6 +10,7 @@ mod cargo;
 mod demo;
 mod deploy;
 mod ebpf;
+mod fuzz;
 mod image;
 mod injector;
 mod lint;
@@ -34,6 +35,7 @@ enum Command {
     Demo(demo::Args),
     Deploy(deploy::Args),
     Ebpf(ebpf::Args),
+    Fuzz(fuzz::Args),
     Image(image::Args),
     Lint(lint::Args),
     Setup(setup::Args),
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Demo(demo::Args {}) => demo::run(),
         Command::Deploy(args) => deploy::run(&args),
         Command::Ebpf(args) => ebpf::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Setup(setup::Args {}) => setup::run(),

@@ -37,7 +37,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-pub use http::MAX_FLOWS;
+pub use http::{FlowQuery, MAX_FLOWS, Refusal, Route, route};
 pub use listen::Listen;
 pub use pattern::Pattern;
 use tokio::{

@@ -41,6 +41,7 @@ pub struct Plan<'a> {
 /// The caller holds [`crate::pins::lock_all`]. Errors leave nothing attached
 /// and nothing pinned.
 pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result<Option<BpfLog>> {
+    pins.check()?;
     let mut loaded = Loaded::new(plan, None)?;
     let before = open_links(pins)?;
     pins.remove()?;

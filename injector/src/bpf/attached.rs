@@ -17,11 +17,19 @@ use injector_common::{
     stats,
 };
 
-use super::{generation::Generation, maps::PerCpu, pinned::Pinned, records::Records, rules::Hops, sys};
+use super::{
+    generation::Generation,
+    link::{self, info},
+    maps::PerCpu,
+    pinned::Pinned,
+    records::Records,
+    rules::Hops,
+    sys,
+};
 use crate::{
     cgroup,
     exit::Error,
-    pins::{Identity, OtherVersion, PinDir},
+    pins::{Identity, OtherVersion, PinDir, is_there},
     stats::Counters,
 };
 
@@ -57,16 +65,19 @@ pub enum Standing {
 impl Attached {
     /// Opens the attachment in `pins`.
     ///
-    /// Errors with [`Error::NotAttached`] where it is not there or incomplete.
+    /// Errors with [`Error::NotAttached`] where it is not there or incomplete,
+    /// with [`Error::Refused`] where something there isn't ours.
     pub fn open(pins: PinDir) -> anyhow::Result<Self> {
+        pins.check()?;
         let identity = pins.identity().ok_or_else(|| Error::NotAttached { name: pins.name().to_owned() })?;
-        let keepalive = Pinned::open(pins.pin(names::KEEPALIVE))?;
+        let keepalive = link::open(&pins, names::KEEPALIVE)?;
         let program_id = info(&keepalive)?.program_id;
+        Records::check_packets(&pins.pin(names::PACKETS))?;
         Ok(Self {
             identity,
             keepalive,
-            companions: open_companions(&pins)?,
-            maps: names::LASTING_MAPS.iter().map(|name| Pinned::open(pins.pin(name))).collect::<anyhow::Result<_>>()?,
+            companions: link::companions(&pins)?,
+            maps: names::LASTING_MAPS.iter().map(|name| Pinned::map(pins.pin(name))).collect::<anyhow::Result<_>>()?,
             records: Records::open(&pins.pin(names::FLOWS))?,
             counters: PerCpu::open(&pins.path(), names::COUNTERS)?,
             generation: Generation::open(&pins, program_id)?,
@@ -77,11 +88,11 @@ impl Attached {
     /// Opens every complete attachment on this host. One whose pins are damaged
     /// must not keep the others from being seen.
     pub fn all() -> anyhow::Result<Vec<Self>> {
-        let complete = PinDir::all()?.into_iter().filter(PinDir::is_attached);
+        let complete = PinDir::all()?.into_iter().filter(|pins| pins.is_attached() || pins.check().is_err());
         let opened = complete.map(|pins| (pins.name().to_owned(), Self::open(pins)));
         Ok(opened
             .filter_map(|(name, attached)| {
-                attached.inspect_err(|error| tracing::warn!("left out {name}, as its pins are damaged: {error:#}")).ok()
+                attached.inspect_err(|error| tracing::warn!("left out {name}: {error:#}")).ok()
             })
             .collect())
     }
@@ -278,6 +289,7 @@ impl Attached {
 /// the pins alone would leave the programs at work for as long as somebody else
 /// holds them, and a kill half-way must not leave pins of what is off.
 pub fn detach(pins: &PinDir) -> anyhow::Result<()> {
+    pins.check()?;
     let links = open_links(pins)?;
     pins.remove()?;
     links.iter().try_for_each(unhook)
@@ -285,6 +297,7 @@ pub fn detach(pins: &PinDir) -> anyhow::Result<()> {
 
 /// As [`detach`], for an attachment of another pin layout.
 pub fn detach_other(other: &OtherVersion) -> anyhow::Result<()> {
+    other.check()?;
     let pins = other.pins()?.into_iter().map(Pinned::open).collect::<anyhow::Result<Vec<_>>>()?;
     other.remove()?;
     pins.iter().try_for_each(unhook)
@@ -293,26 +306,20 @@ pub fn detach_other(other: &OtherVersion) -> anyhow::Result<()> {
 /// Kernel's id of the cgroup that an attachment of another pin layout is on;
 /// `None` where it is on none.
 pub fn hooked_to_by_other(other: &OtherVersion) -> anyhow::Result<Option<u64>> {
+    other.check()?;
     let pin = other.path.join(names::KEEPALIVE);
-    if !pin.exists() {
+    if !is_there(&pin) {
         return Ok(None);
     }
-    let id = info(&Pinned::open(pin)?)?.cgroup_id;
+    let id = info(&Pinned::link(pin, link::TO_CGROUP)?)?.cgroup_id;
     Ok((id != 0).then_some(id))
 }
 
 /// The links that are pinned.
 pub(super) fn open_links(pins: &PinDir) -> anyhow::Result<Vec<Pinned>> {
-    let keepalive = pins.pin(names::KEEPALIVE);
-    let keepalive = keepalive.exists().then(|| Pinned::open(keepalive)).transpose()?;
-    let companions = open_companions(pins)?.into_iter().map(|(_, link)| link);
+    let keepalive = pins.is_attached().then(|| link::open(pins, names::KEEPALIVE)).transpose()?;
+    let companions = link::companions(pins)?.into_iter().map(|(_, link)| link);
     Ok(keepalive.into_iter().chain(companions).collect())
-}
-
-/// Those of [`names::COMPANIONS`] that are pinned.
-fn open_companions(pins: &PinDir) -> anyhow::Result<Vec<(&'static str, Pinned)>> {
-    let pinned = names::COMPANIONS.into_iter().map(|name| (name, pins.pin(name))).filter(|(_, pin)| pin.exists());
-    pinned.map(|(name, pin)| Ok((name, Pinned::open(pin)?))).collect()
 }
 
 /// Takes a link off its hook; anything else is left alone.
@@ -322,8 +329,4 @@ pub(super) fn unhook(link: &Pinned) -> anyhow::Result<()> {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => Ok(()),
         result => result.with_context(|| format!("detaching {}", link.path().display())),
     }
-}
-
-fn info(link: &Pinned) -> anyhow::Result<sys::CgroupLink> {
-    sys::cgroup_link(link.as_fd()).with_context(|| format!("reading {}", link.path().display()))
 }

@@ -16,6 +16,10 @@ const MAGIC: u16 = 0xeb9f;
 const TYPE_SIZE: usize = 12;
 const MEMBER_SIZE: usize = 12;
 
+/// Members looked at on the way to one, at most: a structure without a name may
+/// hold itself, or many that hold many. `struct tcp_sock` has some 200.
+const MAX_LOOKS: u32 = 2_000;
+
 /// Kinds of types that matter here, from include/uapi/linux/btf.h.
 mod kind {
     pub(super) const INT: u32 = 1;
@@ -128,8 +132,9 @@ impl<'a> Btf<'a> {
     fn resolve(&self, id: u32, path: &str) -> Option<u32> {
         let mut id = id;
         let mut bits = 0_u32;
+        let mut left = MAX_LOOKS;
         for name in path.split('.') {
-            let (offset, next) = self.find_member(id, name.as_bytes(), 0)?;
+            let (offset, next) = self.find_member(id, name.as_bytes(), &mut left)?;
             bits = bits.checked_add(offset)?;
             id = next;
         }
@@ -137,24 +142,25 @@ impl<'a> Btf<'a> {
     }
 
     /// Offset in bits and type of a member, looked for in anonymous members
-    /// too. `depth` bounds what a malformed graph could make of that.
-    fn find_member(&self, id: u32, name: &[u8], depth: u8) -> Option<(u32, u32)> {
+    /// too. `left` says how many more members may be looked at.
+    fn find_member(&self, id: u32, name: &[u8], left: &mut u32) -> Option<(u32, u32)> {
         let container = self.skip_modifiers(id)?;
-        if depth > 16 || !matches!(container.kind, kind::STRUCT | kind::UNION) {
+        if !matches!(container.kind, kind::STRUCT | kind::UNION) {
             return None;
         }
-        (0..container.count).find_map(|index| {
+        for index in 0..container.count {
+            *left = left.checked_sub(1)?;
             let member = self.member(&container, index)?;
             let member_name = self.string(member.name)?;
             if member_name == name {
                 return (!member.is_bitfield).then_some((member.bits, member.type_id));
             }
-            if !member_name.is_empty() {
-                return None;
+            let is_anonymous = member_name.is_empty();
+            if is_anonymous && let Some((bits, type_id)) = self.find_member(member.type_id, name, left) {
+                return Some((member.bits.checked_add(bits)?, type_id));
             }
-            let (bits, type_id) = self.find_member(member.type_id, name, depth + 1)?;
-            Some((member.bits.checked_add(bits)?, type_id))
-        })
+        }
+        None
     }
 
     fn skip_modifiers(&self, id: u32) -> Option<Type> {
@@ -317,6 +323,24 @@ mod tests {
         let btf = Btf::parse(&data).expect("parsed");
         assert_eq!(btf.offset_of("outer", "inner"), Ok(4));
         assert!(btf.offset_of("outer", "field").is_err(), "a bit field has no byte offset");
+    }
+
+    /// `struct outer { struct <3>; struct <3>; ... }`, where 3 is itself: as
+    /// many ways as there are powers, and none comes to an end.
+    #[test]
+    fn structures_that_hold_themselves_are_given_up() {
+        let mut data = small();
+        let outer = 24 + 16 + 36;
+        let itself: Vec<u8> = [0_u32, 3, 0].into_iter().flat_map(u32::to_le_bytes).collect();
+        data.splice(outer + 12..outer + 36, itself.repeat(1_000));
+        data[outer + 4..outer + 8].copy_from_slice(&(4_u32 << 24 | 0x3e8).to_le_bytes());
+        let added = u32::try_from(itself.len() * 1_000).expect("small") - 24;
+        for at in [12, 16] {
+            let length = u32_at(&data, at).expect("a header") + added;
+            data[at..at + 4].copy_from_slice(&length.to_le_bytes());
+        }
+        let btf = Btf::parse(&data).expect("parsed");
+        assert!(btf.offset_of("outer", "inner").is_err());
     }
 
     proptest! {

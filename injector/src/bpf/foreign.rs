@@ -61,7 +61,8 @@ fn our_programs() -> anyhow::Result<HashSet<u32>> {
     let _lock = pins::lock_for_listing()?;
     let mut ids = HashSet::new();
     for pins in PinDir::all()? {
-        for link in open_links(&pins)? {
+        // What isn't ours there holds no programs of ours.
+        for link in open_links(&pins).into_iter().flatten() {
             ids.insert(sys::cgroup_link(link.as_fd())?.program_id);
         }
     }

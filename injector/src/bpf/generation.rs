@@ -25,7 +25,10 @@ use super::{
     rules::{Hops, PinnedRules},
     sys,
 };
-use crate::pins::{self, Gate, PinDir};
+use crate::pins::{self, Expected, Gate, PinDir};
+
+/// What `/proc/self/fdinfo` calls the link of an iterator.
+const ITERATOR: &str = "iter";
 
 /// A generation, held open: it can be read whatever becomes of its pins.
 #[derive(Debug)]
@@ -45,6 +48,7 @@ impl Generation {
     /// Opens the one that `program_id` belongs to.
     pub(super) fn open(pins: &PinDir, program_id: u32) -> anyhow::Result<Self> {
         let directory = pins.generation(program_id);
+        pins::check(&directory, Expected::Directory)?;
         let rules = PinnedRules::open(&directory)?;
         Ok(Self {
             fallback: rules.decision(FALLBACK)?.policy,
@@ -53,10 +57,10 @@ impl Generation {
             attachment: Single::open(&directory, names::ATTACHMENT)?.get()?,
             control: Single::open(&directory, names::SCAN_CONTROL)?,
             gate: Gate::open(&directory)?,
-            scan: Pinned::open(directory.join(names::SCAN))?,
+            scan: Pinned::link(directory.join(names::SCAN), ITERATOR)?,
             maps: names::GENERATION_MAPS
                 .iter()
-                .map(|name| Pinned::open(directory.join(name)))
+                .map(|name| Pinned::map(directory.join(name)))
                 .collect::<anyhow::Result<_>>()?,
             directory,
         })

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _},
+    io::{self, Read},
     os::fd::BorrowedFd,
 };
 
@@ -19,8 +19,15 @@ const CHUNK: usize = 8 * 4096;
 /// writes out to `visit`.
 ///
 /// Errors when the kernel fails half-way.
-pub(super) fn read<T: FromBytes>(link: BorrowedFd<'_>, mut visit: impl FnMut(&T)) -> io::Result<()> {
-    let mut iterator = File::from(sys::create_iter(link)?);
+pub(super) fn read<T: FromBytes>(link: BorrowedFd<'_>, visit: impl FnMut(&T)) -> io::Result<()> {
+    read_values(File::from(sys::create_iter(link)?), visit)
+}
+
+/// Hands each value that an iterator writes out to `visit`, however its output
+/// is cut.
+///
+/// Errors where reading does, and where the last value is not whole.
+pub fn read_values<T: FromBytes>(mut iterator: impl Read, mut visit: impl FnMut(&T)) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
     let mut pending = BytesMut::with_capacity(CHUNK);
     loop {

@@ -8,11 +8,12 @@ use std::{
 use anyhow::Context as _;
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, lpm_trie::Key},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, lpm_trie::Key},
 };
 use injector_common::{decision::RuleKey, names};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use super::pinned::{Pinned, refused};
 use crate::rules::Entry;
 
 /// A value that may cross the kernel boundary.
@@ -42,7 +43,7 @@ impl<T: Value> Single<T> {
     /// Opens the pin. Errors where it is gone or holds something else.
     pub(super) fn open(directory: &Path, name: &str) -> anyhow::Result<Self> {
         let pin = directory.join(name);
-        Array::try_from(open(&pin)?).map(Self).with_context(|| format!("{} is not what it should be", pin.display()))
+        as_told(Array::try_from(open(&pin)?), &pin).map(Self)
     }
 
     pub(super) fn get(&self) -> anyhow::Result<T> {
@@ -72,7 +73,7 @@ impl<T: Value> Table<T> {
     /// Opens the pin. Errors where it is gone or holds something else.
     pub(super) fn open(directory: &Path, name: &str) -> anyhow::Result<Self> {
         let pin = directory.join(name);
-        Array::try_from(open(&pin)?).map(Self).with_context(|| format!("{} is not what it should be", pin.display()))
+        as_told(Array::try_from(open(&pin)?), &pin).map(Self)
     }
 
     pub(super) fn get(&self, index: u32) -> anyhow::Result<T> {
@@ -122,7 +123,7 @@ impl Cgroups {
     /// Opens the pin. Errors where it is gone or holds something else.
     pub(super) fn open(directory: &Path) -> anyhow::Result<Self> {
         let pin = directory.join(names::CGROUPS);
-        open(&pin)?.try_into().map(Self).with_context(|| format!("{} is not what it should be", pin.display()))
+        as_told(open(&pin)?.try_into(), &pin).map(Self)
     }
 
     /// The number of a cgroup; 0 for those that have none.
@@ -157,7 +158,7 @@ impl PerCpu {
     /// Opens the pin. Errors where it is gone or holds something else.
     pub(super) fn open(directory: &Path, name: &str) -> anyhow::Result<Self> {
         let pin = directory.join(name);
-        open(&pin)?.try_into().map(Self).with_context(|| format!("{} is not what it should be", pin.display()))
+        as_told(open(&pin)?.try_into(), &pin).map(Self)
     }
 
     /// The counters, summed over all CPUs.
@@ -172,8 +173,16 @@ pub(super) fn pin(ebpf: &Ebpf, name: &str, pin: &Path) -> anyhow::Result<()> {
     map.pin(pin).with_context(|| format!("pinning {}", pin.display()))
 }
 
-/// Opens a pinned map.
+/// Opens a pinned map, of whatever form.
+///
+/// Errors with [`crate::exit::Error::Refused`] where the pin isn't ours, or holds no map.
 pub(super) fn open(pin: &Path) -> anyhow::Result<Map> {
+    Pinned::map(pin.to_owned())?;
     let data = MapData::from_pin(pin).with_context(|| format!("opening {}", pin.display()))?;
-    Ok(Map::from_map_data(data)?)
+    as_told(Map::from_map_data(data), pin)
+}
+
+/// What a pin holds, unless it is another form of map than it should be.
+pub(super) fn as_told<T>(map: Result<T, MapError>, pin: &Path) -> anyhow::Result<T> {
+    map.map_err(|error| refused(pin, &format!("no such map as it should be ({error})")))
 }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use aya::maps::{MapData, MapError, SkStorage};
-use injector_common::flow::FlowRecord;
+use injector_common::{flow::FlowRecord, packets::PacketRecord};
 
 use super::maps::{self, Plain};
 
@@ -28,7 +28,12 @@ impl Debug for Records {
 impl Records {
     /// Opens the pin. Errors where it is gone or holds something else.
     pub(super) fn open(pin: &Path) -> anyhow::Result<Self> {
-        maps::open(pin)?.try_into().map(Self).with_context(|| format!("{} is not what it should be", pin.display()))
+        maps::as_told(maps::open(pin)?.try_into(), pin).map(Self)
+    }
+
+    /// Checks that the pin holds what tracked packets are recorded in.
+    pub(super) fn check_packets(pin: &Path) -> anyhow::Result<()> {
+        maps::as_told(SkStorage::<_, Plain<PacketRecord>>::try_from(maps::open(pin)?), pin).map(drop)
     }
 
     /// The record of a socket, if it has one.

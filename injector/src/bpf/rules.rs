@@ -56,8 +56,7 @@ impl PinnedRules {
     /// Opens the pins in `directory`.
     pub(super) fn open(directory: &Path) -> anyhow::Result<Self> {
         let pin = directory.join(names::RULES);
-        let rules =
-            maps::open(&pin)?.try_into().with_context(|| format!("{} is not what it should be", pin.display()))?;
+        let rules = maps::as_told(maps::open(&pin)?.try_into(), &pin)?;
         Ok(Self { rules, decisions: Table::open(directory, names::DECISIONS)?, cgroups: Cgroups::open(directory)? })
     }
 

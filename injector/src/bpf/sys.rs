@@ -109,7 +109,8 @@ pub(super) struct CgroupLink {
     padding: u32,
     /// Kernel's id of the cgroup; 0 once that is removed.
     pub(super) cgroup_id: u64,
-    attach_type: u32,
+    /// Its hook.
+    pub(super) attach_type: u32,
     end: u32,
 }
 

@@ -6,7 +6,7 @@ use super::target;
 use crate::{
     bpf,
     cli::Detach,
-    exit::{Code, Error},
+    exit::{self, Code, Error},
     output,
     pins::{self, OtherVersion, PinDir},
     preflight,
@@ -19,13 +19,19 @@ pub(super) fn run(args: &Detach) -> anyhow::Result<Code> {
         return if args.all { Ok(Code::Ok) } else { Err(missing(args)) };
     }
     let _lock = pins::lock_all()?;
+    let mut failed = None;
     for chosen in chosen(args)? {
         let name = chosen.name();
-        chosen.detach().with_context(|| format!("detaching {name}"))?;
-        output::line(format_args!("detached {name}"))?;
+        match chosen.detach().with_context(|| format!("detaching {name}")) {
+            Ok(()) => output::line(format_args!("detached {name}"))?,
+            // The others can be detached all the same.
+            Err(error) => failed.replace(error).iter().for_each(|error| {
+                exit::report(error);
+            }),
+        }
     }
     pins::tidy();
-    Ok(Code::Ok)
+    failed.map_or(Ok(Code::Ok), Err)
 }
 
 /// Something to detach.

@@ -26,9 +26,6 @@ use crate::{
     pins, preflight,
 };
 
-/// Clears the screen and goes to its upper left corner.
-const CLEAR: &str = "\x1b[2J\x1b[H";
-
 /// A sample with its packets, and the index of its attachment.
 type Owned = (usize, FlowSample, Option<PacketRecord>);
 
@@ -54,7 +51,7 @@ pub(super) fn run(args: &Flows) -> anyhow::Result<Code> {
     };
     loop {
         if io::stdout().is_terminal() {
-            output::line(format_args!("{CLEAR}"))?;
+            output::clear_screen()?;
         }
         list(args)?;
         thread::sleep(interval.max(Duration::from_millis(100)));

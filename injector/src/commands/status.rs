@@ -4,7 +4,7 @@ use crate::{
     bpf::Attached,
     cli::{Format, Status},
     coverage::Coverage,
-    exit::Code,
+    exit::{Code, Error},
     output::{self, AttachmentStatus},
     pins::{self, OtherVersion, PinDir},
     preflight,
@@ -25,12 +25,17 @@ pub(super) fn run(args: &Status) -> anyhow::Result<Code> {
 }
 
 fn describe(pins: &PinDir) -> anyhow::Result<AttachmentStatus> {
+    if let Err(error) = pins.check() {
+        return Ok(AttachmentStatus::refused(pins, &error));
+    }
     if !pins.is_attached() {
         return Ok(AttachmentStatus::incomplete(pins));
     }
     // Complete once, and damaged from outside: no reason to hide the others.
-    let Ok(mut attached) = Attached::open(pins.clone()) else {
-        return Ok(AttachmentStatus::incomplete(pins));
+    let mut attached = match Attached::open(pins.clone()) {
+        Ok(attached) => attached,
+        Err(error) if Error::is_refusal(&error) => return Ok(AttachmentStatus::refused(pins, &error)),
+        Err(_) => return Ok(AttachmentStatus::incomplete(pins)),
     };
     let counters = attached.counters()?;
     let totals = attached.totals()?;

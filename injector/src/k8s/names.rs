@@ -34,6 +34,29 @@ pub struct PodName {
     pub container: Option<String>,
 }
 
+impl PodName {
+    /// From the name of a pod's directory, `NAMESPACE_POD_UID`: the UID, and what it is called. `None` where the kubelet
+    /// would give no such name.
+    pub fn of_directory(name: &str) -> Option<(String, Self)> {
+        let [namespace, pod, uid] = three(name)?;
+        let is_valid = is_label(namespace) && is_subdomain(pod) && is_uid(uid);
+        is_valid
+            .then(|| (uid.to_owned(), Self { namespace: namespace.to_owned(), pod: pod.to_owned(), container: None }))
+    }
+
+    /// From the name of a container's log, `POD_NAMESPACE_CONTAINER-ID.log`: the container's id, and what it is called.
+    /// `None` where the kubelet would give no such name.
+    pub fn of_log(name: &str) -> Option<(String, Self)> {
+        let [pod, namespace, rest] = three(name.strip_suffix(".log")?)?;
+        let (container, id) = rest.rsplit_once('-')?;
+        let is_valid = is_label(namespace) && is_subdomain(pod) && is_label(container) && is_container_id(id);
+        is_valid.then(|| {
+            let container = Some(container.to_owned());
+            (id.to_owned(), Self { namespace: namespace.to_owned(), pod: pod.to_owned(), container })
+        })
+    }
+}
+
 /// Names of this node's pods: what the directories said when last read. Reading replaces everything, so that memory is
 /// bounded by what the directories hold, and by 16,384 entries of each.
 #[derive(Debug)]
@@ -82,8 +105,8 @@ impl PodNames {
     }
 
     fn read(&mut self) {
-        self.pods = entries(&self.pods_dir).filter_map(|name| of_pod_directory(&name)).collect();
-        self.containers = entries(&self.containers_dir).filter_map(|name| of_container_log(&name)).collect();
+        self.pods = entries(&self.pods_dir).filter_map(|name| PodName::of_directory(&name)).collect();
+        self.containers = entries(&self.containers_dir).filter_map(|name| PodName::of_log(&name)).collect();
     }
 }
 
@@ -91,25 +114,6 @@ impl PodNames {
 fn entries(directory: &Path) -> impl Iterator<Item = String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.take(MAX_ENTRIES).filter_map(|entry| entry.file_name().into_string().ok())
-}
-
-/// `NAMESPACE_POD_UID`: the UID, and the names.
-fn of_pod_directory(name: &str) -> Option<(String, PodName)> {
-    let [namespace, pod, uid] = three(name)?;
-    let is_valid = is_label(namespace) && is_subdomain(pod) && is_uid(uid);
-    is_valid
-        .then(|| (uid.to_owned(), PodName { namespace: namespace.to_owned(), pod: pod.to_owned(), container: None }))
-}
-
-/// `POD_NAMESPACE_CONTAINER-ID.log`: the container's id, and the names.
-fn of_container_log(name: &str) -> Option<(String, PodName)> {
-    let [pod, namespace, rest] = three(name.strip_suffix(".log")?)?;
-    let (container, id) = rest.rsplit_once('-')?;
-    let is_valid = is_label(namespace) && is_subdomain(pod) && is_label(container) && is_container_id(id);
-    is_valid.then(|| {
-        let container = Some(container.to_owned());
-        (id.to_owned(), PodName { namespace: namespace.to_owned(), pod: pod.to_owned(), container })
-    })
 }
 
 fn three(name: &str) -> Option<[&str; 3]> {
@@ -239,8 +243,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_file_name_is_survived(name in "\\PC*") {
-            drop(of_pod_directory(&name));
-            drop(of_container_log(&name));
+            drop(PodName::of_directory(&name));
+            drop(PodName::of_log(&name));
         }
 
         #[test]
@@ -248,9 +252,9 @@ mod tests {
             namespace in "[a-z]{1,9}", pod in "[a-z][a-z0-9.-]{0,9}[a-z]", container in "[a-z][a-z-]{0,9}[a-z]",
         ) {
             prop_assume!(is_subdomain(&pod));
-            let (uid, found) = of_pod_directory(&format!("{namespace}_{pod}_{UID}")).expect("taken");
+            let (uid, found) = PodName::of_directory(&format!("{namespace}_{pod}_{UID}")).expect("taken");
             prop_assert_eq!((uid, found), (UID.to_owned(), named(&namespace, &pod, None)));
-            let (id, found) = of_container_log(&format!("{pod}_{namespace}_{container}-{ID}.log")).expect("taken");
+            let (id, found) = PodName::of_log(&format!("{pod}_{namespace}_{container}-{ID}.log")).expect("taken");
             prop_assert_eq!((id, found), (ID.to_owned(), named(&namespace, &pod, Some(&container))));
         }
     }

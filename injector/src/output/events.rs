@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     HopReport,
-    flows::{keepalive, process},
+    flows::{keepalive, printable, process},
     json_line, line,
     status::{FlowCounts, Parameters, list},
 };
@@ -153,7 +153,7 @@ impl EventWriter {
     pub fn write(self, event: &Event<'_>) -> io::Result<()> {
         match self.format {
             EventFormat::Jsonl => json_line(event),
-            EventFormat::Table => line(format_args!("{}", text(event))),
+            EventFormat::Table => line(format_args!("{}", printable(&text(event)))),
         }
     }
 }

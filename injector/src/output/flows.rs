@@ -75,8 +75,8 @@ impl<W: Write> FlowWriter<W> {
     pub fn flow(&mut self, flow: &Flow) -> io::Result<()> {
         match self.format {
             FlowFormat::Jsonl | FlowFormat::Json => self.line(&serde_json::to_string(flow)?),
-            FlowFormat::Table => self.line(&columns(flow)),
-            FlowFormat::Wide => self.line(&format!("{}  {}", columns(flow), wide(flow))),
+            FlowFormat::Table => self.line(&printable(&columns(flow))),
+            FlowFormat::Wide => self.line(&printable(&format!("{}  {}", columns(flow), wide(flow)))),
         }
     }
 
@@ -168,14 +168,13 @@ fn cgroup(flow: &Flow) -> String {
 }
 
 pub(super) fn process(flow: &Flow) -> String {
-    flow.process
-        .as_ref()
-        .map_or_else(|| "-".to_owned(), |process| format!("{} {}", process.pid, printable(&process.name)))
+    flow.process.as_ref().map_or_else(|| "-".to_owned(), |process| format!("{} {}", process.pid, process.name))
 }
 
-/// Processes choose their own names, control characters included.
-fn printable(name: &str) -> String {
-    name.chars().map(|char| if char.is_control() { '?' } else { char }).collect()
+/// Processes, cgroups and servers choose names, control characters included: a line stays one line, and no name rules the
+/// terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { '?' } else { char }).collect()
 }
 
 #[cfg(test)]

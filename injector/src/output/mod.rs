@@ -24,13 +24,27 @@ pub use timeouts::{Limited, timeouts_document, timeouts_report};
 
 /// Writes a message to stderr. There is nobody to tell when that fails.
 pub fn message(text: Arguments<'_>) {
-    drop(writeln!(io::stderr().lock(), "{text}"));
+    drop(writeln!(io::stderr().lock(), "{}", tame(&text.to_string())));
 }
 
-/// Writes a line of data to stdout.
+/// Writes lines of data to stdout.
 ///
 /// Errors when stdout is closed, which [`crate::exit`] takes for success.
 pub fn line(text: Arguments<'_>) -> io::Result<()> {
+    whole(format_args!("{}", tame(&text.to_string())))
+}
+
+/// Clears the screen and goes to its upper left corner.
+pub fn clear_screen() -> io::Result<()> {
+    whole(format_args!("\x1b[2J\x1b[H"))
+}
+
+/// Processes, cgroups and servers choose names, control characters included: no name rules the terminal.
+fn tame(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() && !matches!(char, '\n' | '\t') { '?' } else { char }).collect()
+}
+
+fn whole(text: Arguments<'_>) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")?;
     stdout.flush()
@@ -39,11 +53,21 @@ pub fn line(text: Arguments<'_>) -> io::Result<()> {
 /// Writes a value to stdout as one line of JSON.
 pub fn json_line(value: &impl Serialize) -> io::Result<()> {
     let text = serde_json::to_string(value)?;
-    line(format_args!("{text}"))
+    whole(format_args!("{text}"))
 }
 
 /// Writes a document to stdout as indented JSON.
 pub fn json_document(value: &impl Serialize) -> io::Result<()> {
     let text = serde_json::to_string_pretty(value)?;
-    line(format_args!("{text}"))
+    whole(format_args!("{text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_can_not_rule_the_terminal() {
+        assert_eq!(tame("a\x1b[31mb\r\u{9b}2J\n\tc"), "a?[31mb??2J\n\tc");
+    }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt::{self, Display, Formatter, Write as _},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use injector_common::{
@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::{
     bpf::{Attached, Standing},
     coverage::Coverage,
-    duration::exact,
+    duration::{exact, moment},
     pins::{OtherVersion, PinDir},
     stats::{Counters, Failure},
 };
@@ -27,6 +27,7 @@ const ATTACHED: &str = "attached";
 const INCOMPLETE: &str = "incomplete";
 const CGROUP_REMOVED: &str = "cgroup_removed";
 const OTHER_VERSION: &str = "other_version";
+const REFUSED: &str = "refused";
 
 /// Widest bar of the histogram, in characters.
 const BAR: u64 = 40;
@@ -63,8 +64,12 @@ pub struct AttachmentStatus {
     name: String,
     /// `attached`; `incomplete` where a process was killed half-way, and
     /// `cgroup_removed`: nothing is at work then. `other_version`: attached by
-    /// an injector whose pins this one does not read.
+    /// an injector whose pins this one does not read. `refused`: something
+    /// there isn't ours.
     state: &'static str,
+    /// Why it is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     #[serde(flatten)]
     details: Option<Details>,
 }
@@ -122,12 +127,17 @@ pub fn status_report(attachments: &[AttachmentStatus]) -> String {
 impl AttachmentStatus {
     /// What a killed process left behind.
     pub fn incomplete(pins: &PinDir) -> Self {
-        Self { name: pins.name().to_owned(), state: INCOMPLETE, details: None }
+        Self { name: pins.name().to_owned(), state: INCOMPLETE, reason: None, details: None }
     }
 
     /// What another version of injector attached.
     pub fn other_version(other: &OtherVersion) -> Self {
-        Self { name: other.name.clone(), state: OTHER_VERSION, details: None }
+        Self { name: other.name.clone(), state: OTHER_VERSION, reason: None, details: None }
+    }
+
+    /// What has the name of an attachment and isn't ours.
+    pub fn refused(pins: &PinDir, why: &anyhow::Error) -> Self {
+        Self { name: pins.name().to_owned(), state: REFUSED, reason: Some(format!("{why:#}")), details: None }
     }
 
     /// An attachment at work.
@@ -139,7 +149,6 @@ impl AttachmentStatus {
         coverage: Option<Coverage>,
     ) -> Self {
         let description = attached.description();
-        let since = UNIX_EPOCH + Duration::from_millis(description.since_unix_ms);
         Self {
             name: attached.name().to_owned(),
             state: match standing {
@@ -147,10 +156,11 @@ impl AttachmentStatus {
                 Standing::Detached => INCOMPLETE,
                 Standing::AtWork | Standing::Unpinned | Standing::Replaced => ATTACHED,
             },
+            reason: None,
             details: Some(Details {
                 cgroup: attached.cgroup_path(),
                 cgroup_id: description.cgroup_id,
-                since: humantime::format_rfc3339_seconds(since).to_string(),
+                since: moment(description.since_unix_ms),
                 parameters: Parameters::of(attached.fallback()),
                 sockets: Sockets::of(counters),
                 flows: FlowCounts::of(totals),
@@ -283,6 +293,9 @@ impl AttachmentStatus {
     }
 
     fn without_details(&self) -> String {
+        if let Some(reason) = &self.reason {
+            return reason.clone();
+        }
         let what = if self.state == OTHER_VERSION {
             "attached by another version of injector; `injector attach` takes it over,"
         } else {

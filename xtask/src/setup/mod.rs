@@ -89,6 +89,11 @@ pub(crate) fn deploy() -> Result<()> {
     crate::deploy::install_schemas()
 }
 
+/// What compiles libFuzzer.
+pub(crate) fn fuzzing() -> Result<()> {
+    apt::install("fuzzing", &["g++".to_owned()])
+}
+
 /// Compiler and linker for the BPF object.
 fn bpf() -> Result<()> {
     if Toolchain::find().is_err() {

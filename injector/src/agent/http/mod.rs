@@ -18,7 +18,7 @@ use tokio::{
 };
 
 pub(super) use self::answer::State;
-pub use self::route::MAX_FLOWS;
+pub use self::route::{FlowQuery, MAX_FLOWS, Refusal, Route, route};
 use super::listen::Listener;
 
 /// Connections at a time; further ones wait in the kernel's queue.

@@ -11,28 +11,35 @@ const MAX_URI: usize = 512;
 
 /// Something there is to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Route {
+pub enum Route {
     /// The page.
     Page,
+    /// Figures for Prometheus.
     Metrics,
+    /// Whether the agent lives.
     Alive,
+    /// Whether it is at work.
     Ready,
+    /// What is attached.
     Status,
+    /// A list of flows.
     Flows(FlowQuery),
 }
 
 /// Which flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FlowQuery {
-    pub(super) at_risk: bool,
-    pub(super) limit: usize,
+pub struct FlowQuery {
+    /// Only those near their limit or beyond it.
+    pub at_risk: bool,
+    /// How many, from 1 to [`MAX_FLOWS`].
+    pub limit: usize,
 }
 
 /// Why there is no answer, in a sentence for whoever asked.
-pub(super) type Refusal = (StatusCode, String);
+pub type Refusal = (StatusCode, String);
 
 /// Finds out what is asked for.
-pub(super) fn route(method: &Method, uri: &Uri) -> Result<Route, Refusal> {
+pub fn route(method: &Method, uri: &Uri) -> Result<Route, Refusal> {
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Err((StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD: this agent is read-only".to_owned()));
     }

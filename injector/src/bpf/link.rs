@@ -1,0 +1,54 @@
+//! The links that hold our programs on a cgroup's hooks.
+
+use std::os::fd::AsFd as _;
+
+use anyhow::Context as _;
+use injector_common::names;
+
+use super::{pinned::Pinned, sys};
+use crate::pins::{PinDir, is_there};
+
+/// What `/proc/self/fdinfo` calls a link to a cgroup.
+pub(super) const TO_CGROUP: &str = "cgroup";
+
+/// The hook of a program, by its name.
+fn hook(program: &str) -> u32 {
+    match program {
+        names::GUARD => sys::BPF_CGROUP_SETSOCKOPT,
+        names::INGRESS => sys::BPF_CGROUP_INET_INGRESS,
+        names::EGRESS => sys::BPF_CGROUP_INET_EGRESS,
+        _ => sys::BPF_CGROUP_SOCK_OPS,
+    }
+}
+
+/// Opens the pinned link of a program.
+///
+/// Errors with [`crate::exit::Error::Refused`] where it is no link to that program's hook.
+pub(super) fn open(pins: &PinDir, program: &str) -> anyhow::Result<Pinned> {
+    let link = Pinned::link(pins.pin(program), TO_CGROUP)?;
+    if info(&link)?.attach_type != hook(program) {
+        return Err(link.refused("a link to another hook"));
+    }
+    if program == names::KEEPALIVE && is_foreign(pins, info(&link)?.program_id)? {
+        return Err(link.refused("the link of a program that isn't injector's"));
+    }
+    Ok(link)
+}
+
+/// Whether a link at `keepalive` is not ours. What belongs to a program of ours is there before its link; somebody may have
+/// removed it since, but then there is no other in its place, and the lasting maps are there.
+fn is_foreign(pins: &PinDir, program_id: u32) -> anyhow::Result<bool> {
+    let is_ours = is_there(&pins.generation(program_id));
+    Ok(!is_ours && (!pins.generations()?.is_empty() || !is_there(&pins.pin(names::FLOWS))))
+}
+
+/// Those of the programs' links that are pinned.
+pub(super) fn companions(pins: &PinDir) -> anyhow::Result<Vec<(&'static str, Pinned)>> {
+    let pinned = names::COMPANIONS.into_iter().filter(|name| is_there(&pins.pin(name)));
+    pinned.map(|name| Ok((name, open(pins, name)?))).collect()
+}
+
+/// What a link to a cgroup holds.
+pub(super) fn info(link: &Pinned) -> anyhow::Result<sys::CgroupLink> {
+    sys::cgroup_link(link.as_fd()).with_context(|| format!("reading {}", link.path().display()))
+}

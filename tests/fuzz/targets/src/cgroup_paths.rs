@@ -1,0 +1,26 @@
+//! Paths of cgroups, as the kernel writes them: whoever makes the directory chooses its name.
+
+use std::path::Path;
+
+use injector::{
+    agent::Pattern,
+    k8s::{pod_of, workload_of},
+    pins::PinDir,
+};
+
+/// A path a line.
+pub fn cgroup_paths(bytes: &[u8]) {
+    for path in super::lines(bytes) {
+        if let Some(pod) = pod_of(&path) {
+            assert!(matches!(pod.uid.len(), 32 | 36) && pod.uid.is_ascii(), "{path}");
+            assert!(pod.container_id.is_none_or(|id| id.len() == 64 && id.is_ascii()), "{path}");
+        }
+        assert!(path.starts_with(workload_of(&path)), "{path}");
+        let name = PinDir::for_cgroup(Path::new(&path)).name().to_owned();
+        assert!(PinDir::named(&name).is_ok(), "{path} becomes {name}");
+        if let Ok(pattern) = path.parse::<Pattern>() {
+            pattern.covers("/kubepods/burstable");
+            assert!(path.contains(['*', '?', '[']) || pattern.covers(&path), "{path}");
+        }
+    }
+}
