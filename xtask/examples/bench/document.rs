@@ -32,6 +32,9 @@ pub(crate) fn text(report: &Report) -> String {
         format!("| {} | {} | {} |", target.must, target.found, if target.met { "met" } else { "**not met**" })
     }));
     lines.push(String::new());
+    if let Some(limits) = &report.limits {
+        lines.extend([format!("What sets the limit: {limits}"), String::new()]);
+    }
     lines.join("\n")
 }
 

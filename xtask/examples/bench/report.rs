@@ -19,6 +19,8 @@ pub(crate) struct Report {
     pub(crate) is_quick: bool,
     pub(crate) measures: Vec<Measure>,
     pub(crate) targets: Vec<Target>,
+    /// What keeps the figures from being better.
+    pub(crate) limits: Option<String>,
 }
 
 /// One quantity, of several alternatives.
