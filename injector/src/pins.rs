@@ -10,10 +10,11 @@
 //! link itself says which of them is in force, and replacing a build is one
 //! atomic step: the update of that link.
 
+mod lock;
 mod trust;
 
 use std::{
-    fs::{self, DirBuilder, File, Metadata},
+    fs::{self, DirBuilder},
     io,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
@@ -21,7 +22,7 @@ use std::{
 
 use anyhow::Context as _;
 use injector_common::{ABI_VERSION, names::KEEPALIVE};
-use rustix::fs::{FlockOperation, flock};
+pub use lock::{Gate, Lock, lock_all, lock_for_listing};
 pub(crate) use trust::{Expected, check};
 
 use crate::exit::Error;
@@ -36,12 +37,6 @@ const MAX_NAME: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinDir {
     name: String,
-}
-
-/// Keeps others from attaching, detaching, scanning or watching while it lives.
-#[derive(Debug)]
-pub struct Lock {
-    file: File,
 }
 
 /// Tells an attachment from a later one of the same name: device and inode of
@@ -170,7 +165,7 @@ impl PinDir {
     /// Makes this process the one that watches the attachment, for as long as
     /// the lock lives. `None` where another one does.
     pub fn own(&self) -> anyhow::Result<Option<Lock>> {
-        own(&self.path())
+        lock::own(&self.path())
     }
 }
 
@@ -203,7 +198,7 @@ impl OtherVersion {
 
     /// As [`PinDir::own`].
     pub fn own(&self) -> anyhow::Result<Option<Lock>> {
-        own(&self.path)
+        lock::own(&self.path)
     }
 
     /// Everything pinned in it, the link of `keepalive` last.
@@ -230,14 +225,6 @@ pub fn create(path: &Path) -> anyhow::Result<()> {
 /// Removes a directory and everything in it. What is already gone is fine.
 pub fn remove_tree(path: &Path) -> anyhow::Result<()> {
     absent_is_fine(fs::remove_dir_all(path)).with_context(|| format!("removing {}", path.display()))
-}
-
-fn own(path: &Path) -> anyhow::Result<Option<Lock>> {
-    match lock(path, FlockOperation::NonBlockingLockExclusive) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(denied(error, path)),
-    }
 }
 
 /// What a directory holds; nothing where it is not there.
@@ -268,53 +255,6 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Waits for others that are just attaching, detaching or listing.
-///
-/// Errors with [`Error::Refused`] where others may have had a hand in what is there.
-pub fn lock_all() -> anyhow::Result<Lock> {
-    let root = root();
-    loop {
-        make_root()?;
-        match lock(&root, FlockOperation::LockExclusive) {
-            Ok(lock) if lock.is_on(&root) => return Ok(lock),
-            // Somebody tidied it away while we waited: again, on the new one.
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(denied(error, &root)),
-        }
-    }
-}
-
-/// Makes the directories above the attachments, for root alone.
-fn make_root() -> anyhow::Result<()> {
-    check(Path::new(BPFFS), Expected::Mount)?;
-    for directory in [above(), root()] {
-        match DirBuilder::new().mode(0o700).create(&directory) {
-            // The one above it was just tidied away.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && directory == root() => {}
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(denied(error, &directory)),
-            _ => check(&directory, Expected::Directory)?,
-        }
-    }
-    Ok(())
-}
-
-/// Waits for others that are just attaching or detaching, so that nothing
-/// comes or goes while attachments are listed. `None` where there are none.
-///
-/// Errors as [`lock_all`] does.
-pub fn lock_for_listing() -> anyhow::Result<Option<Lock>> {
-    let root = root();
-    check(Path::new(BPFFS), Expected::Mount)?;
-    check(&above(), Expected::Directory)?;
-    check(&root, Expected::Directory)?;
-    match lock(&root, FlockOperation::LockShared) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(denied(error, &root)),
-    }
-}
-
 /// Removes the directories above the attachments once nothing is in them. The
 /// caller holds [`lock_all`].
 pub fn tidy() {
@@ -329,39 +269,6 @@ fn above() -> PathBuf {
 
 fn root() -> PathBuf {
     above().join(format!("v{ABI_VERSION}"))
-}
-
-fn lock(directory: &Path, how: FlockOperation) -> io::Result<Lock> {
-    let file = File::open(directory)?;
-    flock(&file, how)?;
-    Ok(Lock { file })
-}
-
-/// A directory that serialises those who hold it open.
-#[derive(Debug)]
-pub struct Gate(File);
-
-impl Gate {
-    /// Opens the directory.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
-        File::open(path).map(Self).map_err(|error| denied(error, path))
-    }
-
-    /// Waits for the others, then does `work`.
-    pub fn pass<T>(&self, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
-        flock(&self.0, FlockOperation::LockExclusive).context("locking out other scans")?;
-        let result = work();
-        flock(&self.0, FlockOperation::Unlock).context("letting other scans in")?;
-        result
-    }
-}
-
-impl Lock {
-    /// Whether `path` still leads to what is locked.
-    fn is_on(&self, path: &Path) -> bool {
-        let inode = |metadata: io::Result<Metadata>| metadata.ok().map(|metadata| metadata.ino());
-        inode(self.file.metadata()) == inode(fs::metadata(path))
-    }
 }
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
