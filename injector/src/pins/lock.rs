@@ -48,7 +48,7 @@ impl Gate {
 
 /// Waits for others that are just attaching, detaching or listing.
 ///
-/// Errors with [`Error::Refused`] where others may have had a hand in what is there.
+/// Errors with [`Refused`](crate::exit::Error::Refused) where others may have had a hand in what is there.
 pub fn lock_all() -> anyhow::Result<Lock> {
     let root = root();
     loop {
