@@ -19,6 +19,8 @@ use crate::reports::{AttachmentStatus, Flow};
 
 /// Names the binary to test, where it is not beside the test's own.
 const BINARY_VARIABLE: &str = "INJECTOR_BIN";
+/// Names one that is linked dynamically, where that one is not.
+const DYNAMIC_VARIABLE: &str = "INJECTOR_DYNAMIC";
 
 /// The binary.
 #[derive(Clone, Debug)]
@@ -30,6 +32,14 @@ impl Injector {
     /// Finds the binary: `INJECTOR_BIN`, or the one that cargo built beside this program.
     pub fn find() -> Self {
         Self::at(std::env::var_os(BINARY_VARIABLE).map_or_else(built_beside, PathBuf::from))
+    }
+
+    /// A binary that preloaded libraries can get into: `INJECTOR_DYNAMIC`, or that of [`Self::find`].
+    pub fn dynamic() -> Self {
+        let injector = std::env::var_os(DYNAMIC_VARIABLE).map_or_else(Self::find, |path| Self::at(path.into()));
+        let needs = tool("ldd", &[injector.binary()]);
+        assert!(needs.contains("libc.so"), "{} takes no libraries: set {DYNAMIC_VARIABLE}", injector.binary());
+        injector
     }
 
     /// Takes the binary at this path.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use injector_tests::{Place, Process, Route, Signal, connected, tool};
+use injector_tests::{Injector, Place, Process, Route, Signal, connected, tool};
 use serde_json::Value;
 
 use crate::scene::{SOON, Scene, assert_nothing_left, flow_of};
@@ -23,6 +23,7 @@ fn with_clock(file: &Path) -> Vec<String> {
 fn a_watch_tells_in_time_whatever_the_clock_says() {
     for step in ["+1d", "-1d"] {
         let scene = Scene::new("clock");
+        let injector = Injector::dynamic();
         let _clean_up = scene.injector.clean_up_after(&scene.inside);
         let directory = tempfile::tempdir().unwrap();
         let clock = directory.path().join("clock");
@@ -30,7 +31,7 @@ fn a_watch_tells_in_time_whatever_the_clock_says() {
         let environment = with_clock(&clock);
         let attach = ["attach", "-o", "jsonl", "--timeout", "4s", "--cgroup", scene.inside.path_text()];
         let mut arguments: Vec<&str> = environment.iter().map(String::as_str).collect();
-        arguments.push(scene.injector.binary());
+        arguments.push(injector.binary());
         let mut watch = Process::spawn(Place::default(), "env", &[&arguments, &attach[..]].concat());
         let mut event = || -> Value { serde_json::from_str(&watch.expect_line(SOON * 3)).unwrap() };
         assert_eq!(event()["event"], "attached");
@@ -53,7 +54,7 @@ fn an_attachment_of_tomorrow_is_reported() {
     let _clean_up = scene.injector.clean_up_after(&scene.inside);
     let faketime = ["faketime", "--exclude-monotonic", "-f", "+1d"];
     let attach = ["attach", "--detach", "--cgroup", scene.inside.path_text()];
-    scene.injector.run_through(&faketime, &attach).ok();
+    Injector::dynamic().run_through(&faketime, &attach).ok();
     let attachment = scene.injector.attach_detached(&scene.inside, &[]);
     let tomorrow = tool("date", &["--utc", "--date", "tomorrow", "+%F"]);
     assert!(attachment.status().since.starts_with(tomorrow.trim()), "{}", attachment.status().since);

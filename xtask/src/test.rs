@@ -69,6 +69,8 @@ fn end_to_end(injector: &Path, image: &Path, args: &[String]) -> Result<()> {
             .args(args)
             .env("INJECTOR_BIN", injector)
             .env("INJECTOR_IMAGE", image)
+            // Unit tests have built it already.
+            .env("INJECTOR_DYNAMIC", injector::build("dev")?)
             .env("RUST_TEST_THREADS", threads()),
         "mend the tests above; `cargo xtask test -- NAME` runs those with NAME in their name",
     )
