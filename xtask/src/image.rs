@@ -2,7 +2,10 @@
 //!
 //! What packs it is an example of this package, so that the other commands don't need the libraries it is built on.
 
-use std::path::{Path, PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 
@@ -25,7 +28,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     injector::install_static_target();
     let binary = injector::build_static(&Static { features: &args.features, ..Static::INJECTOR })?;
     let directory = workspace::target_dir().join("image");
-    say::result(pack(&binary, &args.features, &directory)?)?;
+    let here = format!("{}/", env::current_dir()?.display());
+    say::result(pack(&binary, &args.features, &directory)?.replace(&here, ""))?;
     say::info(
         "`skopeo copy oci-archive:FILE docker://REPOSITORY:TAG` pushes it; `podman load` and `docker load` take it",
     );
