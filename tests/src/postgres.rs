@@ -121,7 +121,13 @@ impl Psql {
         self.process.line(within)
     }
 
-    /// What psql complained about.
+    /// Waits for psql to give up. Returns all that it complained about, or `None` where it has not given up in time.
+    pub fn complaint(&mut self, within: Duration) -> Option<String> {
+        self.process.wait_if_ends(within)?;
+        Some(self.stderr())
+    }
+
+    /// What psql complained about so far.
     pub fn stderr(&self) -> String {
         self.process.stderr()
     }
