@@ -40,6 +40,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     ensure!(cfg!(target_arch = "x86_64"), "the kernels are those for x86-64, and so has to be this machine");
     let started = Instant::now();
     setup::machines()?;
+    let directory = kernels::directory();
+    fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
     let chosen: Vec<&'static Kernel> = KERNELS.iter().filter(|kernel| is_chosen(kernel, args)).collect();
     let images = chosen.iter().map(|kernel| kernels::image(kernel, args.refresh)).collect::<Result<Vec<PathBuf>>>()?;
     let initramfs = image::build()?;
