@@ -13,6 +13,9 @@ pub(crate) const ABOUT: &str = "Connections over loopback, opened, accepted and 
      time includes the kernel's work on both ends. Only the connecting end is treated. libkeepalive is loaded by LD_PRELOAD and sets \
      the same four values.";
 
+pub(crate) const LIMITS: &str = "what either adds to a connection is a tenth of its cost, and no more than what two rounds of the same differ by \
+     on this machine: the difference between the two has its quartiles on both sides of nothing.";
+
 /// A way to get keepalive onto a socket.
 enum Way {
     Nothing,

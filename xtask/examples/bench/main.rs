@@ -68,7 +68,7 @@ struct Benchmark {
 
 const BENCHMARKS: [Benchmark; 6] = [
     Benchmark { name: "datapath", about: datapath::ABOUT, limits: Some(datapath::LIMITS), run: datapath::run },
-    Benchmark { name: "connect", about: connect::ABOUT, limits: None, run: connect::run },
+    Benchmark { name: "connect", about: connect::ABOUT, limits: Some(connect::LIMITS), run: connect::run },
     Benchmark { name: "scan", about: scan::ABOUT, limits: Some(scan::LIMITS), run: scan::run },
     Benchmark { name: "footprint", about: footprint::ABOUT, limits: Some(footprint::LIMITS), run: footprint::run },
     Benchmark { name: "accuracy", about: accuracy::ABOUT, limits: None, run: accuracy::run },
