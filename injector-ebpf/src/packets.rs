@@ -5,7 +5,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
-    helpers::generated::{bpf_jiffies64, bpf_sk_fullsock, bpf_sk_storage_get},
+    helpers::generated::{bpf_jiffies64, bpf_sk_storage_get},
     programs::SkBuffContext,
 };
 use injector_common::packets::{Next, PacketRecord, Segment, UNKNOWN, next_header};
@@ -71,19 +71,13 @@ pub fn stamp(ctx: &SkBuffContext, way: Way) {
     other.answered();
 }
 
-/// The full TCP socket that the packet belongs to.
+/// The socket that the packet belongs to. Whatever it is, only a full TCP socket
+/// has a flow record, and without one it is left alone.
 #[inline(always)]
 fn socket(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
-    // SAFETY: a context member, which the verifier knows as a socket or null;
-    // the helper gives null for sockets that are not full ones.
-    unsafe {
-        let common = (*ctx.skb.skb).__bindgen_anon_2.sk;
-        if common.is_null() {
-            return None;
-        }
-        let socket = bpf_sk_fullsock(common);
-        if socket.is_null() || (*socket).protocol != u32::from(IPPROTO_TCP) { None } else { Some(socket) }
-    }
+    // SAFETY: a context member, which the verifier knows as a socket or null.
+    let socket = unsafe { (*ctx.skb.skb).__bindgen_anon_2.sk };
+    if socket.is_null() { None } else { Some(socket) }
 }
 
 /// The record of a flow, made with its first packet.
@@ -107,7 +101,8 @@ pub fn find(socket: *mut c_void) -> Option<&'static PacketRecord> {
 
 #[inline(always)]
 fn get(socket: *mut bpf_sock, value: *mut PacketRecord, flags: u64) -> Option<&'static mut PacketRecord> {
-    // SAFETY: `socket` is a full socket; a non-null result points to its record
+    // SAFETY: the helper gives null for what is no full socket. Since 5.10 it
+    // takes any socket; a non-null result points to this one's record
     // for as long as the program runs, and the kernel copies a whole value.
     unsafe {
         bpf_sk_storage_get((&raw const PACKETS).cast_mut().cast(), socket.cast(), value.cast(), flags)

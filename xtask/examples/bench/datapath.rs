@@ -12,7 +12,7 @@ pub(crate) const ABOUT: &str = "A client and a server, two threads of one proces
      and a byte back. With 50 connections all requests are out before the first answer is read.";
 
 pub(crate) const LIMITS: &str = "calls of the kernel's helpers. With `--track packets` each packet passes a program at its sender and one at its \
-     receiver, and each makes five calls: for the full socket, the record, the bytes of both headers, the sequence number that is due, \
+     receiver, and each makes four calls: for the record, the bytes of both headers, the sequence number that is due, \
      and the time. By default nothing runs for a packet.";
 
 const BASE: &str = "nothing";
