@@ -4,6 +4,10 @@
 //! BTF and hands all of them over as one read-only global before loading; to
 //! the verifier they are constants then.
 
+/// The first of those that only serve speed. A kernel that has them elsewhere
+/// is served without: 0 stands for them then.
+pub const FIRST_HINT: usize = ELEMENT_NEXT;
+
 /// A member, named as in the kernel's sources.
 #[derive(Clone, Copy, Debug)]
 pub struct Member {
@@ -86,4 +90,14 @@ members! {
     SOCKET_INODE = "socket_alloc"."vfs_inode";
     /// `unsigned long`: inode number.
     INODE_NUMBER = "inode"."i_ino";
+    /// `struct hlist_node *`: the next entry in the list of a storage map.
+    ELEMENT_NEXT = "bpf_local_storage_elem"."map_node.next";
+    /// `struct bpf_local_storage *`: the head of what its socket stores.
+    ELEMENT_STORAGE = "bpf_local_storage_elem"."local_storage";
+    /// `struct bpf_local_storage_data` within an entry.
+    ELEMENT_DATA = "bpf_local_storage_elem"."sdata";
+    /// The value within that.
+    STORAGE_DATA = "bpf_local_storage_data"."data";
+    /// `void *`: the socket.
+    STORAGE_OWNER = "bpf_local_storage"."owner";
 }

@@ -47,12 +47,31 @@ pub struct ScanControl {
     pub min_idle_ms: u64,
     /// What was added up.
     pub totals: ScanTotals,
+    /// Where the iterator reads ahead; its own.
+    pub ahead: Ahead,
+}
+
+/// Addresses in the kernel that the next visit fetches from; 0 for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Ahead {
+    /// The entry of the flow three on.
+    pub element: u64,
+    /// The storage of the socket two on.
+    pub storage: u64,
+    /// The next socket.
+    pub socket: u64,
+}
+
+impl Ahead {
+    /// Nothing known yet.
+    pub const NOTHING: Self = Self { element: 0, storage: 0, socket: 0 };
 }
 
 impl ScanControl {
     /// A request with empty totals.
     pub const fn request(mode: u32, min_idle_ms: u64, budget: u32) -> Self {
-        Self { mode, budget, min_idle_ms, totals: ScanTotals::EMPTY }
+        Self { mode, budget, min_idle_ms, totals: ScanTotals::EMPTY, ahead: Ahead::NOTHING }
     }
 }
 

@@ -2,8 +2,10 @@
 #![no_std]
 #![no_main]
 
+mod ahead;
 mod guard;
 mod keepalive;
+mod kernel;
 mod maps;
 mod packets;
 mod rules;

@@ -21,6 +21,7 @@ use injector_common::{
 };
 
 use crate::{
+    ahead,
     maps::{decision, scan_control, ticks_per_second, tracks_packets},
     packets, rules,
     tcp_sock::TcpSock,
@@ -80,12 +81,16 @@ pub fn visit(ctx: *mut IterContext) {
     if socket.is_null() || record.is_null() {
         return;
     }
-    let (Some(control), Some(tcp)) = (scan_control(), TcpSock::of(socket)) else {
+    let Some(control) = scan_control() else {
         return;
     };
     // SAFETY: both point to values of these maps, which the verifier checks.
     // Scans of one attachment are serialised by userspace.
     let (control, record) = unsafe { (&mut *control, &mut *record) };
+    ahead::fetch(&mut control.ahead, record);
+    let Some(tcp) = TcpSock::of(socket) else {
+        return;
+    };
     match look(tcp, record, packets::find(socket)) {
         Ok(Some(flow)) => settle(ctx, control, record, &flow),
         Ok(None) => control.totals.closing += 1,

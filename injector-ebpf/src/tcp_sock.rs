@@ -9,7 +9,7 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_skc_to_tcp_sock};
+use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 use injector_common::{
     idle::Socket,
     keepalive::{Keepalive, Own, Sysctl},
@@ -17,7 +17,10 @@ use injector_common::{
     packets::PacketRecord,
 };
 
-use crate::maps::{offset, ticks_per_second};
+use crate::{
+    kernel::read,
+    maps::{offset, ticks_per_second},
+};
 
 /// `SOCK_KEEPOPEN` of `enum sock_flags` in include/net/sock.h.
 const SOCK_KEEPOPEN: u64 = 1 << 3;
@@ -167,14 +170,6 @@ impl TcpSock {
         // `struct socket_alloc` is a socket followed by its inode.
         read(socket.wrapping_add(offset(offsets::SOCKET_INODE)), offsets::INODE_NUMBER)
     }
-}
-
-/// Reads a member of the kernel structure at `base`.
-#[inline(always)]
-fn read<T>(base: *const u8, member: usize) -> Result<T, i32> {
-    // SAFETY: the helper checks the address and copies; every `T` used here is
-    // a plain integer or pointer, valid for any bytes.
-    unsafe { bpf_probe_read_kernel(base.wrapping_add(offset(member)).cast()) }
 }
 
 #[inline(always)]

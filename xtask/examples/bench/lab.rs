@@ -65,6 +65,13 @@ pub(crate) fn hold(netns: &Netns, cgroup: &Cgroup, connections: usize) -> Vec<Pr
     holders
 }
 
+/// Memory that can be had without taking it from anybody.
+pub(crate) fn available_kib() -> usize {
+    let meminfo = fs::read_to_string("/proc/meminfo").expect("anybody may read it");
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("all kernels of today tell")
+}
+
 /// The next line of a load generator.
 pub(crate) fn line(process: &mut Process) -> String {
     process.expect_line(PATIENCE)
