@@ -12,9 +12,12 @@ has passed before, and may say
   ip        bytes of IPv4 options, or pairs of an IPv6 extension header's type and its words beyond two [none]
   cut       bytes taken off the end [0]
   length    added to the length that the IP header gives [0]
+  fragments pairs of the bytes of the segment where each begins and ends, as they are sent; the last one's end is null
+            [one packet, and for IPv6 no fragment header]
 """
 
 import errno
+import itertools
 import json
 import select
 import socket
@@ -22,14 +25,18 @@ import struct
 import sys
 
 ETH_P_ALL, ETH_P_IP, ETH_P_IPV6 = 3, 0x0800, 0x86DD
+FRAGMENT_HEADER, FRAGMENT_MASK, MORE_V4, MORE_V6 = 44, 0x3FFF, 0x2000, 1
 LOOPBACK_HEAD = bytes(12)
 seen = {}
+identifications = itertools.count(1)
 
 
 def note(frame):
     """Remembers what is due after a packet, by its ports."""
     kind = struct.unpack_from("!H", frame, 12)[0]
     if kind == ETH_P_IP and frame[23] == socket.IPPROTO_TCP:
+        if struct.unpack_from("!H", frame, 20)[0] & FRAGMENT_MASK:
+            return
         tcp, end = 14 + (frame[14] & 15) * 4, 14 + struct.unpack_from("!H", frame, 16)[0]
     elif kind == ETH_P_IPV6 and frame[20] == socket.IPPROTO_TCP:
         tcp, end = 54, 54 + struct.unpack_from("!H", frame, 18)[0]
@@ -58,7 +65,7 @@ def segment(pseudo, source, target, sequence, acknowledged, flags, payload, word
     return data[:16] + struct.pack("!H", checksum(pseudo(len(data)) + data)) + data[18:]
 
 
-def packet(request):
+def packets(request):
     source, target = request["from"], request["to"]
     due, acknowledged, kind = seen[source, target]
     # What the other side has sent so far is acknowledged.
@@ -66,25 +73,39 @@ def packet(request):
     sequence = (due + request.get("offset", 0)) & 0xFFFFFFFF
     fields = request.get("flags", 16), request.get("payload", 0), request.get("words"), request.get("options", 0)
     if kind == ETH_P_IP:
-        address = socket.inet_aton("127.0.0.1")
+        version, address = version4, socket.inet_aton("127.0.0.1")
         pseudo = lambda length: address * 2 + struct.pack("!BBH", 0, socket.IPPROTO_TCP, length)
-        return kind, version4(request, address, segment(pseudo, source, target, sequence, acknowledged, *fields))
-    address = socket.inet_pton(socket.AF_INET6, "::1")
-    pseudo = lambda length: address * 2 + struct.pack("!IHBB", length, 0, 0, socket.IPPROTO_TCP)
-    return kind, version6(request, address, segment(pseudo, source, target, sequence, acknowledged, *fields))
+    else:
+        version, address = version6, socket.inet_pton(socket.AF_INET6, "::1")
+        pseudo = lambda length: address * 2 + struct.pack("!IHBB", length, 0, 0, socket.IPPROTO_TCP)
+    data = segment(pseudo, source, target, sequence, acknowledged, *fields)
+    return kind, [version(request, address, *fragment) for fragment in fragments(request, data)]
 
 
-def version4(request, address, data):
+def fragments(request, data):
+    """What each packet holds of the segment. For fragments also their common number, where they begin, and whether there
+    is more behind them."""
+    if "fragments" not in request:
+        return [(data,)]
+    number = next(identifications)
+    return [(data[start:end], number, start, end is not None) for start, end in request["fragments"]]
+
+
+def version4(request, address, data, number=0, start=0, more=False):
     options = request.get("ip", 0)
     length = 20 + options + len(data) + request.get("length", 0)
-    head = struct.pack("!BBHHHBBH", 0x45 + options // 4, 0, length, 0, 0, 64, socket.IPPROTO_TCP, 0) + address * 2
-    head += bytes([1]) * options
+    fragment = start // 8 + MORE_V4 * more
+    head = struct.pack("!BBHHHBBH", 0x45 + options // 4, 0, length, number, fragment, 64, socket.IPPROTO_TCP, 0)
+    head += address * 2 + bytes([1]) * options
     return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + data
 
 
-def version6(request, address, data):
-    chain = request.get("ip", [])
-    kinds = [kind for kind, _ in chain] + [socket.IPPROTO_TCP]
+def version6(request, address, data, number=None, start=0, more=False):
+    chain, last = request.get("ip", []), socket.IPPROTO_TCP
+    if number is not None:
+        data = struct.pack("!BBHI", last, 0, start + MORE_V6 * more, number) + data
+        last = FRAGMENT_HEADER
+    kinds = [kind for kind, _ in chain] + [last]
     for (_, words), following in reversed(list(zip(chain, kinds[1:]))):
         # Filled up by one experimental option, to be skipped by who doesn't know it: padding has a limit.
         data = bytes([following, words, 0x1E, 4 + words * 8]) + bytes(4 + words * 8) + data
@@ -93,9 +114,10 @@ def version6(request, address, data):
 
 
 def forge(request):
-    kind, data = packet(request)
-    data = data[: len(data) - request.get("cut", 0)]
-    tap.sendto(LOOPBACK_HEAD + struct.pack("!H", kind) + data, ("lo", kind))
+    kind, forged = packets(request)
+    for data in forged:
+        data = data[: len(data) - request.get("cut", 0)]
+        tap.sendto(LOOPBACK_HEAD + struct.pack("!H", kind) + data, ("lo", kind))
 
 
 tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))

@@ -21,6 +21,9 @@ pub struct Forger {
 impl Forger {
     /// Begins to listen, and returns once no packet can be missed.
     pub fn listen(netns: &Netns) -> Self {
+        // Fragments belong to no socket whose route they could take, and the loopback addresses take no others.
+        netns.sysctl("net.ipv4.conf.lo.accept_local", "1");
+        netns.sysctl("net.ipv4.conf.lo.route_localnet", "1");
         let mut process = Process::spawn(Place::netns(netns), PYTHON, &[SCRIPT]);
         assert_eq!(process.expect_line(SOON), "listening");
         Self { process }

@@ -36,6 +36,7 @@ mod process;
 mod random;
 mod redis;
 mod reports;
+mod scribe;
 mod seccomp;
 mod server;
 mod socket;
@@ -73,6 +74,7 @@ pub use reports::{
     AttachmentKeepalive, AttachmentStatus, Bucket, Coverage, Direction, Flow, FlowKeepalive, FlowPackets, FlowPod,
     FlowProcess, Layer7, Origin, Outcomes, Owner, PacketCounts, Sockets, Status,
 };
+pub use scribe::Scribe;
 pub use server::Server;
 pub use socket::{Failure, Keepalive, Route, Socket};
 pub use sockets::{Connection, connections_of};

@@ -13,6 +13,8 @@ use crate::scene::{SOON, Scene, flow_of};
 const TRACK: [&str; 2] = ["--track", "packets"];
 /// A tick of the slowest kernels, and what passes between two looks.
 const TOLERANCE_MS: u64 = 20;
+/// Beyond delayed acknowledgements.
+const QUIET: Duration = Duration::from_millis(300);
 
 /// A connection whose packets are tracked at its near end.
 struct Tracked {
@@ -35,13 +37,20 @@ impl Tracked {
         let (near, far) = connected(&mut client, &mut server, route);
         let mut tracked = Self { attachment, client, server, near, far, forger, scene };
         tracked.assert_works();
-        // Beyond delayed acknowledgements.
-        thread::sleep(Duration::from_millis(300));
+        thread::sleep(QUIET);
         tracked
     }
 
     fn packets(&self) -> FlowPackets {
         flow_of(&self.attachment, &self.near).packets.expect("they are tracked")
+    }
+
+    /// Has what the near end sends rewritten before the programs see it.
+    fn rewrite_sent(&self, how: &str) {
+        let port = self.near.local.port();
+        let hook = "type filter hook output priority 0";
+        let rule = format!("tcp sport {port} {how}");
+        self.scene.netns.nft(&format!("table inet rewrite {{ chain output {{ {hook}; {rule}; }}; }}"));
     }
 
     fn assert_works(&mut self) {
@@ -161,6 +170,27 @@ fn forged_packets_are_classified_and_pass() {
         (Route::V6, json!({"offset": -1, "ip": [[0, 0], [60, 0], [60, 1]]}), probe),
         (Route::V6, json!({"offset": -1, "ip": destination(7, 0)}), unknown),
         (Route::V6, json!({"flags": 4, "offset": 9, "ip": destination(2, 0)}), reset),
+        // Put together again before the programs see them; the first one holds all of the header, or a part.
+        (Route::V4, json!({"offset": -1, "fragments": [[0, 16], [16, null]]}), probe),
+        (Route::V4, json!({"offset": -1, "options": 12, "fragments": [[0, 24], [24, null]]}), probe),
+        (Route::V4, json!({"offset": -1, "payload": 1, "fragments": [[16, null], [8, 16], [0, 8]]}), garbage),
+        (Route::V4, json!({"offset": -1, "payload": 1, "ip": 40, "fragments": [[0, 8], [8, null]]}), garbage),
+        (
+            Route::V4,
+            json!({"flags": 4, "offset": 9, "payload": 99, "fragments": [[0, 24], [24, 64], [64, null]]}),
+            reset,
+        ),
+        // What came before comes again; an overlap it is only where it brings something new.
+        (Route::V4, json!({"offset": -1, "payload": 1, "fragments": [[0, 16], [8, 16], [0, 16], [16, null]]}), garbage),
+        (Route::V6, json!({"offset": -1, "options": 4, "payload": 1, "fragments": [[24, null], [0, 24]]}), garbage),
+        (
+            Route::V6,
+            json!({"flags": 4, "offset": 9, "payload": 99, "fragments": [[0, 24], [24, 64], [64, null]]}),
+            reset,
+        ),
+        // A fragment on its own is not put together, and so keeps its header (RFC 6946).
+        (Route::V6, json!({"offset": -1, "fragments": [[0, null]]}), probe),
+        (Route::V6, json!({"flags": 4, "offset": 9, "ip": destination(1, 0), "fragments": [[0, null]]}), reset),
     ];
     for route in Route::ALL {
         let mut tracked = Tracked::new(route, &[]);
@@ -190,14 +220,79 @@ fn nonsense_is_harmless() {
     ];
     let by_v4 = [json!({"ip": 40, "cut": 30}), json!({"ip": 4, "length": -24})];
     let by_v6 = [json!({"ip": [[44, 0], [60, 0]]}), json!({"ip": [[60, 30]], "cut": 200}), json!({"ip": [[51, 0]]})];
+    // Nothing to put together: an end that is missing, a lone later one that could be read as a header, holes, and overlaps.
+    // The reset in them would count, and would do no harm.
+    let torn = [
+        json!([[0, 24]]),
+        json!([[0, 8]]),
+        json!([[24, 64]]),
+        json!([[8, null]]),
+        json!([[24, null], [24, 64]]),
+        json!([[0, 24], [64, null]]),
+        json!([[0, 24], [16, null]]),
+        json!([[0, 24], [0, 40], [40, null]]),
+        json!([[0, 40], [8, 24], [24, 48], [48, null]]),
+        json!([[40, null], [16, 48], [0, 24]]),
+        json!([[0, 64], [64, 64], [64, null]]),
+        json!([[65520, null]]),
+    ];
+    let torn = torn.map(|fragments| json!({"flags": 4, "offset": 9, "payload": 99, "fragments": fragments}));
     for (route, own) in [(Route::V4, &by_v4[..]), (Route::V6, &by_v6[..])] {
         let mut tracked = Tracked::new(route, &[]);
-        for how in everywhere.iter().chain(own) {
+        for how in everywhere.iter().chain(own).chain(&torn) {
             tracked.forger.forge(&tracked.far, &tracked.near, how.clone());
             tracked.assert_works();
         }
         let FlowPackets { received, .. } = tracked.packets();
         assert_eq!((received.probe, received.garbage_probe, received.reset), (0, 0, 0), "{received:?}");
+    }
+}
+
+/// Programs see a local socket's fragments only where somebody rewrites its packets on their way out. A later one begins
+/// with what can be read as a header: that of TCP, which the rewriting has turned into payload.
+#[test]
+fn fragments_on_their_way_out() {
+    type Class = fn(&PacketCounts) -> u32;
+    let (data, unknown): (Class, Class) = (|counts| counts.data, |counts| counts.unknown);
+    let cases = [
+        // More follow; none follow and none may be made; a flag that means nothing (RFC 791, 3.1).
+        (Route::V4, "ip frag-off set 0x2000", data),
+        (Route::V4, "ip frag-off set 0x4000", data),
+        (Route::V4, "ip frag-off set 0x8000", data),
+        // Later ones, the last and in between, nearest and farthest.
+        (Route::V4, "ip frag-off set 0x0001", unknown),
+        (Route::V4, "ip frag-off set 0x2001", unknown),
+        (Route::V4, "ip frag-off set 0x1fff", unknown),
+        (Route::V4, "ip frag-off set 0xffff", unknown),
+        (Route::Mapped, "ip frag-off set 0x2003", unknown),
+        // The ports are read as a fragment header: of another protocol, and a later one or not.
+        (Route::V6, "ip6 nexthdr set 44", unknown),
+        (Route::V6, "ip6 nexthdr set 44 tcp dport set 0", unknown),
+        // Of TCP, whose length and flags are where its options were: the first one, with more or without, and later ones.
+        (Route::V6, "ip6 nexthdr set 44 @th,160,32 set 0x50100000 @th,0,32 set 0x06000000", data),
+        (Route::V6, "ip6 nexthdr set 44 @th,160,32 set 0x50100000 @th,0,32 set 0x06000001", data),
+        (Route::V6, "ip6 nexthdr set 44 @th,160,32 set 0x50100000 @th,0,32 set 0x06000008", unknown),
+        (Route::V6, "ip6 nexthdr set 44 @th,160,32 set 0x50100000 @th,0,32 set 0x0600fff9", unknown),
+    ];
+    for route in Route::ALL {
+        let mut tracked = Tracked::new(route, &[]);
+        for (_, rewrite, class) in cases.iter().filter(|(of, ..)| *of == route) {
+            thread::sleep(QUIET);
+            let before = tracked.packets().sent;
+            tracked.rewrite_sent(rewrite);
+            tracked.client.send(&tracked.near, "torn").expect("the connection works");
+            thread::sleep(Duration::from_millis(100));
+            let sent = tracked.packets().sent;
+            tracked.scene.netns.nft("delete table inet rewrite");
+            assert_eq!(tracked.server.receive(&tracked.far, SOON), Ok("torn".into()), "{rewrite}");
+            assert!(class(&sent) > class(&before), "{rewrite}: {before:?} {sent:?}");
+            let all = |counts: &PacketCounts| {
+                let PacketCounts { data, ack, probe, garbage_probe, reset, fin, unknown, .. } = counts;
+                data + ack + probe + garbage_probe + reset + fin + unknown
+            };
+            assert_eq!(class(&sent) - class(&before), all(&sent) - all(&before), "{rewrite}: {before:?} {sent:?}");
+            tracked.assert_works();
+        }
     }
 }
 

@@ -29,8 +29,10 @@ static OBJECT: &[u8] = include_bytes_aligned!(env!("INJECTOR_BPF_OBJECT"));
 /// The kernel's name for iterators over a socket-storage map.
 const SCAN_TARGET: &str = "bpf_sk_storage_map";
 
-/// The ring buffer of aya-log, and the least it can be made.
-const LOG_MAP: &str = "AYA_LOGS";
+/// The ring buffer of aya-log-ebpf, the global that says up to which level it is
+/// written to, and the least it can be made.
+pub(super) const LOG_MAP: &str = "AYA_LOGS";
+const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
 const LOG_MAP_BYTES: u32 = 4096;
 /// Cgroups that can have a number. The table takes 16 bytes for each, used or
 /// not.
@@ -77,7 +79,7 @@ fn create_maps(log: bool, rules: &Rules, there: Option<&PinDir>) -> anyhow::Resu
         .override_global(names::GENERATION, &generation, true)
         .override_global(names::LOOKUPS, &rules.lookups, true)
         .override_global(names::TRACKS_PACKETS, &tracks_packets, true)
-        .override_global(aya_log::LEVEL, &log_level, false);
+        .override_global(LOG_LEVEL, &log_level, false);
     for (name, length) in [
         (names::DECISIONS, rules.decisions.len()),
         (names::RULES, rules.entries.len()),

@@ -66,6 +66,8 @@ fn packets() -> Vec<Vec<u8>> {
     }
     packets.extend([0, 1, 0xffff].map(|length| v4(5, length, 0, 6, &whole)));
     packets.extend([0x2000, 0x2001, 0x1fff, 0x4000, 0xffff].map(|fragment| v4(5, 80, fragment, 6, &whole)));
+    // A first fragment's part of the header, and a later one's.
+    packets.extend([0x2000, 1, 0x2001].map(|fragment| v4(5, 28, fragment, 6, &whole[..8])));
     packets.extend([0, 17, 255].map(|protocol| v4(5, 80, 0, protocol, &whole)));
     let chains: [&[(u8, u8)]; 10] = [
         &[],
@@ -80,6 +82,11 @@ fn packets() -> Vec<Vec<u8>> {
         &[(135, 0), (60, 0)],
     ];
     packets.extend(chains.map(|chain| v6(100, chain, &whole)));
+    for offset in [[0, 0], [0, 1], [0, 6], [0, 8], [0, 9], [0xff, 0xf9]] {
+        let mut packet = v6(68, &[(44, 0)], &whole);
+        packet[ETHERNET + V6_HEADER + 2..][..2].copy_from_slice(&offset);
+        packets.extend([8, 20, whole.len()].map(|held| packet[..packet.len() - whole.len() + held].to_vec()));
+    }
     // A jumbo payload says that it has no length, and options say more than there is.
     packets.push(v6(0, &[(0, 0)], &whole));
     packets.push(v6(100, &[], &[60, 255, 0, 0]));

@@ -2,9 +2,6 @@
 //!
 //! Each function takes any bytes and panics where something is wrong. libFuzzer calls them (`cargo xtask fuzz`), and
 //! `tests/corpus.rs` with the inputs in `../corpus` and with damaged ones.
-//!
-//! Not here: the records of the programs' own log. aya-log parses them, and nobody but our verified programs can write into
-//! that ring buffer, which is neither pinned nor mapped writably anywhere.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::missing_panics_doc, reason = "all of them panic where they find something")]
@@ -16,6 +13,7 @@ mod config;
 mod flows_document;
 mod http;
 mod log_names;
+mod messages;
 mod mountinfo;
 mod packets;
 mod processes;
@@ -29,6 +27,7 @@ pub use config::config;
 pub use flows_document::flows_document;
 pub use http::http;
 pub use log_names::log_names;
+pub use messages::messages;
 pub use mountinfo::mountinfo;
 pub use packets::packets;
 pub use processes::processes;
@@ -39,7 +38,7 @@ pub use samples::samples;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("arguments", arguments),
     ("btf", btf),
     ("cgroup_paths", cgroup_paths),
@@ -47,6 +46,7 @@ pub const TARGETS: [Target; 12] = [
     ("flows_document", flows_document),
     ("http", http),
     ("log_names", log_names),
+    ("messages", messages),
     ("mountinfo", mountinfo),
     ("packets", packets),
     ("processes", processes),
