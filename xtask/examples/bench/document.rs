@@ -39,13 +39,14 @@ pub(crate) fn text(report: &Report) -> String {
 }
 
 fn table(measure: &Measure) -> Vec<String> {
-    let Measure { what, unit, series } = measure;
+    let Measure { what, unit, series, note } = measure;
     let head = [format!("| {what} | {unit} | ratio |"), "|---|---|---|".to_owned()];
     let rows = series.iter().map(|series| {
         let value = if series.samples.len() > 1 { shown(series.spread) } else { figure(series.spread.median) };
         format!("| {} | {value} | {} |", series.name, series.ratio.map(shown).unwrap_or_default())
     });
-    head.into_iter().chain(rows).collect()
+    let note = note.iter().flat_map(|note| [String::new(), note.clone()]);
+    head.into_iter().chain(rows).chain(note).collect()
 }
 
 /// Writes the document from the results in `results`, and puts their plots beside it.

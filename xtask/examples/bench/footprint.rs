@@ -1,22 +1,23 @@
 //! What injector takes while nothing happens.
 
 use std::{
-    fs, thread,
+    fs, iter, thread,
     time::{Duration, Instant},
 };
 
 use injector_tests::{Cgroup, Injector, Netns, Place, Process};
 
 use crate::{
+    bpftune::Bpftune,
     lab::{self, Effort},
     report::{Measure, Target},
     timed,
 };
 
 pub(crate) const ABOUT: &str = "Resident memory and processor time of `injector attach` over idle connections, beside a shell that runs `ss -tno` every \
-     5 s. Kernel memory is what the general caches hand out for the same number of connections with and without injector: one object for \
-     injector's record, and one for the kernel's own head of a socket's storage (struct bpf_local_storage). The time \
-     to attach ends with the first line of output.";
+     5 s, and bpftune (<https://github.com/oracle/bpftune>) where it is on the PATH and the kernel lets it run. Kernel memory is what the \
+     general caches hand out for the same number of connections with and without injector: one object for injector's record, and one for \
+     the kernel's own head of a socket's storage (struct bpf_local_storage). The time to attach ends with the first line of output.";
 
 pub(crate) const LIMITS: &str = "a flow takes two objects from the slab of 192 B. One is the record: 64 B of `struct bpf_local_storage_elem`, 8 B \
      that lead to the map, and 112 B of ours. The other is `struct bpf_local_storage`, 176 B, which the kernel allocates with the first \
@@ -46,24 +47,31 @@ fn agent(connections: usize, watched: Duration) -> [Measure; 2] {
     let _holder = lab::hold(&netns, &cgroup, connections);
     let poll = ["-c", "while :; do ss -tno > /dev/null; sleep 5; done"];
     let _poll = Process::spawn(Place::cgroup(&others).on(&netns), "sh", &poll);
-    let pid = attachment.pid();
-    let (before, polled, started) = (timed::process_cpu_ms(pid), cgroup_cpu_ms(&others), Instant::now());
+    let bpftune = Bpftune::start(&netns);
+    let pids: Vec<_> = iter::once(("injector", attachment.pid()))
+        .chain(bpftune.iter().map(|bpftune| ("bpftune", bpftune.pid())))
+        .collect();
+    let cpu_ms = || -> Vec<(&str, f64)> {
+        let agents = pids.iter().map(|(name, pid)| (*name, timed::process_cpu_ms(*pid)));
+        agents.chain([("ss -tno every 5 s", cgroup_cpu_ms(&others))]).collect()
+    };
+    let (before, started) = (cpu_ms(), Instant::now());
     thread::sleep(watched);
     let percent = |from: f64, to: f64| (to - from) / started.elapsed().as_secs_f64() / 10.0;
-    let shares = [percent(before, timed::process_cpu_ms(pid)), percent(polled, cgroup_cpu_ms(&others))];
+    let shares =
+        before.iter().zip(cpu_ms()).map(|((name, from), (_, to))| ((*name).to_owned(), vec![percent(*from, to)]));
+    let resident = pids.iter().map(|(name, pid)| ((*name).to_owned(), vec![resident_mib(*pid)]));
     let flows = connections * 2;
     assert_eq!(attachment.line(Duration::ZERO), None, "nothing is at risk");
+    let note = match &bpftune {
+        Ok(bpftune) => {
+            format!("{}, started when the connections were there", bpftune.version())
+        }
+        Err(reason) => format!("Without bpftune: {reason}"),
+    };
     [
-        Measure::new(
-            format!("resident memory with {flows} idle flows"),
-            "MiB",
-            vec![("injector".into(), vec![resident_mib(pid)])],
-        ),
-        Measure::new(
-            format!("processor time with {flows} idle flows"),
-            "% of one",
-            vec![("injector".into(), vec![shares[0]]), ("ss -tno every 5 s".into(), vec![shares[1]])],
-        ),
+        Measure::new(format!("resident memory with {flows} idle flows"), "MiB", resident.collect()).noted(note),
+        Measure::new(format!("processor time with {flows} idle flows"), "% of one", shares.collect()),
     ]
 }
 

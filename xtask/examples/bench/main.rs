@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod accuracy;
+mod bpftune;
 mod capture;
 mod connect;
 mod datapath;

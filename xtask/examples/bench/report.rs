@@ -29,6 +29,8 @@ pub(crate) struct Measure {
     pub(crate) what: String,
     pub(crate) unit: String,
     pub(crate) series: Vec<Series>,
+    /// What the figures don't tell: an alternative's version, or why it is not among them.
+    pub(crate) note: Option<String>,
 }
 
 /// One alternative. Samples of the same index are of the same round.
@@ -58,7 +60,12 @@ impl Measure {
             let ratio = is_comparable.then(|| Spread::of(&ratios(&samples, &baseline)));
             Series { name, spread: Spread::of(&samples), ratio, samples }
         });
-        Self { what: what.into(), unit: unit.to_owned(), series: series.collect() }
+        Self { what: what.into(), unit: unit.to_owned(), series: series.collect(), note: None }
+    }
+
+    /// The same with a note.
+    pub(crate) fn noted(self, note: String) -> Self {
+        Self { note: Some(note), ..self }
     }
 
     /// Panics where there is no such alternative.
