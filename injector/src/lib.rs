@@ -28,6 +28,7 @@ pub mod config;
 pub mod coverage;
 pub mod discover;
 pub mod duration;
+pub mod endpoint;
 pub mod ethtool;
 pub mod exit;
 pub mod feature;
