@@ -53,6 +53,7 @@ pub mod process;
 pub mod recommend;
 pub mod rules;
 pub mod settings;
+pub mod signals;
 pub mod stats;
 pub mod watch;
 pub mod web;
