@@ -139,8 +139,14 @@ fn check_is_cgroup(directory: &File, full: &Path, mount: &Path) -> anyhow::Resul
 /// Ids of the processes in the cgroup at `path` (relative to the mount) and in
 /// those below it, as they are in our namespace; 0 for each that is not in it.
 pub fn processes(path: &Path) -> anyhow::Result<Vec<i32>> {
-    let mut ids = Vec::new();
+    Ok(residents(path)?.into_iter().map(|(process, _)| process).collect())
+}
+
+/// The same, each with the kernel's id of the very cgroup it is in.
+pub fn residents(path: &Path) -> anyhow::Result<Vec<(i32, u64)>> {
+    let mut all = Vec::new();
     for directory in tree(&directory(path)?) {
+        let Ok(id) = fs::symlink_metadata(&directory).map(|metadata| metadata.ino()) else { continue };
         // Threaded cgroups only tell of threads, which serve as well here.
         let text = fs::read_to_string(directory.join("cgroup.procs"))
             .or_else(|_| fs::read_to_string(directory.join("cgroup.threads")));
