@@ -23,14 +23,16 @@ pub fn overrule(policy: &Policy, option: u8, asked: i32) -> Option<i32> {
         return None;
     }
     let enforces = policy.conflict == ENFORCE;
-    let (ours, max, replaces) = match option {
+    let (ours, valid, replaces) = match option {
         stats::OPTION_KEEPALIVE => return if asked == 0 { Some(1) } else { None },
-        stats::OPTION_IDLE => (idle_s, MAX_IDLE_S, true),
-        stats::OPTION_INTERVAL => (interval_s, MAX_IDLE_S, true),
-        stats::OPTION_PROBES => (probes, MAX_PROBES, enforces),
-        _ => (user_timeout_ms, i32::MAX.cast_unsigned(), enforces && user_timeout_ms != 0),
+        stats::OPTION_IDLE => (idle_s, (1, MAX_IDLE_S), true),
+        stats::OPTION_INTERVAL => (interval_s, (1, MAX_IDLE_S), true),
+        stats::OPTION_PROBES => (probes, (1, MAX_PROBES), enforces),
+        // 0 takes a timeout away again.
+        _ => (user_timeout_ms, (0, i32::MAX.cast_unsigned()), enforces && user_timeout_ms != 0),
     };
-    let is_valid = asked > 0 && asked.cast_unsigned() <= max;
+    let (min, max) = valid;
+    let is_valid = asked >= min && asked.cast_unsigned() <= max;
     let differs = if enforces { asked.cast_unsigned() != ours } else { asked.cast_unsigned() > ours };
     if replaces && is_valid && differs { Some(ours.cast_signed()) } else { None }
 }
@@ -63,6 +65,7 @@ mod tests {
             (OPTION_PROBES, 100, None, Some(9)),
             (OPTION_PROBES, 128, None, None),
             (OPTION_USER_TIMEOUT, 5000, None, None),
+            (OPTION_USER_TIMEOUT, 0, None, None),
         ];
         for (option, asked, tighten, enforce) in table {
             assert_eq!(overrule(&policy(RESPECT), option, asked), None, "{option} {asked}");
@@ -73,9 +76,15 @@ mod tests {
 
     #[test]
     fn a_user_timeout_is_enforced_where_there_is_one() {
-        let mut policy = policy(ENFORCE);
-        policy.keepalive.user_timeout_ms = 9000;
-        assert_eq!(overrule(&policy, OPTION_USER_TIMEOUT, 5000), Some(9000));
+        let with = |conflict| {
+            let mut policy = policy(conflict);
+            policy.keepalive.user_timeout_ms = 9000;
+            policy
+        };
+        for (asked, enforced) in [(5000, Some(9000)), (10_000, Some(9000)), (0, Some(9000)), (9000, None), (-1, None)] {
+            assert_eq!(overrule(&with(ENFORCE), OPTION_USER_TIMEOUT, asked), enforced, "{asked}");
+            assert_eq!(overrule(&with(TIGHTEN), OPTION_USER_TIMEOUT, asked), None, "{asked}");
+        }
     }
 
     #[test]

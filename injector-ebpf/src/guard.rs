@@ -16,6 +16,8 @@ use crate::{maps, rules, sk_storage, sock_ops};
 /// to it by saying so.
 const MAX_COPIED: i32 = 4096;
 const IPPROTO_TCP: u32 = 6;
+/// Multipath TCP hands the options of its socket on to the connections beneath.
+const IPPROTO_MPTCP: u32 = 262;
 /// All keepalive options take an int.
 const VALUE_SIZE: i32 = 4;
 
@@ -43,7 +45,7 @@ fn keepalive_option(ctx: &SockoptContext) -> Option<u8> {
         let socket = (*ctx.sockopt).__bindgen_anon_1.sk;
         ((*ctx.sockopt).level, (*ctx.sockopt).optname, (*socket).protocol)
     };
-    if protocol == IPPROTO_TCP { sock_ops::option_index(level, name) } else { None }
+    if protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP { sock_ops::option_index(level, name) } else { None }
 }
 
 /// That of the socket's flow. Where there is none, yet or at all, that of flows

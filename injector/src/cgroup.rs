@@ -1,6 +1,7 @@
 //! cgroup v2: where it is mounted, which directory is meant, and which path
 //! belongs to an id.
 
+mod locate;
 mod mounts;
 
 use std::{
@@ -16,7 +17,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-pub use mounts::cgroup2_mount;
+use locate::{check_is_plain, locate};
+use mounts::Mounts;
+pub use mounts::{Mount, cgroup2_mounts, whole};
 use rustix::fs::fstatfs;
 
 use crate::exit::Error;
@@ -33,13 +36,15 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// Opens the cgroup at `path`: a directory inside the cgroup v2 mount, or
-    /// a path relative to that mount, whose root is `/`.
+    /// Opens the cgroup at `path`: a directory inside a mount of cgroup v2, or
+    /// a path relative to the mount that shows all of it, whose root is `/`.
     ///
     /// Errors with the [`Error`] that says what is there instead.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let mount = mount_point()?;
-        let full = locate(path, &mount);
+        check_is_plain(path)?;
+        let mounts = Mounts::read()?;
+        let mount = mounts.whole();
+        let full = locate(path, &mounts);
         let directory = File::open(&full).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => anyhow::Error::from(Error::NoSuchCgroup {
                 path: full.clone(),
@@ -50,10 +55,14 @@ impl Cgroup {
             }),
             _ => anyhow::Error::from(error).context(format!("opening {}", full.display())),
         })?;
-        check_is_cgroup(&directory, &full, &mount)?;
+        check_is_cgroup(&directory, &full, mount)?;
         let id = directory.metadata().with_context(|| format!("reading {}", full.display()))?.ino();
         let full = fs::canonicalize(&full).unwrap_or(full);
-        Ok(Self { directory, id, path: relative(&full, &mount) })
+        if !full.starts_with(mount) {
+            let hint = format!("the cgroup v2 mount at {} does not show it: mount all of it", mount.display());
+            return Err(Error::NotACgroup { path: full, hint }.into());
+        }
+        Ok(Self { directory, id, path: relative(&full, mount) })
     }
 
     /// The kernel's id, never used again for another cgroup.
@@ -78,15 +87,16 @@ impl AsFd for Cgroup {
 ///
 /// Errors with [`Error::Unsupported`] where it isn't.
 pub fn mount_point() -> anyhow::Result<PathBuf> {
-    let mounts = fs::read("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
-    cgroup2_mount(&mounts).ok_or_else(|| {
-        Error::Unsupported {
-            what: "cgroup v2 is not mounted".to_owned(),
-            cure: "mount it: mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified"
-                .to_owned(),
-        }
-        .into()
-    })
+    Ok(Mounts::read()?.whole().to_owned())
+}
+
+/// Splits the full path of a cgroup, which need not be there: the mount point
+/// of cgroup v2 that it begins with, and the path of the cgroup that is seen
+/// there. `None` for paths that begin with none.
+pub fn mount_of(path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let mounts = Mounts::read().ok()?;
+    let (point, directory) = mounts.over(path)?;
+    Some((point.to_owned(), relative(&directory, mounts.whole())))
 }
 
 /// Whether the cgroup at `path` (relative to the mount) is the one with this
@@ -98,18 +108,12 @@ pub fn exists(path: &[u8], id: u64) -> bool {
 
 /// The directory of the cgroup at `path` (relative to the mount).
 pub fn directory(path: &Path) -> anyhow::Result<PathBuf> {
-    Ok(mount_point()?.join(path.strip_prefix("/").unwrap_or(path)))
+    Ok(below(&mount_point()?, path))
 }
 
-/// A path inside the mount is taken as it is, any other as relative to it;
-/// only where nothing is there, as the directory it may name elsewhere.
-fn locate(path: &Path, mount: &Path) -> PathBuf {
-    if path.starts_with(mount) {
-        return path.to_owned();
-    }
-    let below = mount.join(path.strip_prefix("/").unwrap_or(path));
-    let is_elsewhere = path.is_absolute() && path != Path::new("/") && path.exists();
-    if is_elsewhere && !below.exists() { path.to_owned() } else { below }
+/// The directory of the cgroup at `path`, which is relative to `mount`.
+pub fn below(mount: &Path, path: &Path) -> PathBuf {
+    mount.join(path.strip_prefix("/").unwrap_or(path))
 }
 
 fn relative(full: &Path, mount: &Path) -> PathBuf {
@@ -135,14 +139,20 @@ fn check_is_cgroup(directory: &File, full: &Path, mount: &Path) -> anyhow::Resul
 /// Ids of the processes in the cgroup at `path` (relative to the mount) and in
 /// those below it, as they are in our namespace; 0 for each that is not in it.
 pub fn processes(path: &Path) -> anyhow::Result<Vec<i32>> {
-    let mut ids = Vec::new();
+    Ok(residents(path)?.into_iter().map(|(process, _)| process).collect())
+}
+
+/// The same, each with the kernel's id of the very cgroup it is in.
+pub fn residents(path: &Path) -> anyhow::Result<Vec<(i32, u64)>> {
+    let mut all = Vec::new();
     for directory in tree(&directory(path)?) {
+        let Ok(id) = fs::symlink_metadata(&directory).map(|metadata| metadata.ino()) else { continue };
         // Threaded cgroups only tell of threads, which serve as well here.
         let text = fs::read_to_string(directory.join("cgroup.procs"))
             .or_else(|_| fs::read_to_string(directory.join("cgroup.threads")));
-        ids.extend(text.unwrap_or_default().lines().filter_map(|line| line.parse::<i32>().ok()));
+        all.extend(text.unwrap_or_default().lines().filter_map(|line| Some((line.parse().ok()?, id))));
     }
-    Ok(ids)
+    Ok(all)
 }
 
 /// A directory and all below it. Cgroups may vanish at any time; what can't be
@@ -189,28 +199,6 @@ impl CgroupPaths {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_are_located() {
-        let mount = Path::new("/sys/fs/cgroup/unified");
-        let table = [
-            ("/", "/sys/fs/cgroup/unified/"),
-            ("/no-such-top", "/sys/fs/cgroup/unified/no-such-top"),
-            ("a/b", "/sys/fs/cgroup/unified/a/b"),
-            ("/sys/fs/cgroup/unified/a", "/sys/fs/cgroup/unified/a"),
-            ("/etc", "/etc"),
-        ];
-        for (path, expected) in table {
-            assert_eq!(locate(Path::new(path), mount), Path::new(expected), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_cgroup_comes_before_a_directory_of_the_same_name() {
-        let mount = tempfile::tempdir().expect("a directory");
-        fs::create_dir(mount.path().join("etc")).expect("created");
-        assert_eq!(locate(Path::new("/etc"), mount.path()), mount.path().join("etc"));
-    }
 
     #[test]
     fn something_else_is_named() {

@@ -3,22 +3,18 @@
 //! Found from the other side: by what `/proc` shows of the processes and of
 //! their network namespaces, less what the attachment has records of.
 
+mod connections;
+
 use std::{
     collections::{HashMap, HashSet},
-    fs,
-    os::unix::fs::MetadataExt as _,
-    path::Path,
     time::Duration,
 };
 
-use injector_common::scan::ScanTotals;
-use procfs::{
-    net::{TcpNetEntry, TcpState},
-    process::Process as Proc,
-};
+use connections::{Connection, Way, connections};
+use injector_common::{decision::LEAVE, scan::ScanTotals};
 use serde::Serialize;
 
-use crate::{bpf::Attached, cgroup, process::socket_descriptors};
+use crate::bpf::Attached;
 
 /// How far an attachment covers the processes of its cgroup.
 #[derive(Debug, Default, Serialize)]
@@ -27,7 +23,7 @@ pub struct Coverage {
     pub established: u64,
     /// Flows that were there before and were adopted.
     pub adopted: u64,
-    /// Connections without a record, by reason.
+    /// Connections without a record, by reason. Those that a policy leaves alone are not among them.
     pub uncovered: HashMap<Reason, u64>,
     /// Processes whose sockets we may not see.
     pub hidden_processes: u64,
@@ -44,13 +40,6 @@ pub enum Reason {
     OtherCgroup,
 }
 
-/// A connection as `/proc` shows it.
-#[derive(Clone, Debug)]
-struct Connection {
-    inode: u64,
-    started: Duration,
-}
-
 impl Coverage {
     /// Compares what `attached` knows with what there is.
     pub fn of(attached: &mut Attached, totals: &ScanTotals) -> anyhow::Result<Self> {
@@ -58,19 +47,21 @@ impl Coverage {
         let mut hidden_processes = 0;
         // Connections are listed before the records: what is opened meanwhile
         // is not asked for.
-        let connections = connections(&path, &mut hidden_processes)?;
+        let listed = connections(&path, &mut hidden_processes)?;
         let known = records(attached)?;
-        let mut missing: Vec<_> =
-            connections.into_iter().filter(|connection| !known.contains(&connection.inode)).collect();
+        let mut missing: Vec<_> = listed.into_iter().filter(|connection| !known.contains(&connection.inode)).collect();
         if !missing.is_empty() {
             // Those that were closed meanwhile are not missing.
             let still: HashSet<_> =
-                self::connections(&path, &mut 0)?.into_iter().map(|connection| connection.inode).collect();
+                connections(&path, &mut 0)?.into_iter().map(|connection| connection.inode).collect();
             missing.retain(|connection| still.contains(&connection.inode));
         }
         let attached_at = Duration::from_nanos(attached.description().since_boot_ns);
         let mut uncovered = HashMap::new();
         for connection in missing {
+            if is_left_alone(attached, &connection)? {
+                continue;
+            }
             *uncovered.entry(reason(connection.started, attached_at)).or_default() += 1;
         }
         let established = totals.flows().saturating_sub(totals.adopted);
@@ -103,50 +94,19 @@ fn reason(started: Duration, attached_at: Duration) -> Reason {
     if started < attached_at { Reason::BeforeAttach } else { Reason::OtherCgroup }
 }
 
+/// Whether a policy has it that the connection gets no record, adopted or not.
+fn is_left_alone(attached: &Attached, connection: &Connection) -> anyhow::Result<bool> {
+    let Way { endpoints, direction } = &connection.way;
+    let (_, policy, adopt) = attached.choose(endpoints, *direction, connection.cgroup_id)?;
+    Ok(policy.keepalive.idle_s == 0 || adopt == LEAVE)
+}
+
 fn records(attached: &mut Attached) -> anyhow::Result<HashSet<u64>> {
     let mut inodes = HashSet::new();
     attached.brief(|brief| {
         inodes.insert(brief.inode);
     })?;
     Ok(inodes)
-}
-
-/// The live connections that processes of the cgroup hold.
-fn connections(path: &str, hidden: &mut u64) -> anyhow::Result<Vec<Connection>> {
-    let mut namespaces: HashMap<u64, HashSet<u64>> = HashMap::new();
-    let mut seen = HashSet::new();
-    let mut found = Vec::new();
-    for id in cgroup::processes(Path::new(path))? {
-        let Ok(process) = Proc::new(id) else { continue };
-        let Ok(sockets) = socket_descriptors(id) else {
-            *hidden += u64::from(process.is_alive());
-            continue;
-        };
-        let Ok(stat) = process.stat() else { continue };
-        let started = ticks(stat.starttime);
-        let netns = fs::metadata(format!("/proc/{id}/ns/net")).map_or(0, |metadata| metadata.ino());
-        let live = namespaces.entry(netns).or_insert_with(|| live(&process));
-        let new =
-            sockets.into_iter().map(|(_, inode)| inode).filter(|inode| live.contains(inode) && seen.insert(*inode));
-        found.extend(new.map(|inode| Connection { inode, started }));
-    }
-    Ok(found)
-}
-
-/// Inode numbers of the live connections of a process' network namespace.
-fn live(process: &Proc) -> HashSet<u64> {
-    let entries = [process.tcp(), process.tcp6()].into_iter().flatten().flatten();
-    entries.filter(is_live).map(|entry| entry.inode).collect()
-}
-
-fn is_live(entry: &TcpNetEntry) -> bool {
-    let is_live =
-        matches!(entry.state, TcpState::Established | TcpState::FinWait1 | TcpState::FinWait2 | TcpState::CloseWait);
-    is_live && entry.inode != 0
-}
-
-fn ticks(count: u64) -> Duration {
-    Duration::from_millis(count.saturating_mul(1000) / procfs::ticks_per_second())
 }
 
 #[cfg(test)]

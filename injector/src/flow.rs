@@ -2,26 +2,24 @@
 //!
 //! The serialised form is `injector.flows/v1`; units stand in the key names.
 
-use std::{
-    borrow::Cow,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    path::Path,
-    time::{Duration, Instant},
-};
+mod reason;
+
+use std::{borrow::Cow, net::SocketAddr, path::Path, time::Instant};
 
 use injector_common::{
     flow::{ADOPTED, FlowSample, state},
     keepalive::Keepalive as Parameters,
     packets::PacketRecord,
     stats::{ACTIVE, OUTCOME_NAMES},
-    status::{EXPOSED, STATUS_NAMES},
+    status::STATUS_NAMES,
 };
+use reason::{owner, reason};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     bpf::{Attached, Hops},
     cgroup::CgroupPaths,
-    duration::seconds,
+    endpoint::address,
     k8s::{PodNames, pod_of},
     packets::Packets,
     process::{Process, SocketHolders},
@@ -39,7 +37,7 @@ pub struct Flow {
     pub cookie: u64,
     /// `protected`, `exposed`, `at_risk`, `overdue` or `stalled`.
     pub status: Cow<'static, str>,
-    /// What the application did against its protection, if anything.
+    /// Why its keepalive does not protect it: as a rule what the application did.
     pub reason: Option<String>,
     /// `active` (connected) or `passive` (accepted).
     pub direction: Cow<'static, str>,
@@ -241,19 +239,7 @@ pub fn remaining_ms(sample: &FlowSample) -> i64 {
 
 fn endpoints(sample: &FlowSample) -> (SocketAddr, SocketAddr) {
     let ends = &sample.endpoints;
-    (
-        SocketAddr::new(address(ends.local_address), ends.local_port),
-        SocketAddr::new(address(ends.peer_address), ends.peer_port),
-    )
-}
-
-/// Words in network byte order; mapped IPv4 is shown as IPv4.
-fn address(words: [u32; 4]) -> IpAddr {
-    let mut octets = [0; 16];
-    for (chunk, word) in octets.chunks_exact_mut(4).zip(words) {
-        chunk.copy_from_slice(&word.to_ne_bytes());
-    }
-    Ipv6Addr::from(octets).to_canonical()
+    (address(ends.local_address, ends.local_port), address(ends.peer_address, ends.peer_port))
 }
 
 fn keepalive(sample: &FlowSample) -> Keepalive {
@@ -269,56 +255,9 @@ fn keepalive(sample: &FlowSample) -> Keepalive {
     }
 }
 
-/// Whose keepalive it is: ours as long as nobody changed what we set.
-fn owner(sample: &FlowSample) -> &'static str {
-    match (sample.enabled != 0, as_applied(sample)) {
-        (false, _) => "none",
-        (true, true) => "injected",
-        (true, false) => "application",
-    }
-}
-
-fn as_applied(sample: &FlowSample) -> bool {
-    let (applied, effective) = (&sample.applied, &sample.effective);
-    applied.idle_s == effective.idle_s
-        && applied.interval_s == effective.interval_s
-        && applied.probes == effective.probes
-        && (applied.user_timeout_ms == 0 || applied.user_timeout_ms == effective.user_timeout_ms)
-}
-
-/// Why a flow is exposed although we had set its keepalive.
-fn reason(sample: &FlowSample, layer7: Option<&Layer7>) -> Option<String> {
-    if let Some(timer) = layer7 {
-        let hop = timer.hop.as_deref().unwrap_or("a hop");
-        let at = seconds(Duration::from_millis(timer.timeout_ms));
-        return Some(format!("keepalive does not help here: {hop} closes at {at}"));
-    }
-    let (applied, effective) = (&sample.applied, &sample.effective);
-    if applied.idle_s == 0 || (sample.enabled != 0 && as_applied(sample)) {
-        return None;
-    }
-    if sample.enabled == 0 {
-        return Some("application switched SO_KEEPALIVE off".to_owned());
-    }
-    let changed = [
-        ("KEEPIDLE", applied.idle_s, effective.idle_s),
-        ("KEEPINTVL", applied.interval_s, effective.interval_s),
-        ("KEEPCNT", applied.probes, effective.probes),
-    ];
-    let list: Vec<_> = changed
-        .iter()
-        .filter(|(_, ours, theirs)| ours != theirs)
-        .map(|(name, _, theirs)| format!("{name} {theirs}"))
-        .collect();
-    (sample.status >= EXPOSED && !list.is_empty()).then(|| format!("application set {}", list.join(", ")))
-}
-
 #[cfg(test)]
 mod tests {
-    use injector_common::{
-        flow::Endpoints,
-        status::{AT_RISK, PROTECTED},
-    };
+    use injector_common::status::PROTECTED;
 
     use super::*;
 
@@ -337,51 +276,6 @@ mod tests {
     }
 
     #[test]
-    fn ownership() {
-        let other = Parameters { idle_s: 7200, ..OURS };
-        let table = [
-            ("ours", sample(), "injected", None),
-            ("respected", FlowSample { applied: Parameters::default(), ..sample() }, "application", None),
-            (
-                "changed later",
-                FlowSample { effective: other, status: EXPOSED, ..sample() },
-                "application",
-                Some("application set KEEPIDLE 7200"),
-            ),
-            (
-                "changed within the limit",
-                FlowSample { effective: Parameters { idle_s: 60, ..OURS }, ..sample() },
-                "application",
-                None,
-            ),
-            (
-                "switched off",
-                FlowSample { enabled: 0, status: AT_RISK, ..sample() },
-                "none",
-                Some("application switched SO_KEEPALIVE off"),
-            ),
-        ];
-        for (case, sample, expected_owner, expected_reason) in table {
-            assert_eq!((owner(&sample), reason(&sample, None).as_deref()), (expected_owner, expected_reason), "{case}");
-        }
-    }
-
-    #[test]
-    fn addresses() {
-        let sample = FlowSample {
-            endpoints: Endpoints {
-                local_address: [0, 0, 0xffff_u32.to_be(), u32::from_ne_bytes([127, 0, 0, 1])],
-                peer_address: [0, 0, 0, 1_u32.to_be()],
-                local_port: 80,
-                peer_port: 4000,
-            },
-            ..sample()
-        };
-        let (local, peer) = endpoints(&sample);
-        assert_eq!((local.to_string(), peer.to_string()), ("127.0.0.1:80".to_owned(), "[::1]:4000".to_owned()));
-    }
-
-    #[test]
     fn beyond_the_limit_the_remainder_is_negative() {
         assert_eq!(remaining_ms(&sample()), 349_000);
         assert_eq!(remaining_ms(&FlowSample { idle_ms: 360_000, ..sample() }), -10_000);
@@ -391,8 +285,5 @@ mod tests {
     fn a_timer_that_keepalive_does_not_reach() {
         let sample = FlowSample { layer7_ms: 60_000, app_idle_ms: 50_000, ..sample() };
         assert_eq!(remaining_ms(&sample), 10_000);
-        let timer = Layer7 { hop: Some("web".to_owned()), timeout_ms: 60_000 };
-        let expected = "keepalive does not help here: web closes at 60s";
-        assert_eq!(reason(&sample, Some(&timer)).as_deref(), Some(expected));
     }
 }

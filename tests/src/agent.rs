@@ -13,7 +13,7 @@ use crate::deadline::eventually;
 use crate::http::{Answer, request};
 use crate::injector::Injector;
 use crate::output::{Output, SOON};
-use crate::process::{Place, Process, Signal};
+use crate::process::{Process, Signal};
 
 /// An agent with a configuration file of its own. Dropping it ends it, and detaches what it left.
 #[derive(Debug)]
@@ -28,19 +28,29 @@ impl Agent {
     /// Starts one whose cgroups all lie in or below `cgroup`, and waits until it is at work. `{cgroup}` in the
     /// configuration stands for its path.
     pub fn start(injector: &Injector, cgroup: &Cgroup, configuration: &str) -> Self {
+        Self::start_through(injector, &[], cgroup, configuration)
+    }
+
+    /// The same, through another program, which gets the command line as its last arguments and becomes it.
+    pub fn start_through(injector: &Injector, wrapper: &[&str], cgroup: &Cgroup, configuration: &str) -> Self {
         let directory = tempfile::tempdir().expect("there is room for a temporary directory");
         let cgroup = cgroup.path().to_owned();
         let mut agent = Self { injector: injector.clone(), directory, cgroup, process: None };
         agent.configure(configuration);
-        agent.begin();
+        agent.begin_through(wrapper);
         agent
     }
 
     /// Starts it again.
     pub fn begin(&mut self) {
+        self.begin_through(&[]);
+    }
+
+    /// Starts it again by a program that takes it as its arguments.
+    pub fn begin_through(&mut self, wrapper: &[&str]) {
         assert!(self.process.is_none(), "it runs already");
         let arguments = ["run", "--config", &self.file(), "--listen", "127.0.0.1:0"];
-        self.process = Some(Process::spawn(Place::default(), self.injector.binary(), &arguments));
+        self.process = Some(self.injector.spawn_through(wrapper, &arguments));
         self.says("at work");
     }
 

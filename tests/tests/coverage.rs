@@ -2,6 +2,7 @@
 
 use injector_tests::{Attachment, Coverage, Route, connected};
 
+use crate::limits::{file, path};
 use crate::scene::Scene;
 
 fn coverage(established: u64, adopted: u64, uncovered: &[(&str, u64)]) -> Coverage {
@@ -39,6 +40,40 @@ fn connections_that_are_older() {
     assert_eq!((status.coverage, status.flows["total"]), (coverage(2, 6, &[]), 8));
     let block = block(&scene, &attachment);
     assert!(block.contains("6 of them adopted") && !block.contains("missing"), "{block}");
+}
+
+/// It is no use to adopt what a policy has left alone.
+#[test]
+fn what_a_policy_leaves_alone_is_not_missing() {
+    const POLICIES: &str = r#"
+        [[policy]]
+        remote = "127.0.0.1"
+        keepalive = "exempt"
+
+        [[policy]]
+        remote = "::1"
+        direction = "passive"
+        adopt = false
+    "#;
+    let scene = Scene::new("left-alone");
+    let (mut client, mut server) = (scene.inside_peer(), scene.inside_peer());
+    // Of the first both ends are left alone, of the others the accepted one: 127.0.0.2 is called from 127.0.0.1.
+    for address in ["127.0.0.1", "::1", "127.0.0.2"] {
+        let listener = server.listen_on(address, false);
+        client.connect(address, listener.local.port());
+        server.accept(&listener);
+    }
+    let policies = file(POLICIES);
+    let attachment = scene.injector.attach_detached(&scene.inside, &["--config", path(&policies)]);
+    let _late = connected(&mut client, &mut server, Route::Mapped);
+    let before = attachment.status();
+    assert_eq!(before.coverage, coverage(0, 0, &[("before_attach", 2)]));
+    assert_eq!((before.sockets.active.exempt, before.sockets.passive.exempt), (1, 1));
+
+    scene.injector.adopt(attachment.name());
+    assert_eq!(attachment.status().coverage, coverage(0, 2, &[]));
+    let block = block(&scene, &attachment);
+    assert!(!block.contains("missing"), "{block}");
 }
 
 #[test]

@@ -117,6 +117,20 @@ fn paths_that_leave_the_mount() {
     assert_eq!(output.code, USAGE, "{output:?}");
 }
 
+/// From within a cgroup's directory as well: nobody means the whole host by it.
+#[test]
+fn paths_from_the_working_directory() {
+    let scene = Scene::new("dot");
+    let within = ["sh", "-c", r#"cd "$0" && exec "$@""#, scene.inside.path_text()];
+    for path in [".", "./", "./x", "..", "x/.."] {
+        let name = injector_tests::unique_name("dot");
+        let attach = ["attach", "--name", &name, "--cgroup", path, "--for", "100ms"];
+        let output = scene.injector.run_through(&within, &attach);
+        assert_fails(&output, USAGE, &["--cgroup", &format!("{path:?}"), "\"/\" is the whole host"]);
+        assert_eq!(pins(&name), None);
+    }
+}
+
 #[test]
 fn a_cgroup_of_version_1() {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();

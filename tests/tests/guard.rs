@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use injector_tests::{Keepalive, Place, Process, Route, connected};
+use injector_tests::{Keepalive, Place, Process, Route, Status, connected};
 
 use crate::scene::{Scene, USUAL};
 
@@ -35,6 +35,60 @@ fn tighten_takes_the_stricter_one() {
 #[test]
 fn enforce_takes_the_policys() {
     assert_eq!(read_back("enforce"), [USUAL; 4]);
+}
+
+/// 0 is a value as well: it takes the timeout away.
+#[test]
+fn a_user_timeout_is_enforced_where_there_is_one() {
+    let calls = [5000, 0, 20_000];
+    let table = [("enforce", "9s", [9000; 3]), ("tighten", "9s", calls), ("enforce", "", calls)];
+    for (mode, ours, expected) in table {
+        let scene = Scene::new("guard-timeout");
+        let asked = if ours.is_empty() { vec![] } else { vec!["--user-timeout", ours] };
+        let _attachment = scene.attach(&[&["--on-conflict", mode], &asked[..]].concat());
+        let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
+        let (socket, _far) = connected(&mut client, &mut server, Route::V4);
+        let read_back = calls.map(|value| {
+            client.set(&socket, "TCP_USER_TIMEOUT", value);
+            client.user_timeout(&socket)
+        });
+        assert_eq!(read_back, expected.map(|value| Duration::from_millis(value.into())), "{mode} {ours}");
+    }
+}
+
+/// Multipath TCP: what is set on the application's socket goes on to the connections beneath.
+const MULTIPATH: &str = r#"
+import socket
+def multipath():
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
+listener, near = multipath(), multipath()
+listener.bind(("127.0.0.1", 0))
+listener.listen()
+near.connect(listener.getsockname())
+far, _ = listener.accept()
+near.send(b"x")
+far.recv(1)
+near.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)
+try:
+    near.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 7200)
+except OSError:
+    pass  # refused by kernels that don't know it there
+print("%s:%d" % near.getsockname())
+input()
+"#;
+
+#[test]
+fn multipath_tcp_is_no_way_around_it() {
+    for (mode, enabled, status) in [("tighten", true, Status::Protected), ("respect", false, Status::Exposed)] {
+        let scene = Scene::new("multipath");
+        let attachment = scene.attach(&["--on-conflict", mode]);
+        let place = Place::cgroup(&scene.inside).on(&scene.netns);
+        let mut process = Process::spawn(place, "/usr/bin/python3", &["-c", MULTIPATH]);
+        let local = process.expect_line(Duration::from_secs(10));
+        let flows = attachment.flows();
+        let flow = flows.iter().find(|flow| flow.local.to_string() == local).expect("it has a record");
+        assert_eq!((flow.keepalive.enabled, flow.status), (enabled, status), "{mode}: {flow:#?}");
+    }
 }
 
 #[test]

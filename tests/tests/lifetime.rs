@@ -29,6 +29,30 @@ fn a_signal_ends_it_with_a_summary_and_nothing_left() {
     }
 }
 
+/// Under `nohup`, and in the background of a shell without job control.
+#[test]
+fn a_signal_that_was_ignored_from_the_start_stays_so() {
+    for (ignored, others) in [("HUP", [Signal::INT, Signal::TERM]), ("HUP INT", [Signal::TERM; 2])] {
+        let scene = Scene::new("nohup");
+        let _cleanup = scene.injector.clean_up_after(&scene.inside);
+        let trap = format!(r#"trap '' {ignored}; exec "$@""#);
+        for end in others {
+            let attach = ["attach", "--cgroup", scene.inside.path_text()];
+            let mut process = scene.injector.spawn_through(&["sh", "-c", &trap, "sh"], &attach);
+            assert!(process.expect_line(SOON).starts_with("attached "));
+            process.signal(Signal::HUP);
+            if ignored.contains("INT") {
+                process.signal(Signal::INT);
+            }
+            assert_eq!(process.wait_if_ends(Duration::from_millis(500)), None, "{ignored}");
+            assert_eq!(scene.inside.programs().len(), 1);
+            process.signal(end);
+            assert!(process.wait(SOON).success(), "{}", process.stderr());
+            assert_nothing_left(&scene);
+        }
+    }
+}
+
 #[test]
 fn it_ends_by_itself_after_the_given_time() {
     let scene = Scene::new("for");

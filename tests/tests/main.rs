@@ -24,6 +24,7 @@ mod killed;
 mod lifetime;
 mod limits;
 mod listing;
+mod mounts;
 mod packets;
 mod privileges;
 mod recommend;

@@ -101,6 +101,25 @@ fn a_later_change_wins_and_shows() {
 }
 
 #[test]
+fn a_later_change_of_its_own_choice_shows_as_well() {
+    let scene = Scene::new("later-own");
+    let attachment = scene.attach(&[]);
+    let (mut client, socket, _server) = connected_with(&scene, &[("SO_KEEPALIVE", 1), ("TCP_KEEPIDLE", 20)]);
+    let told = |client: &mut Peer, option, value| {
+        client.set(&socket, option, value);
+        let flow = flow_of(&attachment, &socket);
+        assert_eq!(flow.outcome, "respected");
+        (flow.status, flow.reason)
+    };
+    let set = |what: &str| Some(format!("application set {what}"));
+    assert_eq!(told(&mut client, "TCP_KEEPIDLE", 30), (Status::Protected, None));
+    assert_eq!(told(&mut client, "TCP_KEEPIDLE", 7200), (Status::Exposed, set("KEEPIDLE 7200")));
+    assert_eq!(told(&mut client, "TCP_KEEPINTVL", 400), (Status::Exposed, set("KEEPIDLE 7200, KEEPINTVL 400")));
+    let off = Some("application switched SO_KEEPALIVE off".to_owned());
+    assert_eq!(told(&mut client, "SO_KEEPALIVE", 0), (Status::Exposed, off));
+}
+
+#[test]
 fn the_counters_tell_them_apart() {
     let scene = Scene::new("apart");
     let attachment = scene.attach(&[]);

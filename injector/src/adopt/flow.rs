@@ -17,7 +17,10 @@ use super::{
     defaults::NamespaceDefaults,
     options::{self, Refused},
 };
-use crate::bpf::{Attached, TcpInfo};
+use crate::{
+    bpf::{Attached, TcpInfo},
+    endpoint::words,
+};
 
 /// What is known of a socket's surroundings.
 pub(super) struct Context {
@@ -130,8 +133,8 @@ const fn outcome(treated: Treated) -> u8 {
 }
 
 fn endpoints(socket: BorrowedFd<'_>) -> Option<Endpoints> {
-    let (local_address, local_port) = options::words(options::inet(&getsockname(socket).ok()?)?);
-    let (peer_address, peer_port) = options::words(options::inet(&getpeername(socket).ok()??)?);
+    let (local_address, local_port) = words(options::inet(&getsockname(socket).ok()?)?);
+    let (peer_address, peer_port) = words(options::inet(&getpeername(socket).ok()??)?);
     Some(Endpoints { local_address, peer_address, local_port, peer_port })
 }
 

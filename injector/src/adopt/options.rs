@@ -1,10 +1,6 @@
 //! Keepalive options of a socket that is held.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    os::fd::BorrowedFd,
-    time::Duration,
-};
+use std::{net::SocketAddr, os::fd::BorrowedFd, time::Duration};
 
 use injector_common::{
     keepalive::{Keepalive, Own},
@@ -75,16 +71,6 @@ pub(super) fn apply(socket: BorrowedFd<'_>, keepalive: &Keepalive) -> std::resul
     set(stats::OPTION_IDLE, sockopt::set_tcp_keepidle(socket, duration(keepalive.idle_s)))
 }
 
-/// The address as IPv6 words in network byte order, IPv4 mapped, and the port.
-pub(super) fn words(address: SocketAddr) -> ([u32; 4], u16) {
-    let octets = match address.ip() {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
-        IpAddr::V6(ip) => ip.octets(),
-    };
-    let word = |at: usize| u32::from_ne_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]]);
-    ([word(0), word(4), word(8), word(12)], address.port())
-}
-
 /// An address and port, if it is one of IP.
 pub(super) fn inet(address: &SocketAddrAny) -> Option<SocketAddr> {
     SocketAddr::try_from(address.clone()).ok()
@@ -117,13 +103,5 @@ mod tests {
         let chosen = Keepalive { idle_s: 60, user_timeout_ms: 5, ..default };
         let expected = Own { enabled: true, idle_s: 60, user_timeout_ms: 5, ..Own::default() };
         assert_eq!(own(true, &chosen, &LINUX), expected);
-    }
-
-    #[test]
-    fn addresses_are_kept_as_the_kernel_side_keeps_them() {
-        let mapped = [0, 0, 0xffff_u32.to_be(), u32::from_ne_bytes([10, 0, 9, 7])];
-        assert_eq!(words("10.0.9.7:5432".parse().expect("an address")), (mapped, 5432));
-        assert_eq!(words("[::ffff:10.0.9.7]:1".parse().expect("an address")), (mapped, 1));
-        assert_eq!(words("[::1]:80".parse().expect("an address")), ([0, 0, 0, 1_u32.to_be()], 80));
     }
 }

@@ -41,7 +41,7 @@ pub use http::{FlowQuery, MAX_FLOWS, Refusal, Route, route};
 pub use listen::Listen;
 pub use pattern::Pattern;
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{self, SignalKind},
     sync::oneshot,
     time,
 };
@@ -56,6 +56,7 @@ use crate::{
     logging::{self, AgentLog},
     metrics::{Metrics, Reload},
     preflight,
+    signals::Signal,
 };
 
 /// The end takes no longer than this, whatever is under way.
@@ -155,20 +156,21 @@ async fn watchdog(shared: &Shared) {
     }
 }
 
-/// The signals an agent takes.
+/// The signals an agent takes. A hangup ends nothing, so it is taken even where
+/// `nohup` has it ignored.
 #[derive(Debug)]
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
+    hangup: unix::Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
+            interrupt: Signal::unless_ignored(SignalKind::interrupt())?,
+            terminate: Signal::unless_ignored(SignalKind::terminate())?,
+            hangup: unix::signal(SignalKind::hangup())?,
         })
     }
 

@@ -21,7 +21,7 @@ pub struct Pattern {
 /// What patterns come to at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expansion {
-    /// Directories that match.
+    /// Cgroups that match, by their paths from the mount on. Where that is mounted may change.
     pub found: BTreeSet<PathBuf>,
     /// Directories in which one that matches can appear, or one on the way to
     /// it.
@@ -40,12 +40,12 @@ impl Pattern {
         &self.text
     }
 
-    /// The full path of a directory below `mount` is as good.
+    /// For one that begins with the mount point `mount`, where the cgroup at `path` is seen.
     #[must_use]
-    pub fn below(mut self, mount: &Path) -> Self {
-        if Path::new(&self.text).starts_with(mount) {
-            self.parts.drain(..names(&mount.to_string_lossy()).count());
-        }
+    pub fn below(mut self, mount: &Path, path: &Path) -> Self {
+        let path = path.to_string_lossy();
+        let literal = |name| glob::Pattern::new(&glob::Pattern::escape(name)).ok();
+        self.parts.splice(..names(&mount.to_string_lossy()).count(), names(&path).filter_map(literal));
         self
     }
 
@@ -63,7 +63,8 @@ impl Pattern {
         if level.is_empty() && self.is_literal() {
             expansion.missing.push(self.text.clone());
         }
-        expansion.found.extend(level);
+        let path = |directory: &PathBuf| Path::new("/").join(directory.strip_prefix(mount).unwrap_or(directory));
+        expansion.found.extend(level.iter().map(path));
     }
 
     /// Whether it stands for `path`, relative to the mount, or for a cgroup
@@ -122,8 +123,8 @@ mod tests {
         texts.iter().map(|text| text.parse().expect(text)).collect()
     }
 
-    fn paths(mount: &Path, names: &[&str]) -> BTreeSet<PathBuf> {
-        names.iter().map(|name| mount.join(name)).collect()
+    fn paths(parent: &Path, names: &[&str]) -> BTreeSet<PathBuf> {
+        names.iter().map(|name| parent.join(name)).collect()
     }
 
     #[test]
@@ -135,22 +136,31 @@ mod tests {
         }
         fs::write(mount.join("system.slice/c.service"), "").expect("written");
         let expansion = expand(&patterns(&["system.slice/*.service", "*.slice/?x.service", "no/such"]), mount);
-        assert_eq!(expansion.found, paths(mount, &["system.slice/a.service", "user.slice/.x.service"]));
+        assert_eq!(expansion.found, paths(Path::new("/"), &["system.slice/a.service", "user.slice/.x.service"]));
         assert_eq!(expansion.parents, paths(mount, &["", "system.slice", "user.slice"]));
         assert_eq!(expansion.missing, ["no/such"]);
     }
 
     #[test]
-    fn the_root_and_full_paths() {
+    fn the_root() {
         let mount = tempfile::tempdir().expect("a directory");
         let mount = mount.path();
-        fs::create_dir(mount.join("a")).expect("made");
         let root = expand(&patterns(&["/"]), mount);
-        assert_eq!((root.found, root.parents.len()), (paths(mount, &[""]), 0));
-        let full = format!("{}/a", mount.display());
-        let full = full.parse::<Pattern>().expect("a pattern").below(mount);
-        assert!(full.covers("/a/b"));
-        assert_eq!(expand(&[full], mount).found, paths(mount, &["a"]));
+        assert_eq!((root.found, root.parents.len()), (paths(Path::new("/"), &[""]), 0));
+    }
+
+    #[test]
+    fn full_paths() {
+        let table = [
+            ("/sys/fs/cgroup/a", "/sys/fs/cgroup", "/", "/a/b", true),
+            ("/sys/fs/cgroup/*.slice", "/sys/fs/cgroup", "/", "/x.slice", true),
+            ("/part/b*", "/part", "/[a]", "/[a]/bc", true),
+            ("/part/b*", "/part", "/[a]", "/a/bc", false),
+        ];
+        for (text, mount, path, cgroup, expected) in table {
+            let pattern = text.parse::<Pattern>().expect(text).below(Path::new(mount), Path::new(path));
+            assert_eq!(pattern.covers(cgroup), expected, "{text} {cgroup}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use super::Pattern;
 use crate::{
     cgroup,
     config::{Agent, Config, ConfigError},
@@ -74,13 +75,12 @@ impl Plan {
                 expected: "write cgroups = [\"/\"] for the whole host, or the cgroups to attach to".to_owned(),
             });
         }
-        let mount = cgroup::mount_point().unwrap_or_default();
         let mut policies = config.policies.clone();
         for Policy { who, .. } in &mut policies {
-            who.cgroup = who.cgroup.take().map(|pattern| pattern.below(&mount));
+            who.cgroup = who.cgroup.take().map(below_mount);
         }
         let mut agent = config.agent.clone();
-        agent.cgroups = agent.cgroups.into_iter().map(|pattern| pattern.below(&mount)).collect();
+        agent.cgroups = agent.cgroups.into_iter().map(below_mount).collect();
         let sets = Sets::of(&policies, &[]);
         let rules = Rules::with(&config.attach, &config.hops, &policies, &sets)?;
         Ok(Self {
@@ -143,6 +143,14 @@ impl Plan {
         self.rules = Arc::new(Rules::with(&self.settings, &self.hops, &self.policies, &sets)?);
         self.sets = sets;
         Ok(true)
+    }
+}
+
+/// Full paths are as good as those from the mount on.
+fn below_mount(pattern: Pattern) -> Pattern {
+    match cgroup::mount_of(Path::new(pattern.as_str())) {
+        Some((mount, path)) => pattern.below(&mount, &path),
+        None => pattern,
     }
 }
 

@@ -37,7 +37,8 @@ impl Watcher {
         let Some(mount) = self.plan.asks_whose().then(cgroup::mount_point).and_then(Result::ok) else {
             return Vec::new();
         };
-        let directories: BTreeSet<_> = roots.iter().flat_map(|root| cgroup::tree(root)).collect();
+        let directories: BTreeSet<_> =
+            roots.iter().flat_map(|root| cgroup::tree(&cgroup::below(&mount, root))).collect();
         let residents = directories.iter().filter_map(|directory| self.resident(directory, &mount)).collect();
         watched.extend(directories);
         residents

@@ -25,8 +25,8 @@ use super::{
     plan::{Look, Plan, Source},
 };
 use crate::{
-    adopt::Unless, aws::answers::Answers, bpf::Standing, cgroup::mount_point, config::OnExit, discover::Known,
-    exit::Error, flow::Names,
+    adopt::Unless, aws::answers::Answers, bpf::Standing, cgroup, config::OnExit, discover::Known, exit::Error,
+    flow::Names,
 };
 
 /// A file that is being written, or an attachment in trouble, is looked at
@@ -82,7 +82,7 @@ impl Orders {
 pub(super) struct Watcher {
     pub(super) source: Source,
     pub(super) plan: Plan,
-    /// By directory.
+    /// By the cgroup's path: where cgroup v2 is mounted may change.
     pub(super) members: BTreeMap<PathBuf, Member>,
     pub(super) journal: Journal,
     pub(super) names: Names,
@@ -186,18 +186,19 @@ impl Watcher {
 
     /// Makes what is attached what the plan says.
     pub(super) fn attach(&mut self, is_first: bool) -> anyhow::Result<()> {
-        let mount = mount_point()?;
+        let mount = cgroup::mount_point()?;
         let expansion = expand(&self.plan.agent.cgroups, &mount);
         let mut watched = expansion.parents;
-        self.leave(|directory| expansion.found.contains(directory));
+        self.leave(|path| expansion.found.contains(path));
         self.survey(&expansion.found, &mut watched)?;
         let mut lacks: Vec<_> = expansion.missing.iter().map(|path| format!("{path}: no such cgroup yet")).collect();
-        for directory in &expansion.found {
-            if self.members.contains_key(directory) {
+        for path in &expansion.found {
+            if self.members.contains_key(path) {
                 continue;
             }
             self.shared.health.beat();
-            if let Err(error) = self.take(directory) {
+            let directory = cgroup::below(&mount, path);
+            if let Err(error) = self.take(path, &directory) {
                 if !directory.exists() {
                     // Removed meanwhile.
                     continue;
@@ -205,8 +206,8 @@ impl Watcher {
                 if is_first && is_hopeless(&error) {
                     return Err(error);
                 }
-                self.journal.complain(&directory.to_string_lossy(), &error);
-                lacks.push(format!("{}: {error:#}", directory.display()));
+                self.journal.complain(&path.to_string_lossy(), &error);
+                lacks.push(format!("{}: {error:#}", path.display()));
                 self.look_at = self.look_at.min(Instant::now() + LATER);
             }
         }
@@ -223,9 +224,9 @@ impl Watcher {
         Ok(())
     }
 
-    fn take(&mut self, directory: &Path) -> anyhow::Result<()> {
+    fn take(&mut self, path: &Path, directory: &Path) -> anyhow::Result<()> {
         let (mut member, notes) = Member::take(directory, &self.plan.rules)?;
-        self.journal.is_well(&directory.to_string_lossy());
+        self.journal.is_well(&path.to_string_lossy());
         tracing::info!(attachment = member.name(), cgroup = %member.path().display(), "attached");
         for note in notes {
             tracing::info!(attachment = member.name(), "{note}");
@@ -236,7 +237,7 @@ impl Watcher {
         } else if self.plan.asks_to_adopt() {
             member.adopt(Unless::Told);
         }
-        self.members.insert(directory.to_owned(), member);
+        self.members.insert(path.to_owned(), member);
         Ok(())
     }
 
@@ -246,12 +247,12 @@ impl Watcher {
         let gone: Vec<_> = self
             .members
             .iter_mut()
-            .filter_map(|(directory, member)| {
-                let stays = is_wanted(directory) && matches!(member.look(), Ok(Standing::AtWork | Standing::Unpinned));
-                (!stays).then(|| directory.clone())
+            .filter_map(|(path, member)| {
+                let stays = is_wanted(path) && matches!(member.look(), Ok(Standing::AtWork | Standing::Unpinned));
+                (!stays).then(|| path.clone())
             })
             .collect();
-        for mut member in gone.iter().filter_map(|directory| self.members.remove(directory)) {
+        for mut member in gone.iter().filter_map(|path| self.members.remove(path)) {
             let name = member.name().to_owned();
             let left = match member.look() {
                 // Its pins, if any, are another's.

@@ -9,10 +9,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use injector_common::flow::FlowSample;
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::sleep,
-};
+use tokio::{signal::unix::SignalKind, time::sleep};
 
 use super::{
     adopt,
@@ -29,6 +26,7 @@ use crate::{
     hop::Hop,
     notice::Notice,
     output::{self, Event, EventWriter, Summary},
+    signals::Signal,
     watch::{Change, Watch},
 };
 
@@ -42,12 +40,13 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over from their default, which would kill us.
+    /// Takes the signals over from their default, which would kill us. Those that
+    /// are ignored stay so.
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
+            interrupt: Signal::unless_ignored(SignalKind::interrupt())?,
+            terminate: Signal::unless_ignored(SignalKind::terminate())?,
+            hangup: Signal::unless_ignored(SignalKind::hangup())?,
         })
     }
 

@@ -68,6 +68,11 @@ fn the_first_that_a_flow_meets_counts() {
     let (near, _far) = connected(&mut client, &mut server, Route::V4);
     client.set(&near, "TCP_KEEPIDLE", 7200);
     assert_eq!(client.keepalive(&near).idle, 7200, "respected");
+
+    let (mut client, mut server) = (Peer::spawn(Place::cgroup(&exempt).on(&scene.netns)), scene.outside_peer());
+    let _pair = connected(&mut client, &mut server, Route::V4);
+    let status = scene.injector.status(&scene.inside.attachment_name());
+    assert!(status.coverage.uncovered.is_empty(), "exempted connections are not missing: {status:#?}");
 }
 
 #[test]

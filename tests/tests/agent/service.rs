@@ -3,8 +3,9 @@
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use injector_tests::Signal;
+use injector_tests::{Agent, Signal};
 
+use super::SHORT;
 use crate::scene::{SOON, Scene};
 
 /// How often it wants to hear of the agent.
@@ -60,4 +61,17 @@ fn a_service_manager_is_told() {
     agent.signal(Signal::TERM);
     assert_eq!(news(&socket), ["STOPPING=1"]);
     assert!(agent.wait(SOON).success());
+}
+
+/// In the background of a shell that `nohup` was asked for: a hangup still has it read its file again.
+#[test]
+fn ignored_signals_do_not_end_it() {
+    let scene = Scene::new("agent-nohup");
+    let wrapper = ["sh", "-c", r#"trap '' HUP INT; exec "$@""#, "sh"];
+    let mut agent = Agent::start_through(&scene.injector, &wrapper, &scene.inside, SHORT);
+    agent.signal(Signal::INT);
+    agent.signal(Signal::HUP);
+    agent.shows("config_reloads_total{result=\"success\"}", 2.0);
+    assert_eq!(scene.inside.programs().len(), 1);
+    agent.stop(Signal::TERM).ok();
 }
