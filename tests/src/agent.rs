@@ -13,7 +13,7 @@ use crate::deadline::eventually;
 use crate::http::{Answer, request};
 use crate::injector::Injector;
 use crate::output::{Output, SOON};
-use crate::process::{Place, Process, Signal};
+use crate::process::{Process, Signal};
 
 /// An agent with a configuration file of its own. Dropping it ends it, and detaches what it left.
 #[derive(Debug)]
@@ -38,9 +38,14 @@ impl Agent {
 
     /// Starts it again.
     pub fn begin(&mut self) {
+        self.begin_through(&[]);
+    }
+
+    /// Starts it again by a program that takes it as its arguments.
+    pub fn begin_through(&mut self, wrapper: &[&str]) {
         assert!(self.process.is_none(), "it runs already");
         let arguments = ["run", "--config", &self.file(), "--listen", "127.0.0.1:0"];
-        self.process = Some(Process::spawn(Place::default(), self.injector.binary(), &arguments));
+        self.process = Some(self.injector.spawn_through(wrapper, &arguments));
         self.says("at work");
     }
 

@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    Shared,
+    Shared, descriptors,
     discovery::DISCOVERED,
     health::ROUND,
     hints::Hints,
@@ -250,6 +250,7 @@ impl Watcher {
                 let stays = is_wanted(directory) && matches!(member.look(), Ok(Standing::AtWork | Standing::Unpinned));
                 (!stays).then(|| directory.clone())
             })
+        descriptors::check()?;
             .collect();
         for mut member in gone.iter().filter_map(|directory| self.members.remove(directory)) {
             let name = member.name().to_owned();
