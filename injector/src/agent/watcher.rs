@@ -93,6 +93,8 @@ pub(super) struct Watcher {
     pub(super) wanted: watch::Sender<Option<Duration>>,
     hints: Hints,
     look_at: Instant,
+    /// It is attached to nothing, and that was told.
+    is_idle: bool,
 }
 
 impl Watcher {
@@ -116,6 +118,7 @@ impl Watcher {
             wanted,
             hints,
             look_at: Instant::now(),
+            is_idle: false,
         };
         (watcher, wishes)
     }
@@ -214,6 +217,7 @@ impl Watcher {
             [LOOKING, DISCOVERED].contains(&about)
                 || expansion.found.contains(Path::new(about))
                 || self.members.values().any(|member| member.name() == about)
+        self.tell_whether_idle(&mut lacks);
         });
         watched.extend(self.members.values().map(Member::pins));
         self.hints.entries(&watched);
@@ -227,6 +231,24 @@ impl Watcher {
         let (mut member, notes) = Member::take(directory, &self.plan.rules)?;
         self.journal.is_well(&directory.to_string_lossy());
         tracing::info!(attachment = member.name(), cgroup = %member.path().display(), "attached");
+    /// A glob that matches nothing is fine, but an agent that protects nothing
+    /// at all has the wrong ones, most likely.
+    fn tell_whether_idle(&mut self, lacks: &mut Vec<String>) {
+        // What else is wrong has been told.
+        let is_idle = self.members.is_empty() && lacks.is_empty();
+        let was_idle = std::mem::replace(&mut self.is_idle, is_idle);
+        if !is_idle {
+            return;
+        }
+        let patterns: Vec<_> =
+            self.plan.agent.cgroups.iter().map(|pattern| format!("{:?}", pattern.as_str())).collect();
+        let lack = format!("attached to nothing: no cgroup matches {}", patterns.join(" or "));
+        if !was_idle {
+            tracing::warn!("{lack}");
+        }
+        lacks.push(lack);
+    }
+
         for note in notes {
             tracing::info!(attachment = member.name(), "{note}");
         }
