@@ -94,3 +94,8 @@ fn a_socket_serves_as_well() {
     assert!(second.wait(SOON).success(), "{}", second.stderr());
     assert!(!std::path::Path::new(&path).exists(), "the socket is gone");
 }
+
+    std::fs::write(&path, "precious").expect("written");
+    let output = scene.injector.run(&["run", "--config", &config, "--listen", &format!("unix:{path}")]);
+    assert!(output.code == 2 && output.stderr.contains("no socket"), "{output:?}");
+    assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "precious");
