@@ -20,7 +20,7 @@ use super::{
     hints::Hints,
     journal::Journal,
     member::Member,
-    observation::{Observation, Owned},
+    observation::{Listing, Observation},
     pattern::expand,
     plan::{Look, Plan, Source},
 };
@@ -50,7 +50,7 @@ pub(super) enum Order {
     /// All figures.
     Observe(oneshot::Sender<Arc<Observation>>),
     /// All flows, so many at most.
-    Flows(u32, oneshot::Sender<Vec<Owned>>),
+    Flows(u32, oneshot::Sender<Listing>),
     /// It is over.
     Stop,
 }
@@ -142,6 +142,9 @@ impl Watcher {
             Ok(Order::Look) => self.look_at = Instant::now(),
             Ok(Order::Reload) => self.reload(),
             Ok(Order::Discovered(answers)) => self.discovered(answers),
+            // Who asked while the loop was held up may have given up.
+            Ok(Order::Observe(reply)) if reply.is_closed() => {}
+            Ok(Order::Flows(_, reply)) if reply.is_closed() => {}
             Ok(Order::Observe(reply)) => drop(reply.send(Arc::new(self.observe()))),
             Ok(Order::Flows(budget, reply)) => drop(reply.send(self.flows(budget))),
             Ok(Order::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return false,
@@ -166,6 +169,7 @@ impl Watcher {
             match scanned {
                 Ok(()) => self.journal.is_well(member.name()),
                 Err(error) => {
+                    self.shared.metrics.figures().scan_failures += 1;
                     self.journal.complain(member.name(), &error);
                     member.put_off(LATER);
                     self.look_at = self.look_at.min(now + SOON);
@@ -213,11 +217,11 @@ impl Watcher {
                 self.look_at = self.look_at.min(Instant::now() + LATER);
             }
         }
+        self.tell_whether_idle(&mut lacks);
         self.journal.forget_all_but(|about| {
             [LOOKING, DISCOVERED].contains(&about)
                 || expansion.found.contains(Path::new(about))
                 || self.members.values().any(|member| member.name() == about)
-        self.tell_whether_idle(&mut lacks);
         });
         watched.extend(self.members.values().map(Member::pins));
         self.hints.entries(&watched);
@@ -227,10 +231,6 @@ impl Watcher {
         Ok(())
     }
 
-    fn take(&mut self, directory: &Path) -> anyhow::Result<()> {
-        let (mut member, notes) = Member::take(directory, &self.plan.rules)?;
-        self.journal.is_well(&directory.to_string_lossy());
-        tracing::info!(attachment = member.name(), cgroup = %member.path().display(), "attached");
     /// A glob that matches nothing is fine, but an agent that protects nothing
     /// at all has the wrong ones, most likely.
     fn tell_whether_idle(&mut self, lacks: &mut Vec<String>) {
@@ -249,6 +249,11 @@ impl Watcher {
         lacks.push(lack);
     }
 
+    fn take(&mut self, directory: &Path) -> anyhow::Result<()> {
+        descriptors::check()?;
+        let (mut member, notes) = Member::take(directory, &self.plan.rules)?;
+        self.journal.is_well(&directory.to_string_lossy());
+        tracing::info!(attachment = member.name(), cgroup = %member.path().display(), "attached");
         for note in notes {
             tracing::info!(attachment = member.name(), "{note}");
         }
@@ -272,7 +277,6 @@ impl Watcher {
                 let stays = is_wanted(directory) && matches!(member.look(), Ok(Standing::AtWork | Standing::Unpinned));
                 (!stays).then(|| directory.clone())
             })
-        descriptors::check()?;
             .collect();
         for mut member in gone.iter().filter_map(|directory| self.members.remove(directory)) {
             let name = member.name().to_owned();
