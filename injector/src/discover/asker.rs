@@ -45,9 +45,8 @@ impl Asker {
 
 /// From nine tenths of the interval to eleven, as `random` has it.
 fn spread(interval: Duration, random: u64) -> Duration {
-    let fifth = interval / 5;
     let thousandths = u32::try_from(random % 1000).unwrap_or_default();
-    interval - fifth / 2 + fifth / 1000 * thousandths
+    interval / 10 * 9 + interval / 5000 * thousandths
 }
 
 impl Drop for Asker {
