@@ -46,6 +46,7 @@ impl Watcher {
                     statuses.push(status);
                 }
                 Err(error) => {
+                    findings.truncate(first);
                     failed.push(format!("{}: {error:#}", member.name()));
                     self.journal.complain(member.name(), &error);
                 }

@@ -15,7 +15,7 @@ const NAME: &str = "injector";
 
 /// What the plain manifest is rendered for.
 const KUBERNETES: &str = "1.32.0";
-/// Has no field for AppArmor.
+/// Has no field for `AppArmor`.
 const OLD_KUBERNETES: &str = "1.29.0";
 
 /// What stands before the rendered manifest. Host directories need the privileged level of Pod Security.
@@ -64,7 +64,7 @@ pub(super) fn lint() -> Result<()> {
     Ok(())
 }
 
-/// Each version of Kubernetes is told in its own way that the agent has no AppArmor profile.
+/// Each version of Kubernetes is told in its own way that the agent has no `AppArmor` profile.
 fn unconfined_for_old_clusters() -> Result<()> {
     let annotation = "container.apparmor.security.beta.kubernetes.io/injector: unconfined";
     let field = "appArmorProfile:\n              type: Unconfined";

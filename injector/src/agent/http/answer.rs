@@ -147,23 +147,17 @@ impl State {
         time::timeout(SCRAPED_WITHIN, fresh).await.ok().flatten().unwrap_or_else(encode)
     }
 
-    /// An incomplete list is none: who asks wants to know whether all is well.
     async fn list(&self, query: FlowQuery) -> Option<Result<Bytes, Refusal>> {
         let limit = query.limit;
-        let observation: Arc<Observation>;
-        let listing: Listing;
-        let listing = if query.at_risk {
-            observation = self.observe().await?;
-            &observation.listing
+        let listed = if query.at_risk {
+            first(&self.observe().await?.listing, limit)
         } else {
-            listing = self.ask(|reply| Order::Flows(limit.try_into().unwrap_or(u32::MAX), reply)).await?;
-            &listing
+            first(&self.ask(|reply| Order::Flows(limit.try_into().unwrap_or(u32::MAX), reply)).await?, limit)
         };
-        if !listing.failed.is_empty() {
-            return Some(Err((StatusCode::SERVICE_UNAVAILABLE, listing.failed.join("\n"))));
-        }
-        let totals = Totals::from(&listing.totals);
-        let flows: Vec<Owned> = listing.flows.iter().take(limit).cloned().collect();
+        let (flows, totals) = match listed {
+            Ok(listed) => listed,
+            Err(refusal) => return Some(Err(refusal)),
+        };
         let names = Arc::clone(&self.names);
         // Looks through all of /proc.
         task::spawn_blocking(move || {
@@ -176,6 +170,15 @@ impl State {
         .await
         .ok()?
     }
+}
+
+/// The first so many flows, and how many there are. An incomplete list is none:
+/// who asks wants to know whether all is well.
+fn first(listing: &Listing, limit: usize) -> Result<(Vec<Owned>, Totals), Refusal> {
+    if !listing.failed.is_empty() {
+        return Err((StatusCode::SERVICE_UNAVAILABLE, listing.failed.join("\n")));
+    }
+    Ok((listing.flows.iter().take(limit).cloned().collect(), Totals::from(&listing.totals)))
 }
 
 /// A list that a client is being sent.
