@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -110,31 +110,29 @@ fn slow_clients_are_let_go_and_hold_nobody_up() {
 fn who_floods_it_keeps_nobody_away() {
     let scene = Scene::new("agent-flood");
     let agent = agent(&scene, SHORT);
-    let (address, is_over) = (agent.address(), AtomicBool::new(false));
+    let (address, until) = (agent.address(), Instant::now() + Duration::from_secs(6));
     let flooder = Ipv4Addr::new(127, 0, 0, 66).into();
     thread::scope(|scope| {
-        for _ in 0..700 {
-            let flood = || {
-                while !is_over.load(Ordering::Relaxed) {
+        for _ in 0..400 {
+            let flood = move || {
+                while Instant::now() < until {
                     let mut stream = connect_from(flooder, address);
-                    // Until it is let go.
+                    // Until it is let go. The kernel's queue may have no room for it, and not say so.
+                    stream.set_read_timeout(Some(SOON)).expect("not zero");
                     let _ = stream.read(&mut [0]);
                     thread::sleep(Duration::from_millis(500));
                 }
             };
             thread::Builder::new().stack_size(64 * 1024).spawn_scoped(scope, flood).expect("a thread");
         }
-        let slowest = (0..8).map(|_| {
+        for _ in 0..8 {
             thread::sleep(Duration::from_millis(500));
             let started = Instant::now();
             let answer = ask(address, b"GET /healthz HTTP/1.1\r\n\r\n", SOON);
-            (started.elapsed(), answer.map(|answer| answer.code))
-        });
-        let slowest = slowest.max();
-        is_over.store(true, Ordering::Relaxed);
-        // The kubelet waits for 3 s.
-        let is_served = slowest.is_some_and(|(took, code)| took < Duration::from_secs(2) && code == Some(200));
-        assert!(is_served, "{slowest:?}");
+            let (took, code) = (started.elapsed(), answer.map(|answer| answer.code));
+            // The kubelet waits for 3 s.
+            assert!(took < Duration::from_secs(2) && code == Some(200), "{code:?} after {took:?}");
+        }
     });
 }
 
@@ -162,13 +160,13 @@ fn a_loop_that_is_stuck_holds_up_no_scrape() {
         let scrapes: Vec<_> = (0..4).map(|_| scope.spawn(scrape)).collect();
         for scrape in scrapes {
             let answer = scrape.join().expect("an answer");
-            let last = format!("keepalive_injector_last_scan_timestamp_seconds {known}");
-            assert!(answer.code == 200 && answer.body.contains(&last), "{last}: {answer:?}");
+            assert!(answer.code == 200 && answer.body.contains("last_scan_timestamp_seconds 1"), "{answer:?}");
         }
     });
-    assert!(started.elapsed() < Duration::from_secs(5), "answered after {:?}", started.elapsed());
+    // Prometheus waits for 10 s.
+    assert!(started.elapsed() < Duration::from_secs(8), "answered after {:?}", started.elapsed());
     drop(holder);
-    eventually("it goes on", SOON, || agent.metric("last_scan_timestamp_seconds").filter(|time| *time > known));
+    eventually("it goes on", SOON * 4, || agent.metric("last_scan_timestamp_seconds").filter(|time| *time > known));
 }
 
 /// Nobody reads what it logs.

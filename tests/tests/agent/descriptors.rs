@@ -8,10 +8,10 @@ use super::agent;
 use crate::scene::{SOON, Scene};
 
 /// The lowest descriptor that is free.
-fn free(pid: u32) -> u64 {
+fn free(pid: u32) -> usize {
     let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").flatten();
-    let open: Vec<u64> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    (0..).find(|number| !open.contains(number)).expect("there is one")
+    let open: Vec<usize> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    (0..=open.len()).find(|number| !open.contains(number)).expect("there is one")
 }
 
 fn limit(pid: u32, soft_and_hard: &str) {
@@ -67,8 +67,8 @@ fn scans_that_fail_are_told() {
         assert_eq!(agent.metric(flows), Some(1.0), "{flows}, as it was seen last");
     }
     for path in ["/flows", "/flows?at_risk=1"] {
-        let list = agent.get(path);
-        assert!(list.code == 503 && list.body.contains("Too many open files"), "{path}: {list:?}");
+        let answer = agent.get(path);
+        assert!(answer.code == 503 && answer.body.contains("Too many open files"), "{path}: {answer:?}");
     }
 
     limit(agent.pid(), "1024:4096");
