@@ -19,7 +19,7 @@ use crate::process::{Place, Process};
 use crate::unique::unique_name;
 
 /// The setting of the configuration that ships which other tests would be hit by.
-const EVERY_POD: &str = r#"cgroups = ["kubepods*"]"#;
+const EVERY_POD: &str = r#"cgroups = ["kubepods*", "kubelet*/*kubepods*"]"#;
 /// Where a node has cgroup v2.
 const CGROUPS: &str = "/sys/fs/cgroup";
 /// Makes this machine one, for the program that follows: hybrid hosts have it elsewhere, and crun does not take them.
@@ -47,7 +47,9 @@ impl Container {
         let daemonset = DaemonSet::shipped();
         let (below, text) = (kubelet.kernel_path(), daemonset.configuration());
         assert!(text.contains(EVERY_POD), "{text}");
-        let text = text.replace(EVERY_POD, &format!("cgroups = [\"{}/kubepods*\"]", &below[1..]));
+        let own =
+            EVERY_POD.replace("[\"", &format!("[\"{}/", &below[1..])).replace(", \"", &format!(", \"{}/", &below[1..]));
+        let text = text.replace(EVERY_POD, &own);
         fs::write(directory.path().join("config/config.toml"), text).expect("the directory is ours");
         Image::find().unpack(&directory.path().join("bundle"));
         let container = Self {

@@ -57,6 +57,8 @@ impl DaemonSet {
         let context = &container["securityContext"];
         assert_eq!(context["privileged"], false);
         assert_eq!(context["seccompProfile"]["type"], "RuntimeDefault");
+        // There is none here either. The default one denies pins.
+        assert_eq!(context["appArmorProfile"]["type"], "Unconfined");
         let arguments = container["args"].as_array().expect("arguments are listed");
         let process = &mut spec["process"];
         process["args"].as_array_mut().expect("the image has an entry point").extend(arguments.iter().cloned());

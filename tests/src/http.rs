@@ -1,8 +1,10 @@
 //! Just enough of HTTP to ask an agent, and to ask it badly.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use rustix::net::{self, SocketFlags};
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -25,7 +27,11 @@ impl Answer {
 /// Sends `text` as it is, and reads until the other side closes. `None` where it closes, or says nothing within
 /// `within`, without an answer.
 pub fn ask(address: SocketAddr, text: &[u8], within: Duration) -> Option<Answer> {
-    let mut stream = TcpStream::connect(address).ok()?;
+    exchange(TcpStream::connect(address).ok()?, text, within)
+}
+
+/// The same on a connection that is there already.
+pub fn exchange(mut stream: TcpStream, text: &[u8], within: Duration) -> Option<Answer> {
     stream.set_read_timeout(Some(within)).expect("not zero");
     stream.set_write_timeout(Some(within)).expect("not zero");
     // Who refuses a request need not read all of it.
@@ -33,6 +39,17 @@ pub fn ask(address: SocketAddr, text: &[u8], within: Duration) -> Option<Answer>
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
     parse(&String::from_utf8_lossy(&bytes))
+}
+
+/// Connects from an address of this host's own. All of 127.0.0.0/8 is.
+pub fn connect_from(source: IpAddr, address: SocketAddr) -> TcpStream {
+    let connected = || -> rustix::io::Result<TcpStream> {
+        let socket = net::socket_with(net::AddressFamily::INET, net::SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        net::bind(&socket, &SocketAddr::new(source, 0))?;
+        net::connect(&socket, &address)?;
+        Ok(socket.into())
+    };
+    connected().unwrap_or_else(|error| panic!("no connection from {source} to {address}: {error}"))
 }
 
 /// Asks as a client does.

@@ -56,7 +56,7 @@ pub use crowd::{Crowd, Pings};
 pub use deadline::eventually;
 pub use foreign::ForeignProgram;
 pub use forger::Forger;
-pub use http::{Answer, ask, request};
+pub use http::{Answer, ask, connect_from, exchange, request};
 pub use image::Image;
 pub use injector::Injector;
 pub use middlebox::{Expiry, Middlebox};

@@ -1,7 +1,7 @@
 // Renders a chart as `helm template` does, for machines that can't get helm: the same template engine, and the same
 // library of functions (sprig), with what helm adds to them (pkg/engine/funcs.go) as far as our chart uses it.
 //
-//	render CHART RELEASE NAMESPACE [VALUES-FILE]
+//	render CHART RELEASE NAMESPACE KUBERNETES [VALUES-FILE]
 //
 // Values and their schema are not checked: `cargo xtask lint` does that.
 package main
@@ -22,18 +22,21 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	if len(os.Args) < 4 {
-		log.Fatal("usage: render CHART RELEASE NAMESPACE [VALUES-FILE]")
+	if len(os.Args) < 5 {
+		log.Fatal("usage: render CHART RELEASE NAMESPACE KUBERNETES [VALUES-FILE]")
 	}
-	chart, release, namespace := os.Args[1], os.Args[2], os.Args[3]
+	chart, release, namespace, kubernetes := os.Args[1], os.Args[2], os.Args[3], os.Args[4]
 	values := read(filepath.Join(chart, "values.yaml"))
-	if len(os.Args) > 4 {
-		merge(values, read(os.Args[4]))
+	if len(os.Args) > 5 {
+		merge(values, read(os.Args[5]))
 	}
 	meta := read(filepath.Join(chart, "Chart.yaml"))
 	context := map[string]interface{}{
-		"Values":  values,
-		"Chart":   map[string]interface{}{"Name": meta["name"], "Version": meta["version"], "AppVersion": meta["appVersion"]},
+		"Values": values,
+		"Chart":  map[string]interface{}{"Name": meta["name"], "Version": meta["version"], "AppVersion": meta["appVersion"]},
+		"Capabilities": map[string]interface{}{
+			"KubeVersion": map[string]interface{}{"Version": "v" + kubernetes},
+		},
 		"Release": map[string]interface{}{"Name": release, "Namespace": namespace, "Service": "Helm"},
 	}
 	for _, manifest := range render(filepath.Join(chart, "templates"), context) {

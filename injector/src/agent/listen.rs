@@ -3,13 +3,18 @@
 use std::{
     fs, io,
     net::SocketAddr,
-    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    os::unix::{
+        fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+        net::UnixStream,
+    },
     path::{Path, PathBuf},
     str::FromStr,
 };
 
 use anyhow::Context as _;
 use tokio::net::{TcpListener, UnixListener};
+
+use crate::exit::Error;
 
 /// As it is written on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,17 +45,35 @@ pub(super) enum Listener {
     Unix { listener: UnixListener, _file: File },
 }
 
-/// A file that is removed at the end.
+/// A socket's file that is removed at the end, if it still is this one.
 #[derive(Debug)]
-pub(super) struct File(PathBuf);
+pub(super) struct File {
+    path: PathBuf,
+    /// Device and inode; `None` where it was gone at once.
+    own: Option<(u64, u64)>,
+}
 
-impl Drop for File {
-    fn drop(&mut self) {
-        drop(fs::remove_file(&self.0));
+impl File {
+    fn of(path: &Path) -> Self {
+        Self { path: path.to_owned(), own: identity(path) }
     }
 }
 
+impl Drop for File {
+    fn drop(&mut self) {
+        if self.own.is_some() && identity(&self.path) == self.own {
+            drop(fs::remove_file(&self.path));
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
 /// Opens it. A socket that nobody listens on any more is replaced.
+///
+/// Errors with [`Error::BadValue`] where something else lies there.
 pub(super) async fn bind(listen: &Listen) -> anyhow::Result<Listener> {
     match listen {
         Listen::Tcp(address) => {
@@ -60,15 +83,16 @@ pub(super) async fn bind(listen: &Listen) -> anyhow::Result<Listener> {
         }
         Listen::Unix(path) => {
             let listener = bind_unix(path).with_context(|| format!("listening on {}", path.display()))?;
+            let file = File::of(path);
             tracing::info!(path = %path.display(), "listening");
-            Ok(Listener::Unix { listener, _file: File(path.clone()) })
+            Ok(Listener::Unix { listener, _file: file })
         }
     }
 }
 
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
     let listener = match UnixListener::bind(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && UnixStream::connect(path).is_err() => {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_left(path)? => {
             fs::remove_file(path)?;
             UnixListener::bind(path)?
         }
@@ -76,6 +100,21 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     };
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+/// Whether nobody listens on the socket that lies there.
+///
+/// Errors where it is none.
+fn is_left(path: &Path) -> anyhow::Result<bool> {
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Err(Error::BadValue {
+            what: "--listen",
+            value: format!("unix:{}", path.display()),
+            expected: "something lies there that is no socket, and is left alone: choose another path".to_owned(),
+        }
+        .into());
+    }
+    Ok(UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused))
 }
 
 #[cfg(test)]
@@ -89,5 +128,46 @@ mod tests {
         for text in ["", "9435", "localhost:1", "unix:", "unix:x", "127.0.0.1"] {
             assert!(text.parse::<Listen>().is_err(), "{text}");
         }
+    }
+    /// What is bound at `path`, and what is there after it was dropped.
+    async fn tried(path: &Path) -> (anyhow::Result<()>, bool) {
+        let bound = bind(&Listen::Unix(path.to_owned())).await.map(drop);
+        (bound, path.symlink_metadata().is_ok())
+    }
+
+    #[tokio::test]
+    async fn only_what_is_left_of_a_socket_is_replaced() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (socket, file) = (directory.path().join("socket"), directory.path().join("file"));
+        drop(std::os::unix::net::UnixListener::bind(&socket).expect("bound"));
+        let (bound, is_there) = tried(&socket).await;
+        assert!(bound.is_ok() && !is_there, "{bound:?}");
+
+        fs::write(&file, "precious").expect("written");
+        std::os::unix::fs::symlink(&file, directory.path().join("link")).expect("made");
+        fs::create_dir(directory.path().join("directory")).expect("made");
+        for name in ["file", "link", "directory"] {
+            let (bound, is_there) = tried(&directory.path().join(name)).await;
+            let error = bound.expect_err(name);
+            assert!(matches!(error.downcast_ref(), Some(Error::BadValue { .. })) && is_there, "{name}: {error:#}");
+        }
+        assert_eq!(fs::read_to_string(&file).expect("it is there"), "precious");
+
+        let _other = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
+        let (bound, is_there) = tried(&socket).await;
+        let error = bound.expect_err("somebody listens");
+        assert!(error.downcast_ref::<Error>().is_none() && is_there, "{error:#}");
+    }
+
+    #[tokio::test]
+    async fn what_took_its_place_stays() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let listener = bind(&Listen::Unix(path.clone())).await.expect("bound");
+        // Moved in, since a file that is made anew may get the inode of one that is gone.
+        fs::write(directory.path().join("other"), "precious").expect("written");
+        fs::rename(directory.path().join("other"), &path).expect("moved");
+        drop(listener);
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), "precious");
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     cgroup::Cgroup,
     flow::Origin,
     held::Held,
-    metrics::Metrics,
+    metrics::{AtRisk, Metrics},
     output::AttachmentStatus,
     pins::PinDir,
     place::{self, How},
@@ -40,6 +40,17 @@ pub(super) struct Member {
     watch: Watch,
     /// When to scan next.
     pub(super) due: Instant,
+    /// What the last scan for the server saw that did not fail.
+    pub(super) seen: Seen,
+}
+
+/// What a scan saw.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// When it ended; when it was attached to before the first one.
+    pub(super) at: SystemTime,
+    pub(super) totals: ScanTotals,
+    pub(super) at_risk: AtRisk,
 }
 
 impl Member {
@@ -50,8 +61,9 @@ impl Member {
         let place = place::take(&PinDir::for_cgroup(cgroup.path()), &cgroup, rules, how)?;
         let origin = Arc::new(Origin::of(&place.held.attached));
         let rules = Arc::clone(rules);
-        let member = Self { cgroup, held: place.held, rules, origin, watch: Watch::default(), due: Instant::now() };
-        Ok((member, place.notes))
+        let seen = Seen { at: SystemTime::now(), totals: ScanTotals::EMPTY, at_risk: AtRisk::default() };
+        let (watch, due) = (Watch::default(), Instant::now());
+        Ok((Self { cgroup, held: place.held, rules, origin, watch, due, seen }, place.notes))
     }
 
     /// Name of the attachment.
@@ -99,7 +111,7 @@ impl Member {
         let start = Instant::now();
         let round = self.held.scan(&mut self.watch)?;
         self.due = Instant::now() + round.pause;
-        metrics.watched(round.totals.flows() + round.totals.closing, SystemTime::now(), start.elapsed());
+        metrics.watched(round.totals.flows() + round.totals.closing, start.elapsed());
         if round.changes.is_empty() {
             return Ok(());
         }

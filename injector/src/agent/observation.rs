@@ -17,9 +17,18 @@ pub(super) type Owned = (Arc<Origin>, FlowSample, Option<PacketRecord>);
 #[derive(Debug)]
 pub(super) struct Observation {
     pub(super) statuses: Vec<AttachmentStatus>,
-    /// Flows at risk, overdue or stalled, with the least time left first; as
-    /// many as a scan is asked for.
-    pub(super) findings: Vec<Owned>,
+    /// Flows at risk, overdue or stalled, with the least time left first.
+    pub(super) listing: Listing,
+}
+
+/// Flows of all attachments, as many as were asked for.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) flows: Vec<Owned>,
+    /// Over all flows, listed or not.
+    pub(super) totals: ScanTotals,
+    /// Attachments that could not be scanned, and why.
+    pub(super) failed: Vec<String>,
 }
 
 /// Adds up what scans of several attachments saw.

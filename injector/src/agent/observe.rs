@@ -8,12 +8,12 @@ use std::{
 use injector_common::scan::ScanTotals;
 
 use super::{
-    member::Member,
-    observation::{Observation, Owned, add},
+    member::{Member, Seen},
+    observation::{Listing, Observation, Owned, add},
     watcher::Watcher,
 };
 use crate::{
-    flow::remaining_ms,
+    flow::{Names, remaining_ms},
     host::Host,
     k8s::workload_of,
     metrics::{AtRisk, Conntrack, Ena, Memory, Scan},
@@ -25,41 +25,41 @@ use crate::{
 const RECORD_BYTES: u64 = 192;
 
 impl Watcher {
-    /// All figures, by one scan of each attachment.
+    /// All figures, by one scan of each attachment. One that can't be scanned
+    /// counts as it was seen last, and nobody is told that this was now.
     pub(super) fn observe(&mut self) -> Observation {
         let start = Instant::now();
-        let mut sum = ScanTotals::EMPTY;
-        let (mut statuses, mut findings) = (Vec::new(), Vec::<Owned>::new());
+        self.names.refresh();
+        let (mut sum, mut at_risk, mut flows) = (ScanTotals::EMPTY, AtRisk::default(), 0);
+        let (mut statuses, mut findings, mut failed) = (Vec::new(), Vec::<Owned>::new(), Vec::new());
         for member in self.members.values_mut() {
-            let origin = member.origin();
+            let (origin, first) = (member.origin(), findings.len());
             let found = &mut findings;
             let seen = member.observe(&self.shared.metrics, |sample, packets| {
                 found.push((Arc::clone(&origin), *sample, packets.copied()));
             });
             match seen {
                 Ok((status, totals)) => {
-                    add(&mut sum, &totals);
+                    flows += totals.flows() + totals.closing;
+                    let at_risk = count(&mut self.names, &findings[first..]);
+                    member.seen = Seen { at: SystemTime::now(), totals, at_risk };
                     statuses.push(status);
                 }
-                Err(error) => self.journal.complain(member.name(), &error),
+                Err(error) => {
+                    findings.truncate(first);
+                    failed.push(format!("{}: {error:#}", member.name()));
+                    self.journal.complain(member.name(), &error);
+                }
             }
+            add(&mut sum, &member.seen.totals);
+            at_risk.add(&member.seen.at_risk);
         }
-        let duration = start.elapsed();
+        let at = self.members.values().map(|member| member.seen.at).fold(SystemTime::now(), SystemTime::min);
         findings.sort_by_key(|(_, sample, _)| remaining_ms(sample));
-        let at_risk = self.at_risk(&findings);
-        self.shared.metrics.scanned(Scan { at: SystemTime::now(), totals: sum, at_risk }, duration);
+        self.shared.metrics.scanned(Scan { at, totals: sum, flows, at_risk }, start.elapsed());
+        self.shared.metrics.figures().scan_failures += failed.len() as u64;
         self.tell_host(&sum);
-        Observation { statuses, findings }
-    }
-
-    fn at_risk(&mut self, findings: &[Owned]) -> AtRisk {
-        let mut at_risk = AtRisk::default();
-        self.names.refresh();
-        for (_, sample, _) in findings {
-            let pod = self.names.pod(sample.cgroup_id);
-            at_risk.count(pod.as_ref().map(|pod| (pod.namespace.as_str(), workload_of(&pod.name))));
-        }
-        at_risk
+        Observation { statuses, listing: Listing { flows: findings, totals: sum, failed } }
     }
 
     fn tell_host(&self, totals: &ScanTotals) {
@@ -74,20 +74,35 @@ impl Watcher {
     }
 
     /// Flows of all attachments, as many as `budget`.
-    pub(super) fn flows(&mut self, budget: u32) -> Vec<Owned> {
-        let mut flows: Vec<Owned> = Vec::new();
+    pub(super) fn flows(&mut self, budget: u32) -> Listing {
+        let mut listing = Listing { flows: Vec::new(), totals: ScanTotals::EMPTY, failed: Vec::new() };
         for member in self.members.values_mut() {
-            let left = budget.saturating_sub(u32::try_from(flows.len()).unwrap_or(u32::MAX));
+            let left = budget.saturating_sub(u32::try_from(listing.flows.len()).unwrap_or(u32::MAX));
             let origin = member.origin();
             let listed = member.flows(left, |sample, packets| {
-                flows.push((Arc::clone(&origin), *sample, packets.copied()));
+                listing.flows.push((Arc::clone(&origin), *sample, packets.copied()));
             });
-            if let Err(error) = listed {
-                self.journal.complain(member.name(), &error);
+            match listed {
+                Ok(totals) => add(&mut listing.totals, &totals),
+                Err(error) => {
+                    listing.failed.push(format!("{}: {error:#}", member.name()));
+                    self.journal.complain(member.name(), &error);
+                }
             }
         }
-        flows
+        self.shared.metrics.figures().scan_failures += listing.failed.len() as u64;
+        listing
     }
+}
+
+/// Whose these flows are.
+fn count(names: &mut Names, findings: &[Owned]) -> AtRisk {
+    let mut at_risk = AtRisk::default();
+    for (_, sample, _) in findings {
+        let pod = names.pod(sample.cgroup_id);
+        at_risk.count(pod.as_ref().map(|pod| (pod.namespace.as_str(), workload_of(&pod.name))));
+    }
+    at_risk
 }
 
 fn interface(ena: crate::host::Ena) -> Ena {

@@ -173,6 +173,10 @@ mod tests {
             ("a/*", "/a/b/c", true),
             ("a/b*", "/a/c/b", false),
             ("*.slice", "/kubepods.slice/x", true),
+            // kind's nodes, with either driver of the kubelet.
+            ("kubelet*/*kubepods*", "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice", true),
+            ("kubelet*/*kubepods*", "/kubelet/kubepods/burstable", true),
+            ("kubelet*/*kubepods*", "/kubelet.slice/kubelet.service", false),
         ];
         for (pattern, path, expected) in table {
             assert_eq!(patterns(&[pattern])[0].covers(path), expected, "{pattern} {path}");

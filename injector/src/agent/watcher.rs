@@ -14,13 +14,13 @@ use std::{
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    Shared,
+    Shared, descriptors,
     discovery::DISCOVERED,
     health::ROUND,
     hints::Hints,
     journal::Journal,
     member::Member,
-    observation::{Observation, Owned},
+    observation::{Listing, Observation},
     pattern::expand,
     plan::{Look, Plan, Source},
 };
@@ -50,7 +50,7 @@ pub(super) enum Order {
     /// All figures.
     Observe(oneshot::Sender<Arc<Observation>>),
     /// All flows, so many at most.
-    Flows(u32, oneshot::Sender<Vec<Owned>>),
+    Flows(u32, oneshot::Sender<Listing>),
     /// It is over.
     Stop,
 }
@@ -93,6 +93,8 @@ pub(super) struct Watcher {
     pub(super) wanted: watch::Sender<Option<Duration>>,
     hints: Hints,
     look_at: Instant,
+    /// It is attached to nothing, and that was told.
+    is_idle: bool,
 }
 
 impl Watcher {
@@ -116,6 +118,7 @@ impl Watcher {
             wanted,
             hints,
             look_at: Instant::now(),
+            is_idle: false,
         };
         (watcher, wishes)
     }
@@ -139,6 +142,9 @@ impl Watcher {
             Ok(Order::Look) => self.look_at = Instant::now(),
             Ok(Order::Reload) => self.reload(),
             Ok(Order::Discovered(answers)) => self.discovered(answers),
+            // Who asked while the loop was held up may have given up.
+            Ok(Order::Observe(reply)) if reply.is_closed() => {}
+            Ok(Order::Flows(_, reply)) if reply.is_closed() => {}
             Ok(Order::Observe(reply)) => drop(reply.send(Arc::new(self.observe()))),
             Ok(Order::Flows(budget, reply)) => drop(reply.send(self.flows(budget))),
             Ok(Order::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return false,
@@ -163,6 +169,7 @@ impl Watcher {
             match scanned {
                 Ok(()) => self.journal.is_well(member.name()),
                 Err(error) => {
+                    self.shared.metrics.figures().scan_failures += 1;
                     self.journal.complain(member.name(), &error);
                     member.put_off(LATER);
                     self.look_at = self.look_at.min(now + SOON);
@@ -211,6 +218,7 @@ impl Watcher {
                 self.look_at = self.look_at.min(Instant::now() + LATER);
             }
         }
+        self.tell_whether_idle(&mut lacks);
         self.journal.forget_all_but(|about| {
             [LOOKING, DISCOVERED].contains(&about)
                 || expansion.found.contains(Path::new(about))
@@ -224,7 +232,26 @@ impl Watcher {
         Ok(())
     }
 
+    /// A glob that matches nothing is fine, but an agent that protects nothing
+    /// at all has the wrong ones, most likely.
+    fn tell_whether_idle(&mut self, lacks: &mut Vec<String>) {
+        // What else is wrong has been told.
+        let is_idle = self.members.is_empty() && lacks.is_empty();
+        let was_idle = std::mem::replace(&mut self.is_idle, is_idle);
+        if !is_idle {
+            return;
+        }
+        let patterns: Vec<_> =
+            self.plan.agent.cgroups.iter().map(|pattern| format!("{:?}", pattern.as_str())).collect();
+        let lack = format!("attached to nothing: no cgroup matches {}", patterns.join(" or "));
+        if !was_idle {
+            tracing::warn!("{lack}");
+        }
+        lacks.push(lack);
+    }
+
     fn take(&mut self, path: &Path, directory: &Path) -> anyhow::Result<()> {
+        descriptors::check()?;
         let (mut member, notes) = Member::take(directory, &self.plan.rules)?;
         self.journal.is_well(&path.to_string_lossy());
         tracing::info!(attachment = member.name(), cgroup = %member.path().display(), "attached");

@@ -16,6 +16,7 @@ mod object;
 mod offsets;
 mod pinned;
 mod records;
+mod refusal;
 mod rules;
 mod sys;
 mod tcp_info;

@@ -1,27 +1,20 @@
 //! The BPF object, and getting its programs past the verifier.
 
-use std::{
-    io, iter,
-    os::fd::{AsFd as _, OwnedFd},
-};
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::Context as _;
 use aya::{
     Btf, Ebpf, EbpfLoader, include_bytes_aligned,
-    programs::{Iter, ProgramError, SockOps},
+    programs::{Iter, SockOps},
 };
 use injector_common::{decision::BY_CGROUP, names};
 
 use super::{
     companion,
     offsets::{offsets, ticks_per_second},
+    refusal,
 };
-use crate::{
-    exit::Error,
-    feature::{self, Feature, PACKETS},
-    pins::PinDir,
-    rules::Rules,
-};
+use crate::{feature::PACKETS, pins::PinDir, rules::Rules};
 
 /// As built by `cargo xtask ebpf`; build.rs chooses which build.
 static OBJECT: &[u8] = include_bytes_aligned!(env!("INJECTOR_BPF_OBJECT"));
@@ -50,16 +43,17 @@ pub(super) const BUILD: u64 = match u64::from_str_radix(env!("INJECTOR_BPF_BUILD
 /// `log` switches the programs' own messages on; otherwise the verifier removes
 /// them as dead. The lasting maps are those pinned in `there`, where it is given.
 ///
-/// Errors with [`Error::Privilege`] or [`Error::Unsupported`] where the kernel
-/// refuses.
+/// Errors with [`crate::exit::Error::Privilege`] or
+/// [`crate::exit::Error::Unsupported`] where the kernel never will do it.
 pub(super) fn load(log: bool, rules: &Rules, there: Option<&PinDir>) -> anyhow::Result<Ebpf> {
     let mut ebpf = create_maps(log, rules, there)?;
-    keepalive(&mut ebpf)?.load().map_err(|error| refused(names::KEEPALIVE, None, error))?;
+    keepalive(&mut ebpf)?.load().map_err(|error| refusal::of_program(names::KEEPALIVE, None, error))?;
     let btf = Btf::from_sys_fs().context("reading the kernel's BTF")?;
     let scans_packets = rules.tracks_packets.then_some(&PACKETS);
-    scan(&mut ebpf)?.load(SCAN_TARGET, &btf).map_err(|error| refused(names::SCAN, scans_packets, error))?;
+    scan(&mut ebpf)?.load(SCAN_TARGET, &btf).map_err(|error| refusal::of_program(names::SCAN, scans_packets, error))?;
     for (name, _) in companion::wanted(rules) {
-        companion::load(&mut ebpf, name)?.map_err(|error| refused(name, Some(companion::feature(name)), error))?;
+        companion::load(&mut ebpf, name)?
+            .map_err(|error| refusal::of_program(name, Some(companion::feature(name)), error))?;
     }
     Ok(ebpf)
 }
@@ -97,10 +91,7 @@ fn create_maps(log: bool, rules: &Rules, there: Option<&PinDir>) -> anyhow::Resu
             loader.map_pin_path(name, there.pin(name));
         }
     }
-    loader.load(OBJECT).map_err(|error| {
-        let is_privilege = is_denied(std::error::Error::source(&error));
-        classify("creating the maps", None, error.into(), is_privilege)
-    })
+    loader.load(OBJECT).map_err(|error| refusal::of("creating the maps", None, error.into()))
 }
 
 /// Records that were made by other rules are told by it. 0 stands for none.
@@ -132,67 +123,4 @@ pub(super) fn link_scan(ebpf: &mut Ebpf) -> anyhow::Result<OwnedFd> {
     let flows = flows.fd().as_fd().try_clone_to_owned().context("duplicating a descriptor")?;
     let program = scan(ebpf)?.fd()?.as_fd();
     super::sys::link_iter(program, flows.as_fd()).context("attaching the iterator to the map of flows")
-}
-
-/// The verifier's log is long; the last line before its statistics says why.
-/// `feature` is the one that has the program loaded, if it is not for all.
-fn refused(program: &str, feature: Option<&Feature>, error: ProgramError) -> anyhow::Error {
-    let what = format!("loading the program {program}");
-    let ProgramError::LoadError { io_error, verifier_log } = &error else {
-        let is_privilege = is_denied(std::error::Error::source(&error));
-        return classify(&what, feature, error.into(), is_privilege);
-    };
-    let log = verifier_log.to_string();
-    tracing::debug!("verifier log of {program}:\n{log}");
-    let Some(reason) = verdict(&log) else {
-        let is_privilege = io_error.kind() == io::ErrorKind::PermissionDenied;
-        return classify(&what, feature, error.into(), is_privilege);
-    };
-    // With a log it was the verifier, whose EACCES is no matter of privilege.
-    classify(&what, feature, anyhow::anyhow!("{io_error} (verifier: {reason})"), false)
-}
-
-fn verdict(log: &str) -> Option<&str> {
-    let is_statistic = |line: &&str| {
-        line.trim().is_empty()
-            || ["verification time", "stack depth", "processed "].iter().any(|start| line.starts_with(start))
-    };
-    log.lines().rev().find(|line| !is_statistic(line))
-}
-
-fn is_denied(cause: Option<&(dyn std::error::Error + 'static)>) -> bool {
-    iter::successors(cause, |cause| cause.source())
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|error| error.kind() == io::ErrorKind::PermissionDenied)
-}
-
-fn classify(what: &str, feature: Option<&Feature>, error: anyhow::Error, is_privilege: bool) -> anyhow::Error {
-    error.context(if is_privilege {
-        Error::Privilege {
-            what: format!("the kernel denied {what}"),
-            cure: "run injector as root outside user namespaces; seccomp, lockdown or an LSM may deny bpf(2) too"
-                .to_owned(),
-        }
-    } else {
-        Error::Unsupported {
-            what: feature.map_or_else(|| format!("the kernel refused {what}"), |it| it.needs(&feature::release())),
-            cure: match feature {
-                Some(_) => format!("attach without it; the kernel refused {what}"),
-                None => "`injector doctor` tells what is missing; 5.10 is the oldest kernel that works".to_owned(),
-            },
-        }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_verdict_stands_before_the_statistics() {
-        let log = "470: (57) r3 &= -4\nR3 bitwise operator &= on pointer prohibited\nverification time 4812 usec\n\
-                   stack depth 312\nprocessed 678 insns (limit 1000000)\n\n";
-        assert_eq!(verdict(log), Some("R3 bitwise operator &= on pointer prohibited"));
-        assert_eq!(verdict("processed 0 insns\n"), None);
-    }
 }

@@ -1,9 +1,15 @@
-//! Applications that don't fit the hops on their way.
+//! Applications, and keepalive that is asked for, that don't fit the hops on their way.
 
 use std::time::Duration;
 
 use super::{Facts, Finding, cure, outlives};
-use crate::{config::Application, duration::seconds, hop::Place, keepalive::derive_with_reasons};
+use crate::{
+    config::Application,
+    duration::seconds,
+    hop::Place,
+    keepalive::derive_with_reasons,
+    policy::{Mode, Policy},
+};
 
 pub(super) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let applications = || facts.config.applications.iter();
@@ -11,6 +17,9 @@ pub(super) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     found.extend(applications().filter_map(|one| user_timeout(facts, one)));
     found.extend(attach_late(facts));
     found.extend(attach_user_timeout(facts));
+    let policies = || (1..).zip(&facts.config.policies);
+    found.extend(policies().filter_map(|(number, policy)| policy_late(facts, number, policy)));
+    found.extend(policies().filter_map(|(number, policy)| policy_user_timeout(number, policy)));
     found
 }
 
@@ -86,19 +95,47 @@ fn short_user_timeout(
 fn attach_late(facts: &Facts<'_>) -> Option<Finding> {
     let attach = &facts.config.attach;
     let silence = attach.idle.into_iter().chain(attach.interval).max()?;
-    let hop = facts.shortest(&Place::ANYWHERE).filter(|hop| silence >= hop.timeout)?;
+    let whose = "`idle` and `interval` of attach";
+    late(facts, "keepalive that `attach` is to set", silence, &Place::ANYWHERE, whose, "`idle` and `interval`")
+}
+
+/// The values of a policy, beyond a limit on the way of its flows. The limit
+/// stays what it is, so these flows are exposed.
+fn policy_late(facts: &Facts<'_>, number: usize, policy: &Policy) -> Option<Finding> {
+    let (idle, interval, _) = explicit(policy)?;
+    let (what, whose) = (format!("keepalive of policy {number}"), format!("`keepalive` of policy {number}"));
+    late(facts, &what, idle.max(interval), &policy.place, &whose, "`keepalive`")
+}
+
+fn policy_user_timeout(number: usize, policy: &Policy) -> Option<Finding> {
+    let (idle, interval, user_timeout) = explicit(policy)?;
+    let location = format!("`keepalive` of policy {number}");
+    short_user_timeout(&format!("policy {number}"), user_timeout?, idle, interval, location)
+}
+
+/// Idle time, interval and user timeout that a policy names.
+fn explicit(policy: &Policy) -> Option<(Duration, Duration, Option<Duration>)> {
+    let Mode::Explicit(keepalive) = policy.keepalive else { return None };
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    let user_timeout = Duration::from_millis(keepalive.user_timeout_ms.into());
+    Some((
+        seconds(keepalive.idle_s),
+        seconds(keepalive.interval_s),
+        Some(user_timeout).filter(|timeout| !timeout.is_zero()),
+    ))
+}
+
+/// Keepalive that leaves a silence longer than the shortest limit on its way.
+/// `whose` are the keys that say so, `keys` those that can be left out.
+fn late(facts: &Facts<'_>, what: &str, silence: Duration, place: &Place, whose: &str, keys: &str) -> Option<Finding> {
+    let hop = facts.shortest(place).filter(|hop| silence >= hop.timeout)?;
     let limit = seconds(hop.timeout);
     Some(Finding {
         code: "keepalive-late",
-        what: format!(
-            "keepalive that `attach` is to set leaves {} of silence, {} ({}) waits only {limit}",
-            seconds(silence),
-            hop.name,
-            hop.kind
-        ),
+        what: format!("{what} leaves {} of silence, {} ({}) waits only {limit}", seconds(silence), hop.name, hop.kind),
         why: "the connection is forgotten before the probe that would keep it".to_owned(),
-        set: format!("leave `idle` and `interval` out, so that they follow from the limit; or {}", cure(hop.timeout)),
-        location: format!("`idle` and `interval` of attach; {}: {}", hop.name, hop.source),
+        set: format!("leave {keys} out, so that the values follow from the limit; or {}", cure(hop.timeout)),
+        location: format!("{whose}; {}: {}", hop.name, hop.source),
     })
 }
 

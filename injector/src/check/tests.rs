@@ -185,6 +185,42 @@ fn what_attach_is_told_against_hops() {
 }
 
 #[test]
+fn policies_against_hops() {
+    let policy = |more: &str| format!("[[policy]]\n{more}\n");
+    let explicit = |values: &str| policy(&format!("keepalive = {{ {values} }}"));
+    let elsewhere = policy("keepalive = { idle = 600 }\nremote = \"10.0.8.0/24\"");
+    let there = policy("keepalive = { idle = 100 }\nremote = \"10.0.9.0/24\"");
+    let outwards = policy("keepalive = { idle = 600 }\ndirection = \"active\"");
+    let table: [(&str, String, &[&str]); 10] = [
+        ("below", explicit("idle = 40, interval = 30"), &[]),
+        ("beyond", explicit("idle = 600, interval = 100"), &["keepalive-late"]),
+        ("slow interval", explicit("idle = 60, interval = 350"), &["keepalive-late"]),
+        ("derived", policy("keepalive = \"derived\""), &[]),
+        ("exempt", policy("keepalive = \"exempt\""), &[]),
+        ("behind another", elsewhere, &["keepalive-late"]),
+        ("behind a shorter one", there, &["keepalive-late"]),
+        ("the other way", outwards, &["keepalive-late"]),
+        ("two", explicit("idle = 400") + &explicit("idle = 500"), &["keepalive-late"; 2]),
+        ("short user timeout", explicit("idle = 40, interval = 5, user_timeout = 45"), &["user-timeout-short"]),
+    ];
+    let hops = hop("eni", "eni", 350, "") + &hop("db", "custom", 60, "remote = \"10.0.9.0/24\"\nport = 5432");
+    for (case, policies, expected) in table {
+        let file = hops.clone() + &policies + &application("pool", "idle = 1");
+        assert_eq!(codes(&file, &host()), expected, "{case}");
+    }
+    let second = hops.clone()
+        + &explicit("idle = 10")
+        + &explicit("idle = 600, interval = 100")
+        + &application("pool", "idle = 1");
+    let found = found(&second, &host());
+    assert_eq!(found[0].what, "keepalive of policy 2 leaves 600s of silence, db (custom) waits only 60s");
+    assert_eq!(found[0].location, "`keepalive` of policy 2; db: t.toml:8");
+    let passive = hop("in", "eni", 350, "direction = \"passive\"")
+        + &policy("keepalive = { idle = 600 }\ndirection = \"active\"");
+    assert_eq!(codes(&(passive + &application("pool", "idle = 1")), &host()), [""; 0]);
+}
+
+#[test]
 fn the_host_against_hops() {
     let full = |count| Conntrack { count, max: 100, ..CONNTRACK };
     let short = Conntrack { tcp_established_s: 300, ..CONNTRACK };

@@ -22,7 +22,7 @@ use crate::{
     coverage::Coverage,
     exit::Code,
     flow::{Flow, Names, Origin, remaining_ms},
-    output::{self, FlowWriter},
+    output::{self, FlowWriter, Listed, Totals},
     pins, preflight,
 };
 
@@ -85,8 +85,11 @@ fn ask(server: &Server, args: &Flows) -> anyhow::Result<Code> {
     let limit = if args.sort.is_none() { args.limit.unwrap_or(MAX_FLOWS) } else { MAX_FLOWS };
     let path = format!("/flows?at_risk={}&limit={}", u8::from(args.at_risk), limit.clamp(1, MAX_FLOWS));
     let answer = client::get(server, &path)?;
-    let mut flows = output::flows_of_document(&answer).with_context(|| format!("reading what {server} answered"))?;
-    let has_findings = flows.iter().any(|flow| matches!(&*flow.status, "at_risk" | "overdue" | "stalled"));
+    let listed = output::flows_of_document(&answer).with_context(|| format!("reading what {server} answered"))?;
+    let Listed { mut flows, totals, .. } = listed;
+    let is_finding = |flow: &&Flow| matches!(&*flow.status, "at_risk" | "overdue" | "stalled");
+    let findings = totals.map_or_else(|| flows.iter().filter(is_finding).count() as u64, |totals| totals.findings);
+    let cut = totals.and_then(|totals| cut(args, flows.len() as u64, totals));
     match args.sort {
         None => {}
         Some(Sort::Remaining) => flows.sort_by_key(|flow| flow.remaining_ms),
@@ -95,7 +98,20 @@ fn ask(server: &Server, args: &Flows) -> anyhow::Result<Code> {
     }
     flows.truncate(args.limit.unwrap_or(usize::MAX));
     write(args.output, flows.into_iter(), &[])?;
-    Ok(if args.fail && has_findings { Code::Findings } else { Code::Ok })
+    if let Some(note) = cut {
+        output::message(format_args!("injector: note: {note}"));
+    }
+    Ok(if args.fail && findings > 0 { Code::Findings } else { Code::Ok })
+}
+
+/// What is missing of what was asked for, where an agent sent `sent` flows. All
+/// must be there to be sorted.
+fn cut(args: &Flows, sent: u64, totals: Totals) -> Option<String> {
+    let there = if args.at_risk { totals.findings } else { totals.flows };
+    let limit = if args.sort.is_none() { args.limit } else { None };
+    let wanted = limit.map_or(there, |limit| there.min(limit as u64));
+    (sent < wanted)
+        .then(|| format!("the agent lists only {sent} of {there} flows: run `injector flows` on its host for all"))
 }
 
 /// Scans all attachments before anything is written: a pager that is not read
@@ -154,7 +170,34 @@ fn write(format: FlowFormat, flows: impl Iterator<Item = Flow>, coverage: &[(Str
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn what_an_agent_leaves_out_is_told() {
+        for (arguments, sent, expected) in [
+            ("", 10, None),
+            ("", 9, Some("only 9 of 10 flows")),
+            ("--limit 3", 3, None),
+            ("--limit 20000", 10, None),
+            ("--limit 20000", 9, Some("only 9 of 10 flows")),
+            ("--limit 3 --sort idle", 10, None),
+            ("--limit 3 --sort idle", 9, Some("only 9 of 10 flows")),
+            ("--at-risk", 4, None),
+            ("--at-risk", 3, Some("only 3 of 4 flows")),
+            ("--at-risk --limit 2", 2, None),
+        ] {
+            let line = ["injector", "flows", "--server", "/x"].into_iter().chain(arguments.split_whitespace());
+            let Cli { command: Command::Flows(args), .. } = Cli::try_parse_from(line).expect(arguments) else {
+                panic!("another command");
+            };
+            let note = cut(&args, sent, Totals { flows: 10, findings: 4 });
+            assert_eq!(note.is_some(), expected.is_some(), "{arguments} {sent}: {note:?}");
+            assert!(note.unwrap_or_default().contains(expected.unwrap_or_default()), "{arguments} {sent}");
+        }
+    }
 
     #[test]
     fn orders() {

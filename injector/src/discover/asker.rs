@@ -1,12 +1,16 @@
 //! Asking the cloud, again and again, in the background.
 
-use std::time::Duration;
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    time::Duration,
+};
 
 use tokio::{task::JoinHandle, time::sleep};
 
 use crate::aws::{self, answers::Answers};
 
-/// Asks at once, and then one interval after each answer.
+/// Asks at once, and then about one interval after each answer: agents that were
+/// started together don't go on asking together.
 #[derive(Debug)]
 pub struct Asker {
     interval: Duration,
@@ -31,7 +35,7 @@ impl Asker {
             })
         });
         let answered = asking.await;
-        (self.pause, self.asking) = (self.interval, None);
+        (self.pause, self.asking) = (spread(self.interval, RandomState::new().hash_one(0)), None);
         match answered {
             Ok(answers) => answers,
             Err(ended) => std::panic::resume_unwind(ended.into_panic()),
@@ -39,10 +43,30 @@ impl Asker {
     }
 }
 
+/// From nine tenths of the interval to eleven, as `random` has it.
+fn spread(interval: Duration, random: u64) -> Duration {
+    let thousandths = u32::try_from(random % 1000).unwrap_or_default();
+    interval / 10 * 9 + interval / 5000 * thousandths
+}
+
 impl Drop for Asker {
     fn drop(&mut self) {
         if let Some(asking) = &self.asking {
             asking.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_are_spread() {
+        let interval = Duration::from_secs(300);
+        for (random, seconds) in [(0, 270), (500, 300), (1000, 270), (250, 285)] {
+            assert_eq!(spread(interval, random), Duration::from_secs(seconds), "{random}");
+        }
+        assert!(spread(interval, 999) < interval * 11 / 10);
     }
 }

@@ -32,16 +32,14 @@ const ORDINAL: usize = 10;
 /// The workload that a pod of this name belongs to; the pod's own name where nothing is to be taken off.
 pub fn workload_of(pod: &str) -> &str {
     let Some((rest, last)) = split(pod) else { return pod };
-    if last.len() <= ORDINAL && is_number(last) {
-        return rest;
-    }
-    if last.len() != RANDOM || !is_of(last, ALPHABET) {
-        return pod;
-    }
+    // One in 850 of these is of digits alone, as an ordinal is.
+    let is_random = last.len() == RANDOM && is_of(last, ALPHABET);
+    let is_ordinal = last.len() <= ORDINAL && is_number(last);
     match split(rest) {
-        Some((name, hash)) if HASH.contains(&hash.len()) && is_of(hash, HASH_ALPHABET) => name,
-        Some((name, minute)) if minute.len() == MINUTE && is_number(minute) => name,
-        _ => rest,
+        Some((name, hash)) if is_random && HASH.contains(&hash.len()) && is_of(hash, HASH_ALPHABET) => name,
+        Some((name, minute)) if is_random && minute.len() == MINUTE && is_number(minute) => name,
+        _ if is_random || is_ordinal => rest,
+        _ => pod,
     }
 }
 
@@ -69,7 +67,10 @@ mod tests {
             ("web-7d9f4c8b6f-2xkpt", "web"),
             ("coredns-668d6bf9bc-m6h4k", "coredns"),
             ("my-app-v2-5c4d8f66b-zzz2x", "my-app-v2"),
+            ("web-7d9f4c8b6f-24567", "web"),
+            ("report-28900320-24567", "report"),
             ("kube-proxy-x7k2p", "kube-proxy"),
+            ("logs-24567", "logs"),
             ("db-0", "db"),
             ("kafka-broker-12", "kafka-broker"),
             ("report-28900320-zx8wq", "report"),

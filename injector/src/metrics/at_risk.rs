@@ -20,6 +20,13 @@ impl AtRisk {
         *self.0.entry((namespace.to_owned(), workload.to_owned())).or_default() += 1;
     }
 
+    /// Counts all that `other` did.
+    pub fn add(&mut self, other: &Self) {
+        for (owner, count) in &other.0 {
+            *self.0.entry(owner.clone()).or_default() += count;
+        }
+    }
+
     /// Those with the most flows, in an order that only depends on the counts, and all others as one.
     pub(super) fn into_series(self) -> Vec<((String, String), u64)> {
         let mut series: Vec<_> = self.0.into_iter().collect();
@@ -51,9 +58,12 @@ mod tests {
             at_risk.count(Some(("shop", workload)));
         }
         at_risk.count(None);
+        let mut elsewhere = AtRisk::default();
+        elsewhere.count(Some(("shop", "web")));
+        at_risk.add(&elsewhere);
         assert_eq!(
             series(at_risk),
-            [("shop/web".to_owned(), 2), ("_unknown/_unknown".to_owned(), 1), ("shop/db".to_owned(), 1)]
+            [("shop/web".to_owned(), 3), ("_unknown/_unknown".to_owned(), 1), ("shop/db".to_owned(), 1)]
         );
     }
 

@@ -102,7 +102,8 @@ fn agent(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
     writer.gauge("attached_cgroups", "Cgroups that the programs are attached to.", real(figures.attached_cgroups))?;
     writer.counter("scanned_flows", "Flows that scans came by.", &figures.scanned_flows)?;
     let scanned_at = figures.scanned_at.map(unix_seconds);
-    writer.maybe("last_scan_timestamp_seconds", "When the last scan of all flows ended.", scanned_at)?;
+    writer.maybe("last_scan_timestamp_seconds", "Since when no attachment has gone without a scan.", scanned_at)?;
+    writer.counter("scan_failures", "Scans of an attachment that failed.", &figures.scan_failures)?;
     let reloads = [("success", figures.reloads_taken), ("failure", figures.reloads_refused)];
     writer.counters(
         "config_reloads",

@@ -18,10 +18,12 @@ const MAX_INTERFACES: usize = 64;
 /// What a scan over all attachments saw.
 #[derive(Clone, Debug)]
 pub struct Scan {
-    /// When it ended.
+    /// When it ended; for attachments that could not be scanned, the last time that they could.
     pub at: SystemTime,
-    /// Sums over all flows.
+    /// Sums over all flows, with what the last scan saw where this one failed.
     pub totals: ScanTotals,
+    /// Flows that it came by.
+    pub flows: u64,
     /// Flows at risk, overdue or stalled by workload.
     pub at_risk: AtRisk,
 }
@@ -96,6 +98,8 @@ pub struct Figures {
     pub(super) discovery_failures: BTreeMap<&'static str, u64>,
     /// Cgroups that the programs are attached to.
     pub attached_cgroups: u64,
+    /// Scans of an attachment that failed.
+    pub scan_failures: u64,
     /// Flows seen to pass their limit.
     pub flows_expired: u64,
     /// Flows that ended while at risk, overdue or stalled.
@@ -123,13 +127,13 @@ impl Figures {
         self.counters.remove(attachment);
     }
 
-    pub(super) const fn watched(&mut self, flows: u64, at: SystemTime) {
+    pub(super) const fn watched(&mut self, flows: u64) {
         self.scanned_flows += flows;
-        self.scanned_at = Some(at);
     }
 
     pub(super) fn scanned(&mut self, scan: Scan) {
-        self.watched(scan.totals.flows() + scan.totals.closing, scan.at);
+        self.watched(scan.flows);
+        self.scanned_at = Some(scan.at);
         self.at_risk = scan.at_risk.into_series();
         self.scan = Some(scan.totals);
     }

@@ -9,7 +9,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use prometheus_client::{
@@ -70,11 +70,10 @@ impl Metrics {
         self.figures().scanned(scan);
     }
 
-    /// Takes a scan of one attachment's `flows`, which ended `at` and took
-    /// `duration`.
-    pub fn watched(&self, flows: u64, at: SystemTime, duration: Duration) {
+    /// Takes a scan of one attachment's `flows`, which took `duration`.
+    pub fn watched(&self, flows: u64, duration: Duration) {
         self.scan_duration.observe(duration.as_secs_f64());
-        self.figures().watched(flows, at);
+        self.figures().watched(flows);
     }
 
     /// All metrics as text.

@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
 };
 
+use injector_common::scan::ScanTotals;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -23,6 +24,29 @@ struct Document<'a> {
     coverage: BTreeMap<&'a str, &'a Coverage>,
 }
 
+/// What an agent answers.
+#[derive(Debug, Serialize)]
+struct Served<'a> {
+    #[serde(flatten)]
+    document: Document<'a>,
+    totals: Totals,
+}
+
+/// How many flows there are, listed or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// All but those that are closing.
+    pub flows: u64,
+    /// At risk, overdue or stalled.
+    pub findings: u64,
+}
+
+impl From<&ScanTotals> for Totals {
+    fn from(totals: &ScanTotals) -> Self {
+        Self { flows: totals.flows(), findings: totals.findings() }
+    }
+}
+
 /// Its name, and the version of its form.
 const SCHEMA: &str = "injector.flows/v1";
 
@@ -32,20 +56,28 @@ pub fn flows_document<'a>(flows: &'a [Flow], coverage: &'a [(String, Coverage)])
     Document { schema: SCHEMA, flows, coverage }
 }
 
-/// What is read of such a document.
-#[derive(Debug, Deserialize)]
-struct Listed {
-    schema: String,
-    flows: Vec<Flow>,
+/// The same as an agent answers it, which lists no more than so many.
+pub fn served_flows(flows: &[Flow], totals: Totals) -> impl Serialize + '_ {
+    Served { document: Document { schema: SCHEMA, flows, coverage: BTreeMap::new() }, totals }
 }
 
-/// The flows of such a document.
+/// What is read of such a document.
+#[derive(Debug, Deserialize)]
+pub struct Listed {
+    schema: String,
+    /// Those that are listed.
+    pub flows: Vec<Flow>,
+    /// Of all; where an agent answered.
+    pub totals: Option<Totals>,
+}
+
+/// Reads such a document.
 ///
 /// Errors where it is none.
-pub fn flows_of_document(text: &[u8]) -> anyhow::Result<Vec<Flow>> {
-    let Listed { schema, flows } = serde_json::from_slice(text)?;
-    anyhow::ensure!(schema == SCHEMA, "{schema:?} is not {SCHEMA:?}");
-    Ok(flows)
+pub fn flows_of_document(text: &[u8]) -> anyhow::Result<Listed> {
+    let listed: Listed = serde_json::from_slice(text)?;
+    anyhow::ensure!(listed.schema == SCHEMA, "{:?} is not {SCHEMA:?}", listed.schema);
+    Ok(listed)
 }
 
 /// Writes flows, one by one.
@@ -184,7 +216,11 @@ mod tests {
     #[test]
     fn other_documents_are_refused() {
         let text = serde_json::to_vec(&flows_document(&[], &[])).expect("JSON");
-        assert_eq!(flows_of_document(&text).expect("flows").len(), 0);
+        let Listed { flows, totals, .. } = flows_of_document(&text).expect("flows");
+        assert_eq!((flows.len(), totals), (0, None));
+        let totals = Totals { flows: 3, findings: 2 };
+        let text = serde_json::to_vec(&served_flows(&[], totals)).expect("JSON");
+        assert_eq!(flows_of_document(&text).expect("flows").totals, Some(totals));
         for text in ["", "{}", r#"{"schema": "injector.status/v1", "flows": []}"#] {
             assert!(flows_of_document(text.as_bytes()).is_err(), "{text}");
         }

@@ -15,7 +15,7 @@ use std::{
 
 pub use events::{Event, EventWriter, Summary};
 pub use findings::{findings_document, findings_report};
-pub use flows::{FlowWriter, flows_document, flows_of_document};
+pub use flows::{FlowWriter, Listed, Totals, flows_document, flows_of_document, served_flows};
 pub use hops::{HopReport, config_document};
 use serde::Serialize;
 pub use status::{AttachmentStatus, status_document, status_report};

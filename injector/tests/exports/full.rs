@@ -27,6 +27,7 @@ pub(crate) fn metrics() -> Metrics {
     figures.reloaded(Reload::Taken(moment()));
     figures.asked([("imds", false), ("ec2:DescribeNetworkInterfaces", true)]);
     figures.attached_cgroups = 2;
+    figures.scan_failures = 2;
     figures.flows_expired = 3;
     figures.flows_lost = 4;
     figures.events_dropped = 6;
@@ -46,7 +47,7 @@ fn scan() -> Scan {
     totals.idle_histogram[0] = 15;
     totals.idle_histogram[8] = 2;
     totals.idle_histogram[12] = 1;
-    Scan { at: moment(), totals, at_risk }
+    Scan { at: moment(), totals, flows: 27, at_risk }
 }
 
 fn counters() -> Counters {

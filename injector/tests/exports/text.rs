@@ -40,6 +40,7 @@ fn every_figure_has_its_line() {
         "scan_duration_seconds_bucket{le=\"0.004\"} 1",
         "scanned_flows_total 27",
         "last_scan_timestamp_seconds 1750000000.5",
+        "scan_failures_total 2",
         "config_reloads_total{result=\"success\"} 1",
         "config_reloads_total{result=\"failure\"} 0",
         "config_last_reload_successful 1.0",

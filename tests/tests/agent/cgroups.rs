@@ -36,6 +36,25 @@ fn new_ones_as_they_appear() {
 }
 
 #[test]
+fn who_is_attached_to_nothing_is_not_ready() {
+    let scene = Scene::new("agent-idle");
+    let agent = agent(&scene, "cgroups = [\"{cgroup}/kubepods*\", \"{cgroup}/kubelet*/*kubepods*\"]");
+    agent.says("attached to nothing: no cgroup matches");
+    let ready = agent.get("/readyz");
+    assert!(ready.code == 503 && ready.body.contains("kubelet*/*kubepods*"), "{ready:?}");
+    assert_eq!(agent.get("/healthz").code, 200);
+
+    // As on a node of kind.
+    let kubelet = scene.inside.child("kubelet.slice");
+    let kubepods = kubelet.child("kubelet-kubepods.slice");
+    eventually("it is ready", SOON, || (agent.get("/readyz").code == 200).then_some(()));
+    assert_eq!((kubelet.programs(), kubepods.programs().len()), (vec![], 1));
+    drop((kubepods, kubelet));
+    eventually("it is not", SOON, || (agent.get("/readyz").code == 503).then_some(()));
+    assert_eq!(agent.log().matches("attached to nothing").count(), 2, "once each time: {}", agent.log());
+}
+
+#[test]
 fn what_is_left_is_as_configured() {
     let scene = Scene::new("agent-exit");
     let mut agent = agent(&scene, SHORT);

@@ -1,18 +1,23 @@
 //! Clients that are many, slow or wrong.
 
-use std::io::Write;
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use injector_tests::{Agent, Signal, ask, eventually, tool};
+use injector_tests::{Agent, PINS, Place, Process, Signal, ask, connect_from, eventually, exchange, request, tool};
 
 use super::{SHORT, agent, exposed};
 use crate::scene::{SOON, Scene};
 
 /// Above what the agent takes at rest.
 const ROOM: u64 = 48 * 1024 * 1024;
+
+/// An address for a client, and for 24 others: the agent lets nobody have more than 32 connections.
+fn one_of_many(client: usize) -> IpAddr {
+    Ipv4Addr::from_bits(0x7f00_0101 + u32::try_from(client / 25).expect("a few")).into()
+}
 
 #[test]
 fn requests_that_are_none() {
@@ -54,11 +59,13 @@ fn a_thousand_scrapes_at_once() {
     let (address, scans_before, started) = (agent.address(), scans(), Instant::now());
     let answered = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..1000 {
+        for number in 0..1000 {
+            let answered = &answered;
             thread::Builder::new()
                 .stack_size(64 * 1024)
-                .spawn_scoped(scope, || {
-                    let answer = ask(address, b"GET /metrics HTTP/1.1\r\n\r\n", Duration::from_secs(30));
+                .spawn_scoped(scope, move || {
+                    let stream = connect_from(one_of_many(number), address);
+                    let answer = exchange(stream, b"GET /metrics HTTP/1.1\r\n\r\n", Duration::from_secs(30));
                     answered.fetch_add(usize::from(answer.is_some_and(|answer| answer.code == 200)), Ordering::Relaxed);
                 })
                 .expect("a thread");
@@ -84,8 +91,9 @@ fn slow_clients_are_let_go_and_hold_nobody_up() {
         .iter()
         .cycle()
         .take(300)
-        .map(|text| {
-            let mut stream = TcpStream::connect(agent.address()).expect("it listens");
+        .enumerate()
+        .map(|(number, text)| {
+            let mut stream = connect_from(one_of_many(number), agent.address());
             stream.write_all(text).expect("it listens");
             stream
         })
@@ -95,6 +103,70 @@ fn slow_clients_are_let_go_and_hold_nobody_up() {
     // More of them than it serves at a time: the rest has its turn when these are let go.
     assert_eq!(agent.get("/metrics").code, 200);
     drop(clients);
+}
+
+/// Any pod can reach the agent.
+#[test]
+fn who_floods_it_keeps_nobody_away() {
+    let scene = Scene::new("agent-flood");
+    let agent = agent(&scene, SHORT);
+    let (address, until) = (agent.address(), Instant::now() + Duration::from_secs(6));
+    let flooder = Ipv4Addr::new(127, 0, 0, 66).into();
+    thread::scope(|scope| {
+        for _ in 0..400 {
+            let flood = move || {
+                while Instant::now() < until {
+                    let mut stream = connect_from(flooder, address);
+                    // Until it is let go. The kernel's queue may have no room for it, and not say so.
+                    stream.set_read_timeout(Some(SOON)).expect("not zero");
+                    let _ = stream.read(&mut [0]);
+                    thread::sleep(Duration::from_millis(500));
+                }
+            };
+            thread::Builder::new().stack_size(64 * 1024).spawn_scoped(scope, flood).expect("a thread");
+        }
+        for _ in 0..8 {
+            thread::sleep(Duration::from_millis(500));
+            let started = Instant::now();
+            let answer = ask(address, b"GET /healthz HTTP/1.1\r\n\r\n", SOON);
+            let (took, code) = (started.elapsed(), answer.map(|answer| answer.code));
+            // The kubelet waits for 3 s.
+            assert!(took < Duration::from_secs(2) && code == Some(200), "{code:?} after {took:?}");
+        }
+    });
+}
+
+/// Somebody attaches and does not come to an end, say. The file system of pins is the agent's own, so that nobody else is
+/// held up.
+#[test]
+fn a_loop_that_is_stuck_holds_up_no_scrape() {
+    let scene = Scene::new("agent-stuck");
+    let mut agent = agent(&scene, SHORT);
+    agent.stop(Signal::TERM).ok();
+    scene.injector.run(&["detach", "--name", &scene.inside.attachment_name()]).ok();
+    let own_mount = "umount --all-targets /sys/fs/bpf && mount -t bpf bpf /sys/fs/bpf && exec \"$@\"";
+    agent.begin_through(&["unshare", "--mount", "sh", "-c", own_mount, "sh"]);
+    agent.shows("attached_cgroups", 1.0);
+    let known = agent.metric("last_scan_timestamp_seconds").expect("exported");
+
+    let namespace = format!("--mount=/proc/{}/ns/mnt", agent.pid());
+    let hold = [&namespace, "flock", "--exclusive", "--no-fork", PINS, "sh", "-c", "echo held; exec sleep 60"];
+    let mut holder = Process::spawn(Place::default(), "nsenter", &hold);
+    assert_eq!(holder.expect_line(SOON), "held");
+    thread::sleep(Duration::from_secs(1));
+    let (address, started) = (agent.address(), Instant::now());
+    thread::scope(|scope| {
+        let scrape = || request(address, "GET", "/metrics", "");
+        let scrapes: Vec<_> = (0..4).map(|_| scope.spawn(scrape)).collect();
+        for scrape in scrapes {
+            let answer = scrape.join().expect("an answer");
+            assert!(answer.code == 200 && answer.body.contains("last_scan_timestamp_seconds 1"), "{answer:?}");
+        }
+    });
+    // Prometheus waits for 10 s.
+    assert!(started.elapsed() < Duration::from_secs(8), "answered after {:?}", started.elapsed());
+    drop(holder);
+    eventually("it goes on", SOON * 4, || agent.metric("last_scan_timestamp_seconds").filter(|time| *time > known));
 }
 
 /// Nobody reads what it logs.

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 
-use injector_tests::{Signal, eventually, pipe, request};
+use injector_tests::{Route, Signal, connected, eventually, pipe, request};
 use serde_json::Value;
 
 use super::{SHORT, agent, exposed};
@@ -58,6 +58,13 @@ fn figures_are_those_of_the_flows() {
     let server = format!("http://{}", agent.address());
     let flows = scene.injector.run(&["flows", "--server", &server, "--at-risk", "--fail"]);
     assert!(flows.code == 5 && flows.stdout.contains("overdue"), "{flows:?}");
+    let _others: Vec<_> = (0..3).map(|_| connected(&mut client, &mut scene.outside_peer(), Route::V4)).collect();
+    for limit in 1..=3 {
+        let list: Value = serde_json::from_str(&agent.get(&format!("/flows?limit={limit}")).body).expect("JSON");
+        assert_eq!(list["totals"], serde_json::json!({ "flows": 4, "findings": 1 }), "{list:#}");
+        let flows = scene.injector.run(&["flows", "--server", &server, "--fail", "--limit", &limit.to_string()]);
+        assert_eq!((flows.code, flows.stdout.lines().count()), (5, limit + 1), "listed or not: {flows:?}");
+    }
     let status: Value = serde_json::from_str(&agent.get("/status").body).expect("JSON");
     assert_eq!(status["attachments"][0]["flows"]["overdue"], 1, "{status:#}");
 
@@ -93,4 +100,9 @@ fn a_socket_serves_as_well() {
     second.signal(Signal::TERM);
     assert!(second.wait(SOON).success(), "{}", second.stderr());
     assert!(!std::path::Path::new(&path).exists(), "the socket is gone");
+
+    std::fs::write(&path, "precious").expect("written");
+    let output = scene.injector.run(&["run", "--config", &config, "--listen", &format!("unix:{path}")]);
+    assert!(output.code == 2 && output.stderr.contains("no socket"), "{output:?}");
+    assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "precious");
 }

@@ -4,6 +4,7 @@ mod alert;
 mod cgroups;
 mod clients;
 mod container;
+mod descriptors;
 mod endpoints;
 mod lasting;
 mod pods;

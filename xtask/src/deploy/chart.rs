@@ -5,7 +5,7 @@
 
 use std::{path::PathBuf, process::Command};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::{directory, schema};
 use crate::{run, say, workspace};
@@ -13,11 +13,18 @@ use crate::{run, say, workspace};
 /// Release and namespace of the plain manifest.
 const NAME: &str = "injector";
 
+/// What the plain manifest is rendered for.
+const KUBERNETES: &str = "1.32.0";
+/// Has no field for `AppArmor`.
+const OLD_KUBERNETES: &str = "1.29.0";
+
 /// What stands before the rendered manifest. Host directories need the privileged level of Pod Security.
 const HEADER: &str = "\
 # Rendered from deploy/helm/injector by `cargo xtask deploy`: change the chart, not this file.
 #
 #   kubectl apply -f injector.yaml
+#
+# For Kubernetes 1.30 and newer; the chart is for older ones, too.
 ---
 apiVersion: v1
 kind: Namespace
@@ -29,7 +36,7 @@ metadata:
 
 /// The plain manifest.
 pub(super) fn manifest() -> Result<String> {
-    Ok(HEADER.to_owned() + &render(None)?)
+    Ok(HEADER.to_owned() + &render(KUBERNETES, None)?)
 }
 
 /// Checks the chart with its own values, and with all that can be switched on.
@@ -39,9 +46,17 @@ pub(super) fn lint() -> Result<()> {
         let values = workspace::root().join("xtask/helm").join(values);
         schema::check_values(&values, &chart().join("values.schema.json"))?;
         let rendered = tempfile::NamedTempFile::new()?;
-        std::fs::write(rendered.path(), render(Some(&values))?)?;
+        let text = render(KUBERNETES, Some(&values))?;
+        let (asks, adopts) = (text.contains("SYS_PTRACE"), text.contains("\n    adopt = true\n"));
+        ensure!(
+            asks == adopts,
+            "{}: adoption has its privileges ({asks}) and its setting ({adopts})",
+            values.display()
+        );
+        std::fs::write(rendered.path(), text)?;
         schema::check(rendered.path())?;
     }
+    unconfined_for_old_clusters()?;
     if has_helm() {
         return run::run(Command::new("helm").args(["lint", "--strict"]).arg(chart()), "mend the chart");
     }
@@ -49,31 +64,43 @@ pub(super) fn lint() -> Result<()> {
     Ok(())
 }
 
+/// Each version of Kubernetes is told in its own way that the agent has no `AppArmor` profile.
+fn unconfined_for_old_clusters() -> Result<()> {
+    let annotation = "container.apparmor.security.beta.kubernetes.io/injector: unconfined";
+    let field = "appArmorProfile:\n              type: Unconfined";
+    for (kubernetes, what, other) in [(KUBERNETES, field, annotation), (OLD_KUBERNETES, annotation, field)] {
+        let rendered = render(kubernetes, None)?;
+        ensure!(rendered.contains(what), "rendered for Kubernetes {kubernetes} the chart lacks {what:?}");
+        ensure!(!rendered.contains(other), "rendered for Kubernetes {kubernetes} the chart has {other:?}");
+    }
+    Ok(())
+}
+
 fn chart() -> PathBuf {
     directory().join("helm/injector")
 }
 
-/// What the chart renders, without spaces at the ends of lines.
-fn render(values: Option<&PathBuf>) -> Result<String> {
-    let rendered = if has_helm() { with_helm(values) } else { with_go(values) }?;
+/// What the chart renders for a version of Kubernetes, without spaces at the ends of lines.
+fn render(kubernetes: &str, values: Option<&PathBuf>) -> Result<String> {
+    let rendered = if has_helm() { with_helm(kubernetes, values) } else { with_go(kubernetes, values) }?;
     Ok(rendered.lines().map(|line| line.trim_end().to_owned() + "\n").collect())
 }
 
-fn with_helm(values: Option<&PathBuf>) -> Result<String> {
+fn with_helm(kubernetes: &str, values: Option<&PathBuf>) -> Result<String> {
     let mut command = Command::new("helm");
-    command.args(["template", NAME]).arg(chart()).args(["--namespace", NAME]);
+    command.args(["template", NAME]).arg(chart()).args(["--namespace", NAME, "--kube-version", kubernetes]);
     if let Some(values) = values {
         command.arg("--values").arg(values);
     }
     run::output(&mut command, "mend the chart").map(|text| without_sources(&text))
 }
 
-fn with_go(values: Option<&PathBuf>) -> Result<String> {
+fn with_go(kubernetes: &str, values: Option<&PathBuf>) -> Result<String> {
     let program = workspace::root().join("xtask/helm/render.go");
     let mut command = Command::new("go");
     // The libraries are Debian's, which are no modules.
     command.env("GO111MODULE", "off").env("GOPATH", "/usr/share/gocode").env("GOFLAGS", "").arg("run").arg(program);
-    command.arg(chart()).args([NAME, NAME]).args(values);
+    command.arg(chart()).args([NAME, NAME, kubernetes]).args(values);
     run::output(&mut command, "mend the chart, or run `cargo xtask setup`")
 }
 

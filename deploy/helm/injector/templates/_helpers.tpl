@@ -31,3 +31,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
 {{- end }}
+
+{{/* Kubernetes has a field for AppArmor since 1.30, and an annotation before. */}}
+{{- define "injector.hasAppArmorField" -}}
+{{- if semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version }}true{{ end }}
+{{- end }}
+
+{{- define "injector.appArmorAnnotation" -}}
+{{- with .Values.appArmorProfile -}}
+{{- if eq .type "Localhost" }}localhost/{{ .localhostProfile }}
+{{- else if eq .type "RuntimeDefault" }}runtime/default
+{{- else }}unconfined
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* A key of the file's own counts. What stands below a table's head is another key. */}}
+{{- define "injector.adopts" -}}
+{{- $top := regexSplit "(?m)^[ \\t]*\\[" .Values.config 2 | first }}
+{{- if and .Values.adoptExisting (not (regexMatch "(?m)^[ \\t]*adopt[ \\t]*=" $top)) }}true{{ end }}
+{{- end }}

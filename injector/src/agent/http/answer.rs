@@ -23,16 +23,20 @@ use super::{
 use crate::{
     agent::{
         Shared,
-        observation::{Observation, Owned},
+        observation::{Listing, Observation, Owned},
         watcher::{Order, Orders},
     },
     flow::Names,
     metrics::Format,
-    output, web,
+    output::{self, Totals},
+    web,
 };
 
 /// The watch loop answers sooner than that, unless it is stuck.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+/// Prometheus gives a scrape up after 10 s (`scrape_timeout`), and sooner where
+/// it was told to.
+const SCRAPED_WITHIN: Duration = Duration::from_secs(3);
 /// Lists of flows that clients are being sent at the same time: the only large
 /// answers that are not shared.
 const MAX_LISTS: usize = 4;
@@ -51,7 +55,7 @@ pub(in crate::agent) struct State {
     names: Arc<Mutex<Names>>,
     observation: Cached<(), Arc<Observation>>,
     metrics: Cached<Format, Bytes>,
-    flows: Cached<FlowQuery, Bytes>,
+    flows: Cached<FlowQuery, Result<Bytes, Refusal>>,
     lists: &'static Semaphore,
 }
 
@@ -97,12 +101,11 @@ impl State {
             Route::Metrics => {
                 let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
                 let format = Format::accepted_by(accept);
-                let text = self.metrics.get(format, async || self.encode(format).await).await.ok_or_else(busy)?;
-                Ok(whole(StatusCode::OK, format.content_type(), text))
+                Ok(whole(StatusCode::OK, format.content_type(), self.metrics(format).await))
             }
             Route::Flows(query) => {
                 let permit = self.lists.acquire().await.map_err(|_| busy())?;
-                let list = self.flows.get(query, async || self.list(query).await).await.ok_or_else(busy)?;
+                let list = self.flows.get(query, async || self.list(query).await).await.ok_or_else(busy)??;
                 Ok(whole(StatusCode::OK, JSON, Bytes::from_owner(Sent { list, _permit: permit })))
             }
         }
@@ -136,18 +139,24 @@ impl State {
         time::timeout(ANSWERED_WITHIN, receiver).await.ok()?.ok()
     }
 
-    async fn encode(&self, format: Format) -> Option<Bytes> {
-        // What is known of the process and of the last scan is better than nothing.
-        drop(self.observe().await);
-        Some(self.shared.metrics.encode(format).into())
+    /// What is known of the process and of the last scan is better than nothing,
+    /// however many wait for a loop that is stuck.
+    async fn metrics(&self, format: Format) -> Bytes {
+        let encode = || Bytes::from(self.shared.metrics.encode(format));
+        let fresh = self.metrics.get(format, async || self.observe().await.map(|_| encode()));
+        time::timeout(SCRAPED_WITHIN, fresh).await.ok().flatten().unwrap_or_else(encode)
     }
 
-    async fn list(&self, query: FlowQuery) -> Option<Bytes> {
+    async fn list(&self, query: FlowQuery) -> Option<Result<Bytes, Refusal>> {
         let limit = query.limit;
-        let flows: Vec<Owned> = if query.at_risk {
-            self.observe().await?.findings.iter().take(limit).cloned().collect()
+        let listed = if query.at_risk {
+            first(&self.observe().await?.listing, limit)
         } else {
-            self.ask(|reply| Order::Flows(limit.try_into().unwrap_or(u32::MAX), reply)).await?
+            first(&self.ask(|reply| Order::Flows(limit.try_into().unwrap_or(u32::MAX), reply)).await?, limit)
+        };
+        let (flows, totals) = match listed {
+            Ok(listed) => listed,
+            Err(refusal) => return Some(Err(refusal)),
         };
         let names = Arc::clone(&self.names);
         // Looks through all of /proc.
@@ -156,11 +165,20 @@ impl State {
             names.refresh();
             let flows: Vec<_> =
                 flows.iter().map(|(origin, sample, packets)| names.flow(origin, sample, packets.as_ref())).collect();
-            serde_json::to_vec(&output::flows_document(&flows, &[])).ok().map(Bytes::from)
+            serde_json::to_vec(&output::served_flows(&flows, totals)).ok().map(Bytes::from).map(Ok)
         })
         .await
         .ok()?
     }
+}
+
+/// The first so many flows, and how many there are. An incomplete list is none:
+/// who asks wants to know whether all is well.
+fn first(listing: &Listing, limit: usize) -> Result<(Vec<Owned>, Totals), Refusal> {
+    if !listing.failed.is_empty() {
+        return Err((StatusCode::SERVICE_UNAVAILABLE, listing.failed.join("\n")));
+    }
+    Ok((listing.flows.iter().take(limit).cloned().collect(), Totals::from(&listing.totals)))
 }
 
 /// A list that a client is being sent.

@@ -1,10 +1,13 @@
 //! The server: read-only, and bounded in all that a client can make it hold.
 //!
 //! A connection is one request. Its head is small and comes soon, or it is
-//! closed; so is one that does not take its answer.
+//! closed; so is one that does not take its answer. No address has more than its
+//! share of them: whoever floods the agent from one pod keeps neither the
+//! kubelet's probes nor Prometheus away.
 
 mod answer;
 mod cached;
+mod peers;
 mod route;
 
 use std::{io, sync::Arc, time::Duration};
@@ -13,9 +16,11 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
     time,
 };
+
+use self::peers::Peers;
 
 pub(super) use self::answer::State;
 pub use self::route::{FlowQuery, MAX_FLOWS, Refusal, Route, route};
@@ -27,7 +32,7 @@ const MAX_CONNECTIONS: usize = 256;
 const MAX_HEAD: usize = 8192;
 const MAX_HEADERS: usize = 64;
 /// A client has this long to ask,
-const ASK_WITHIN: Duration = Duration::from_secs(5);
+const ASK_WITHIN: Duration = Duration::from_secs(1);
 /// and this long until it has its answer.
 const DONE_WITHIN: Duration = Duration::from_secs(20);
 
@@ -35,10 +40,17 @@ const DONE_WITHIN: Duration = Duration::from_secs(20);
 pub(super) async fn serve(listener: Listener, state: State) {
     let state = Arc::new(state);
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let peers = Peers::default();
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         let accepted = match &listener {
-            Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| answer(stream, &state, permit)),
+            Listener::Tcp(listener) => listener.accept().await.map(|(stream, peer)| {
+                // Others are closed at once.
+                if let Some(share) = peers.admit(peer.ip()) {
+                    answer(stream, &state, (permit, share));
+                }
+            }),
+            // Who may connect is for the file's mode to say.
             Listener::Unix { listener, .. } => {
                 listener.accept().await.map(|(stream, _)| answer(stream, &state, permit))
             }
@@ -55,9 +67,11 @@ async fn refused(error: &io::Error) {
     time::sleep(Duration::from_millis(100)).await;
 }
 
-fn answer<S>(stream: S, state: &Arc<State>, permit: OwnedSemaphorePermit)
+/// Answers, and drops `room` once that is done.
+fn answer<S, R>(stream: S, state: &Arc<State>, room: R)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    R: Send + 'static,
 {
     let state = Arc::clone(state);
     tokio::spawn(async move {
@@ -74,6 +88,6 @@ where
             .serve_connection(TokioIo::new(stream), service);
         // What a client does wrong is between it and its answer.
         drop(time::timeout(DONE_WITHIN, connection).await);
-        drop(permit);
+        drop(room);
     });
 }

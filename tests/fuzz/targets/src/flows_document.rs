@@ -2,12 +2,12 @@
 
 use injector::{
     cli::FlowFormat,
-    output::{FlowWriter, flows_document as document, flows_of_document},
+    output::{FlowWriter, Listed, flows_document as document, flows_of_document},
 };
 
 /// A document. Whatever its flows are called, each is one line, and nothing in it controls a terminal.
 pub fn flows_document(bytes: &[u8]) {
-    let Ok(flows) = flows_of_document(bytes) else { return };
+    let Ok(Listed { flows, .. }) = flows_of_document(bytes) else { return };
     for format in [FlowFormat::Table, FlowFormat::Wide, FlowFormat::Jsonl] {
         let mut output = Vec::new();
         let mut writer = FlowWriter::new(format, &mut output);
@@ -20,5 +20,5 @@ pub fn flows_document(bytes: &[u8]) {
         assert!(!text.contains(rules), "{text:?}");
     }
     let text = serde_json::to_vec(&document(&flows, &[])).expect("JSON");
-    assert_eq!(flows_of_document(&text).expect("our own").len(), flows.len());
+    assert_eq!(flows_of_document(&text).expect("our own").flows.len(), flows.len());
 }
