@@ -67,13 +67,18 @@ impl Held {
     }
 
     /// Pins it again where its pins were removed: the programs live on in our
-    /// hands, and others should find them.
-    pub fn repin(&mut self) -> anyhow::Result<()> {
+    /// hands, and others should find them. Looks once more under the lock: while
+    /// we waited, another one may have taken the name. False where nothing was
+    /// to be done.
+    pub fn repin(&mut self) -> anyhow::Result<bool> {
         preflight::ensure_bpffs()?;
         let _lock = pins::lock_all()?;
+        if self.attached.standing()? != Standing::Unpinned {
+            return Ok(false);
+        }
         self.attached.repin()?;
         self.own = self.attached.pins().own()?;
-        Ok(())
+        Ok(true)
     }
 
     /// One scan, and what is new since the last one that `watch` saw.

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use injector_tests::{Attachment, Objects, Route, Signal, connected, eventually, unique_name};
+use injector_tests::{
+    Attachment, Keepalive, Listing, Objects, Place, Process, Route, Signal, connected, eventually, unique_name,
+    until_it_waits, until_it_waits_no_more,
+};
 
 use crate::scene::{SOON, Scene, USUAL, assert_nothing_left, flow_of};
 
@@ -81,6 +84,29 @@ fn pins_are_removed_again_and_again() {
     eventually("it is pinned again", SOON, || (scene.injector.states(attachment.name()) == ["attached"]).then_some(()));
     assert_eq!(Objects::pinned(attachment.name()), objects);
     assert_ends(&scene, attachment, &objects);
+}
+
+/// While the watch waits for the lock another one takes the name, which then has pins of its own.
+#[test]
+fn a_name_that_was_taken_meanwhile_stays_taken() {
+    let scene = Scene::new("taken-meanwhile");
+    let mut first = scene.attach(&[]);
+    let listing = Listing::begin();
+    let attach = ["attach", "--detach", "--timeout", "60s", "--cgroup", scene.inside.path_text()];
+    let mut second = Process::spawn(Place::default(), scene.injector.binary(), &attach);
+    until_it_waits(second.pid());
+    fs::remove_dir_all(first.directory()).unwrap();
+    until_it_waits(first.pid());
+    first.signal(Signal::STOP);
+    until_it_waits_no_more(first.pid());
+    drop(listing);
+    assert!(second.wait(SOON).success(), "{}", second.stderr());
+    first.signal(Signal::CONT);
+    let output = first.end().ok();
+    assert!(output.stderr.contains("another one has its name"), "{output:?}");
+    let status = scene.injector.status(&scene.inside.attachment_name());
+    assert_eq!((status.state.as_str(), status.limit_ms), ("attached", 60_000));
+    assert_eq!(scene.keepalive_inside().0, Keepalive::on(41, 5, 9));
 }
 
 /// Others' attachments are none of its matter.

@@ -86,12 +86,13 @@ impl Member {
     /// What became of it; pinned again where its pins were removed.
     pub(super) fn look(&mut self) -> anyhow::Result<Standing> {
         let standing = self.held.standing()?;
-        if standing == Standing::Unpinned {
-            self.held.repin()?;
-            tracing::warn!(attachment = self.name(), "its pins were removed from outside, pinned again");
-            return Ok(Standing::AtWork);
+        if standing != Standing::Unpinned {
+            return Ok(standing);
         }
-        Ok(standing)
+        if self.held.repin()? {
+            tracing::warn!(attachment = self.name(), "its pins were removed from outside, pinned again");
+        }
+        self.held.standing()
     }
 
     /// Tells what is new, and when to look again.

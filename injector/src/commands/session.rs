@@ -195,7 +195,9 @@ impl Session {
     /// Where that fails it is tried again at the next scan.
     fn repin(&mut self) {
         match self.held.repin() {
-            Ok(()) => self.message(format_args!("its pins were removed from outside, pinned again")),
+            Ok(true) => self.message(format_args!("its pins were removed from outside, pinned again")),
+            // Another one has the name, or the programs are off.
+            Ok(false) => {}
             Err(error) => self.message(format_args!("its pins were removed from outside: {error:#}")),
         }
     }
