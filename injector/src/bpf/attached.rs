@@ -46,6 +46,24 @@ pub struct Attached {
     generation: Generation,
 }
 
+/// The attachments of this host.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// Those that could be opened.
+    pub attached: Vec<Attached>,
+    /// Those that could not, and why.
+    pub left_out: Vec<(PinDir, anyhow::Error)>,
+}
+
+impl Opened {
+    /// Says what is left out.
+    pub fn warn(&self) {
+        for (pins, error) in &self.left_out {
+            tracing::warn!("left out {}: {error:#}", pins.name());
+        }
+    }
+}
+
 /// What became of an attachment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -87,14 +105,15 @@ impl Attached {
 
     /// Opens every complete attachment on this host. One whose pins are damaged
     /// must not keep the others from being seen.
-    pub fn all() -> anyhow::Result<Vec<Self>> {
-        let complete = PinDir::all()?.into_iter().filter(|pins| pins.is_attached() || pins.check().is_err());
-        let opened = complete.map(|pins| (pins.name().to_owned(), Self::open(pins)));
-        Ok(opened
-            .filter_map(|(name, attached)| {
-                attached.inspect_err(|error| tracing::warn!("left out {name}: {error:#}")).ok()
-            })
-            .collect())
+    pub fn all() -> anyhow::Result<Opened> {
+        let mut opened = Opened::default();
+        for pins in PinDir::all()?.into_iter().filter(|pins| pins.is_attached() || pins.check().is_err()) {
+            match Self::open(pins.clone()) {
+                Ok(attached) => opened.attached.push(attached),
+                Err(error) => opened.left_out.push((pins, error)),
+            }
+        }
+        Ok(opened)
     }
 
     /// Its name.
@@ -313,6 +332,13 @@ pub fn hooked_to_by_other(other: &OtherVersion) -> anyhow::Result<Option<u64>> {
     }
     let id = info(&Pinned::link(pin, link::TO_CGROUP)?)?.cgroup_id;
     Ok((id != 0).then_some(id))
+}
+
+/// Kernel's id of the cgroup that an attachment is on, whatever became of its other pins; `None` where it is on none, or
+/// its link can't be told from those of others.
+pub fn hooked_to(pins: &PinDir) -> Option<u64> {
+    let link = link::open(pins, names::KEEPALIVE).ok()?;
+    info(&link).ok().map(|link| link.cgroup_id).filter(|id| *id != 0)
 }
 
 /// The links that are pinned.

@@ -7,17 +7,17 @@ use crate::{
     cli::Adopt,
     exit::Code,
     output::{self, Event, EventWriter},
-    pins, preflight,
+    preflight,
 };
 
 /// Adopts into the attachments that the arguments name.
 pub(super) fn run(args: &Adopt) -> anyhow::Result<Code> {
     preflight::check_capabilities()?;
-    let _lock = pins::lock_for_listing()?;
-    for mut attached in target::attachments(&args.target)? {
+    let there = target::opened(&args.target)?;
+    for mut attached in there.attached {
         existing(&mut attached, EventWriter::new(args.output))?;
     }
-    Ok(Code::Ok)
+    Ok(if there.left_out.is_empty() { Code::Ok } else { Code::Failure })
 }
 
 /// Adopts, and tells what came of it. What can't be covered is no error.
