@@ -231,8 +231,8 @@ impl Attached {
     }
 
     /// Gives a socket its first record, or another one in place of the one it
-    /// has.
-    pub fn remember(&mut self, socket: BorrowedFd<'_>, record: FlowRecord, is_new: bool) -> anyhow::Result<()> {
+    /// has. False where it has one against expectation, or none.
+    pub fn remember(&mut self, socket: BorrowedFd<'_>, record: FlowRecord, is_new: bool) -> anyhow::Result<bool> {
         self.records.set(socket, record, is_new)
     }
 
