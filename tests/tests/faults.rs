@@ -1,5 +1,6 @@
 //! What else may happen to an attachment: to its hook, its file system, its cgroup, its output.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Instant;
@@ -8,6 +9,8 @@ use injector_tests::{
     Churn, Keepalive, Listing, Load, Objects, Place, Process, Route, Signal, connected, eventually, pins, tool,
     until_it_waits,
 };
+
+use serde_json::Value;
 
 use crate::errors::FAILURE;
 use crate::scene::{SOON, Scene, USUAL, assert_nothing_left};
@@ -215,6 +218,34 @@ fn connections_come_and_go_under_a_watch() {
     attachment.stop(Signal::TERM).ok();
     assert_nothing_left(&scene);
     objects.wait_until_freed();
+}
+
+/// Those that stay among many that go are told once, and listed once.
+#[test]
+fn connections_come_and_go_beside_others() {
+    const CONNECTIONS: usize = 1_500;
+    let scene = Scene::new("churn-beside");
+    let mut attachment = scene.attach(&["--timeout", "100s", "--warn", "300ms", "-o", "jsonl"]);
+    let (mut client, mut server) = (scene.inside_peer(), scene.inside_peer());
+    let listener = server.listen(Route::V4);
+    client.connect_many("127.0.0.1", listener.local.port(), CONNECTIONS, SOON);
+    server.accept_many(&listener, CONNECTIONS, SOON);
+    let mut churn = Churn::start(Place::cgroup(&scene.inside).on(&scene.netns), LOAD);
+    while churn.step() {
+        let output = scene.injector.run(&["flows", "--name", attachment.name(), "-o", "jsonl"]).ok();
+        let listed: Vec<_> = output.json_lines().iter().map(|flow| flow["cookie"].as_u64()).collect();
+        let distinct: HashSet<_> = listed.iter().collect();
+        assert_eq!(listed.len(), distinct.len(), "some are listed twice");
+    }
+    churn.report();
+    let output = attachment.stop(Signal::TERM).ok();
+    let told = output.json_lines();
+    let port = format!(":{}", listener.local.port());
+    let stays = |event: &&Value| {
+        ["local", "peer"].iter().any(|end| event["flow"][end].as_str().is_some_and(|end| end.ends_with(&port)))
+    };
+    let count = |name: &str| told.iter().filter(stays).filter(|event| event["event"] == name).count();
+    assert_eq!((count("at_risk"), count("closed")), (2 * CONNECTIONS, 0));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! An attachment, found by its pins and held open.
 
 use std::{
+    collections::HashSet,
     os::fd::{AsFd as _, BorrowedFd},
     path::Path,
 };
@@ -210,7 +211,7 @@ impl Attached {
         self.scan(ScanControl::request(scan::TOTALS, 0, 0), |_| {})
     }
 
-    /// Visits all flows, each in short.
+    /// Visits all flows, each in short; more than once where others come meanwhile.
     pub fn brief(&mut self, visit: impl FnMut(&FlowBrief)) -> anyhow::Result<ScanTotals> {
         self.generation.scan(ScanControl::request(scan::BRIEF, 0, scan::UNLIMITED), visit)
     }
@@ -236,8 +237,8 @@ impl Attached {
         self.records.set(socket, record, is_new)
     }
 
-    /// Visits the flows that `request` asks for, and returns the sums over all
-    /// flows.
+    /// Visits the flows that `request` asks for, each once, and returns the sums
+    /// over all flows. Where others close meanwhile it misses some.
     ///
     /// `visit` should not block: other scans of this attachment wait.
     pub fn scan(&mut self, request: ScanControl, mut visit: impl FnMut(&FlowSample)) -> anyhow::Result<ScanTotals> {
@@ -250,10 +251,17 @@ impl Attached {
         request: ScanControl,
         mut visit: impl FnMut(&FlowSample, Option<&PacketRecord>),
     ) -> anyhow::Result<ScanTotals> {
+        // The kernel finds its place again by counting, for each 32 KiB: where sockets come meanwhile it repeats some.
+        let mut seen = HashSet::new();
+        let mut once = |flow: &FlowSample, packets: Option<&PacketRecord>| {
+            if seen.insert(flow.cookie) {
+                visit(flow, packets);
+            }
+        };
         if self.description().tracks_packets == 0 {
-            return self.generation.scan(request, |sample| visit(sample, None));
+            return self.generation.scan(request, |flow| once(flow, None));
         }
-        self.generation.scan(request, |TrackedSample { flow, packets }| visit(flow, Some(packets)))
+        self.generation.scan(request, |TrackedSample { flow, packets }| once(flow, Some(packets)))
     }
 
     /// The cgroup's path, relative to the cgroup v2 mount.
