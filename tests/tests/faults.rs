@@ -9,7 +9,6 @@ use injector_tests::{
     Churn, Keepalive, Listing, Load, Objects, Place, Process, Route, Signal, connected, eventually, pins, tool,
     until_it_waits,
 };
-
 use serde_json::Value;
 
 use crate::errors::FAILURE;

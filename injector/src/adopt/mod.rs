@@ -64,9 +64,12 @@ pub fn adopt(attached: &mut Attached, unless: Unless, _lock: &Lock) -> anyhow::R
     let mut pass =
         Pass { attached, unless, seen: HashSet::new(), defaults: Defaults::default(), report: Report::default() };
     for _ in 0..MAX_PASSES {
-        let before = pass.seen.len();
+        let (seen, treated) = (pass.seen.len(), pass.report.treated());
         pass.run()?;
-        if pass.seen.len() == before {
+        if pass.report.treated() != treated {
+            pass.attached.pins().touch();
+        }
+        if pass.seen.len() == seen {
             break;
         }
     }

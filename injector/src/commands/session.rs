@@ -28,7 +28,7 @@ use crate::{
     flow::{Names, Origin},
     held::{self, Held, Round},
     hop::Hop,
-    notice::Notice,
+    notice::{self, Notice},
     output::{self, Event, Outlet, Summary},
     pins,
     watch::{Change, Watch},
@@ -173,7 +173,11 @@ impl Session {
         loop {
             tokio::select! {
                 () = sleep(until.saturating_duration_since(Instant::now())) => return Ok(None),
-                () = notice.change() => if self.settled().await? != Standing::AtWork { return Ok(None) },
+                change = notice.change() => {
+                    if change == notice::Change::Flows || self.settled().await? != Standing::AtWork {
+                        return Ok(None);
+                    }
+                }
                 answers = answer(&mut self.discoverer) => return Ok(Some(answers)),
                 error = pass_on(&mut self.held.log) => return Err(error).context("reading the BPF programs' log"),
                 error = self.outlet.failed() => return Err(error.into()),
