@@ -6,21 +6,15 @@ use injector_common::{
     flow::FlowSample,
     scan::{self, ScanControl, ScanTotals},
 };
-use tokio::time::sleep;
 
 use crate::{
     bpf::{self, Attached, BpfLog, Plan, Standing},
-    cgroup::{self, Cgroup},
+    cgroup::Cgroup,
     pins::{self, Lock},
     preflight,
     rules::Rules,
     watch::{Change, Watch},
 };
-
-/// How often, and how many times, to look whether the programs are off a removed
-/// cgroup. There is nothing to wait for.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
-const MAX_LOOKS: u32 = 250;
 
 /// An attachment, and the right to watch it.
 #[derive(Debug)]
@@ -44,6 +38,13 @@ pub struct Round {
     pub pause: Duration,
 }
 
+/// Waits for others that are just attaching, detaching or listing: see [`pins::lock_all`]. Mounts bpffs where somebody took
+/// it away.
+pub fn lock() -> anyhow::Result<Lock> {
+    preflight::ensure_bpffs()?;
+    pins::lock_all()
+}
+
 impl Held {
     /// What became of it. Waits for others that are attaching or detaching, and
     /// never sees them half-way.
@@ -52,47 +53,43 @@ impl Held {
         self.attached.standing()
     }
 
-    /// As [`Self::standing`], for a cgroup that may be on its way out: the kernel
-    /// takes programs off a removed one a moment after it is gone.
-    pub async fn settled(&self) -> anyhow::Result<Standing> {
-        let description = self.attached.description();
-        for _ in 0..MAX_LOOKS {
-            let standing = self.standing()?;
-            if standing != Standing::AtWork || cgroup::exists(description.path(), description.cgroup_id) {
-                return Ok(standing);
-            }
-            sleep(BETWEEN_LOOKS).await;
-        }
-        self.standing()
-    }
-
     /// Pins it again where its pins were removed: the programs live on in our
-    /// hands, and others should find them.
-    pub fn repin(&mut self) -> anyhow::Result<()> {
-        preflight::ensure_bpffs()?;
-        let _lock = pins::lock_all()?;
+    /// hands, and others should find them. Looks once more under the lock: while
+    /// we waited, another one may have taken the name. False where nothing was
+    /// to be done.
+    pub fn repin(&mut self, _lock: &Lock) -> anyhow::Result<bool> {
+        if self.attached.standing()? != Standing::Unpinned {
+            return Ok(false);
+        }
         self.attached.repin()?;
         self.own = self.attached.pins().own()?;
-        Ok(())
+        Ok(true)
     }
 
-    /// One scan, and what is new since the last one that `watch` saw.
+    /// One look, and what is new since the last one that `watch` saw.
     pub fn scan(&mut self, watch: &mut Watch) -> anyhow::Result<Round> {
         let mut changes = Vec::new();
         watch.begin();
-        let request = ScanControl::request(scan::WATCH, 0, watch.room());
-        let totals = self.attached.scan(request, |sample| {
-            changes.extend(watch.observe(sample).map(|change| (change, *sample)));
-        })?;
+        let mut totals = self.pass(watch, &mut changes)?;
+        if watch.misses_any() {
+            // Where others close meanwhile a scan passes over some: gone is what two don't come upon.
+            totals = self.pass(watch, &mut changes)?;
+        }
         changes.extend(watch.finish().into_iter().map(|sample| (Change::Closed, sample)));
         let pause = watch.pause(self.attached.description().pace, &totals);
         Ok(Round { changes, totals, pause })
     }
 
+    fn pass(&mut self, watch: &mut Watch, changes: &mut Vec<(Change, FlowSample)>) -> anyhow::Result<ScanTotals> {
+        let request = ScanControl::request(scan::WATCH, 0, watch.room());
+        self.attached.scan(request, |sample| {
+            changes.extend(watch.observe(sample).map(|change| (change, *sample)));
+        })
+    }
+
     /// Puts other rules in force. False where it is no longer at work under its
     /// name; errors leave the rules that were.
-    pub fn replace(&mut self, cgroup: &Cgroup, rules: &Rules) -> anyhow::Result<bool> {
-        let _lock = pins::lock_all()?;
+    pub fn replace(&mut self, _lock: &Lock, cgroup: &Cgroup, rules: &Rules) -> anyhow::Result<bool> {
         if self.attached.standing()? != Standing::AtWork {
             return Ok(false);
         }
@@ -107,9 +104,7 @@ impl Held {
 
     /// Takes it off. Looks once more under the lock: somebody may have put
     /// another one in its place.
-    pub fn detach(&self) -> anyhow::Result<()> {
-        preflight::ensure_bpffs()?;
-        let _lock = pins::lock_all()?;
+    pub fn detach(&self, _lock: &Lock) -> anyhow::Result<()> {
         if self.attached.has_its_pins() {
             bpf::detach(self.attached.pins())?;
         }

@@ -1,5 +1,5 @@
-//! Waking up when somebody touches the pins of an attachment, or its cgroup is
-//! removed.
+//! Waking up when somebody removes pins of an attachment or adopts flows into
+//! it, or its cgroup is removed.
 //!
 //! Only a hint to look again: inotify can run out of watches, and looking at
 //! every scan goes on.
@@ -7,12 +7,21 @@
 use std::{future::pending, path::Path};
 
 use futures_util::StreamExt as _;
-use inotify::{EventStream, Inotify, WatchMask};
+use inotify::{EventMask, EventStream, Inotify, WatchMask};
 
 use crate::{bpf::Attached, cgroup};
 
 /// Largest event: its header and a file name.
 const BUFFER: usize = 16 + 256;
+
+/// What may have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Its pins, or its cgroup.
+    Standing,
+    /// There are flows that were not seen when they were opened.
+    Flows,
+}
 
 /// Notices changes around one attachment.
 pub struct Notice(Option<EventStream<[u8; BUFFER]>>);
@@ -34,13 +43,19 @@ impl Notice {
     }
 
     /// Waits for a change. Never returns where nothing can be noticed.
-    pub async fn change(&mut self) {
+    pub async fn change(&mut self) -> Change {
         let next = match &mut self.0 {
             Some(stream) => stream.next().await,
             None => pending().await,
         };
-        if !matches!(next, Some(Ok(_))) {
-            self.0 = None;
+        match next {
+            // As `PinDir::touch` does.
+            Some(Ok(event)) if event.mask.contains(EventMask::ATTRIB) => Change::Flows,
+            Some(Ok(_)) => Change::Standing,
+            _ => {
+                self.0 = None;
+                Change::Standing
+            }
         }
     }
 }
@@ -48,9 +63,9 @@ impl Notice {
 fn watch(attached: &Attached) -> anyhow::Result<EventStream<[u8; BUFFER]>> {
     let inotify = Inotify::init()?;
     let gone = WatchMask::DELETE_SELF | WatchMask::MOVE_SELF;
-    for pins in [attached.pins().path().as_path(), attached.generation_path()] {
-        inotify.watches().add(pins, gone | WatchMask::DELETE | WatchMask::MOVED_FROM)?;
-    }
+    let gone = gone | WatchMask::DELETE | WatchMask::MOVED_FROM;
+    inotify.watches().add(attached.pins().path(), gone | WatchMask::ATTRIB)?;
+    inotify.watches().add(attached.generation_path(), gone)?;
     let cgroup = cgroup::directory(Path::new(&attached.cgroup_path()))?;
     // cgroups tell of their end to their parent alone.
     inotify.watches().add(cgroup.parent().unwrap_or(&cgroup), WatchMask::DELETE)?;

@@ -14,15 +14,16 @@ mod lock;
 mod trust;
 
 use std::{
-    fs::{self, DirBuilder},
+    fs::{self, DirBuilder, File, FileTimes},
     io,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use anyhow::Context as _;
 use injector_common::{ABI_VERSION, names::KEEPALIVE};
-pub use lock::{Gate, Lock, lock_all, lock_for_listing};
+pub use lock::{Gate, Lock, lock_all, lock_for_adopting, lock_for_listing};
 pub(crate) use trust::{Expected, check};
 
 use crate::exit::Error;
@@ -160,6 +161,18 @@ impl PinDir {
         absent_is_fine(fs::remove_file(&last_written))
             .with_context(|| format!("removing {}", last_written.display()))?;
         remove_tree(&self.path())
+    }
+
+    /// Wakes who watches it: there are flows that its last scan did not see, and
+    /// that may be silent for long. Without it they are seen at the next scan.
+    pub fn touch(&self) {
+        // Both times: for one of them inotify has other events (`fsnotify_change` in include/linux/fsnotify.h).
+        let now = SystemTime::now();
+        let times = FileTimes::new().set_accessed(now).set_modified(now);
+        let touched = File::open(self.path()).and_then(|directory| directory.set_times(times));
+        if let Err(error) = touched {
+            tracing::debug!("nobody was told of adopted flows: touching {}: {error}", self.path().display());
+        }
     }
 
     /// Makes this process the one that watches the attachment, for as long as

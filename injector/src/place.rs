@@ -10,7 +10,7 @@ use crate::{
     cgroup::Cgroup,
     exit::Error,
     held::Held,
-    pins::{self, OtherVersion, PinDir},
+    pins::{Lock, OtherVersion, PinDir},
     rules::Rules,
 };
 
@@ -36,8 +36,7 @@ pub struct How {
 ///
 /// Errors with [`Error::AlreadyAttached`] where a process watches it, or where
 /// the name belongs to another cgroup.
-pub fn take(pins: &PinDir, cgroup: &Cgroup, rules: &Rules, how: How) -> anyhow::Result<Place> {
-    let _lock = pins::lock_all()?;
+pub fn take(_lock: &Lock, pins: &PinDir, cgroup: &Cgroup, rules: &Rules, how: How) -> anyhow::Result<Place> {
     let older = OtherVersion::named(pins.name())?;
     for other in &older {
         let on = bpf::hooked_to_by_other(other)?;

@@ -55,7 +55,7 @@ impl Watch {
         u32::try_from(MAX_FOLLOWED.saturating_sub(self.followed.len())).unwrap_or(0)
     }
 
-    /// Begins a scan.
+    /// Begins a look at all flows, by one scan or more.
     pub const fn begin(&mut self) {
         self.round += 1;
         self.changed = false;
@@ -77,7 +77,12 @@ impl Watch {
         change
     }
 
-    /// Ends a scan: flows that were followed and no longer came up are gone.
+    /// Whether flows that are followed have not come up since [`Self::begin`].
+    pub fn misses_any(&self) -> bool {
+        self.followed.values().any(|followed| followed.round != self.round)
+    }
+
+    /// Ends a look: flows that were followed and no longer came up are gone.
     pub fn finish(&mut self) -> Vec<FlowSample> {
         let round = self.round;
         let closed: Vec<_> = self
@@ -173,6 +178,16 @@ mod tests {
         scan(&mut watch, &[(1, AT_RISK), (2, STALLED)]);
         assert_eq!(scan(&mut watch, &[(2, STALLED)]), (vec![], vec![1]));
         assert_eq!(scan(&mut watch, &[]), (vec![], vec![2]));
+    }
+
+    #[test]
+    fn what_a_second_scan_comes_upon_is_not_closed() {
+        let mut watch = Watch::default();
+        scan(&mut watch, &[(1, AT_RISK), (2, AT_RISK)]);
+        watch.begin();
+        assert_eq!((watch.observe(&sample(1, AT_RISK)), watch.misses_any()), (None, true));
+        assert_eq!((watch.observe(&sample(2, OVERDUE)), watch.misses_any()), (Some(Change::Overdue), false));
+        assert!(watch.finish().is_empty());
     }
 
     #[test]

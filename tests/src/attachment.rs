@@ -83,6 +83,11 @@ impl Attachment {
         self.injector.status(&self.name)
     }
 
+    /// Sends the foreground process a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.as_ref().expect("it runs in the foreground").signal(signal);
+    }
+
     /// Sends the foreground process a signal and waits for its end. Stdout is what nobody has read before.
     pub fn stop(&mut self, signal: Signal) -> Output {
         let process = self.process.take().expect("it runs in the foreground");

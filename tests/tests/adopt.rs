@@ -135,6 +135,44 @@ fn there_must_be_an_attachment() {
     assert_fails(&output, FAILURE, &["nothing is attached", "injtest-nothing"]);
 }
 
+/// Of two that adopt at once, one finds what the other has done.
+#[test]
+fn two_at_once() {
+    const CONNECTIONS: usize = 1_000;
+    const SOCKETS: u64 = 2 * CONNECTIONS as u64;
+    for is_watched in [false, true] {
+        let scene = Scene::new("two-adopt");
+        let (mut client, mut server) = (scene.inside_peer(), scene.inside_peer());
+        let listener = server.listen(Route::V4);
+        client.connect_many("127.0.0.1", listener.local.port(), CONNECTIONS, ANSWER);
+        server.accept_many(&listener, CONNECTIONS, ANSWER);
+        server.close(&listener);
+        let mut attachment = if is_watched {
+            scene.attach(&["--existing", "-o", "jsonl"])
+        } else {
+            scene.injector.attach_detached(&scene.inside, &[])
+        };
+        let name = attachment.name().to_owned();
+        let adopt = || scene.injector.adopt(&name);
+        let mut adoptions = if is_watched {
+            vec![adopt()]
+        } else {
+            thread::scope(|scope| {
+                [scope.spawn(adopt), scope.spawn(adopt)].map(|thread| thread.join().expect("it adopts")).to_vec()
+            })
+        };
+        if is_watched {
+            adoptions.push(attachment.adoption());
+        }
+        let injected: u64 = adoptions.iter().map(|adoption| adoption.of_outcome("injected")).sum();
+        assert_eq!(injected, SOCKETS, "{adoptions:#?}");
+        for adoption in &adoptions {
+            assert_eq!(adoption.connections() + adoption.known, SOCKETS, "{adoptions:#?}");
+        }
+        assert_eq!(attachment.status().state, "attached");
+    }
+}
+
 /// Sockets that three children inherit, which have none of their own.
 const SHARED: &str = r#"
 import os, socket, time

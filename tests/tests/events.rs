@@ -118,6 +118,22 @@ fn a_peer_that_no_longer_answers() {
     assert!(flow.keepalive.unanswered_probes >= 2, "{flow:#?}");
 }
 
+/// A flow that is adopted may be at its mark already, long before a new one could be.
+#[test]
+fn what_is_adopted_is_looked_at_at_once() {
+    const MARK: Duration = Duration::from_secs(5);
+    let scene = Scene::new("adopted-late");
+    let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
+    let (near, _far) = connected(&mut client, &mut server, Route::V4);
+    std::thread::sleep(MARK);
+    let mut attachment = scene.attach(&["--timeout", "40s", "--warn", "5s", "--idle", "35s", "-o", "jsonl"]);
+    scene.injector.adopt(attachment.name());
+    let adopted = Instant::now();
+    let (name, event) = next_event(&mut attachment, &near);
+    assert_eq!(name, "at_risk", "{event:#}");
+    assert!(adopted.elapsed() < SLACK, "after {:?}", adopted.elapsed());
+}
+
 /// Nobody reads what it prints: that is no reason to fall over, or to leave something behind.
 #[test]
 fn a_closed_pipe_is_no_crash() {

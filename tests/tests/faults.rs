@@ -1,12 +1,18 @@
 //! What else may happen to an attachment: to its hook, its file system, its cgroup, its output.
 
+use std::collections::HashSet;
+use std::fs::File;
+use std::os::unix::process::ExitStatusExt;
 use std::time::Instant;
 
 use injector_tests::{
-    Churn, Keepalive, Load, Objects, Place, Process, Route, Signal, connected, eventually, pins, tool,
+    Churn, Keepalive, Listing, Load, Objects, Place, Process, Route, Signal, connected, eventually, pins, tool,
+    until_it_waits,
 };
+use serde_json::Value;
 
-use crate::scene::{SOON, Scene, assert_nothing_left};
+use crate::errors::FAILURE;
+use crate::scene::{SOON, Scene, USUAL, assert_nothing_left};
 
 /// A short limit has the watch look again soon, where nothing wakes it.
 const SOON_AGAIN: &[&str] = &["--timeout", "4s"];
@@ -102,6 +108,84 @@ fn the_reader_of_a_watch_has_seen_enough() {
     objects.wait_until_freed();
 }
 
+/// A pipe that is full: it waits, and hears signals.
+#[test]
+fn nobody_reads_what_a_watch_says() {
+    const CONNECTIONS: usize = 500;
+    let scene = Scene::new("unread-watch");
+    let _clean_up = scene.injector.clean_up_after(&scene.inside);
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo").to_string_lossy().into_owned();
+    tool("mkfifo", &[&fifo]);
+    let unread = File::options().read(true).write(true).open(&fifo).unwrap();
+    let script = format!("exec \"$@\" > {fifo}");
+    let attach = ["attach", "--cgroup", scene.inside.path_text(), "--timeout", "100s", "--warn", "1s", "-o", "jsonl"];
+    let arguments = [&["-c", &script, "sh", scene.injector.binary()], &attach[..]].concat();
+    let mut watch = Process::spawn(Place::default(), "sh", &arguments);
+    let waiting = || rustix::io::ioctl_fionread(&unread).unwrap();
+    eventually("it says that it has attached", SOON, || (waiting() > 0).then_some(()));
+    let (mut client, mut server) = (scene.inside_peer(), scene.inside_peer());
+    let listener = server.listen(Route::V4);
+    client.connect_many("127.0.0.1", listener.local.port(), CONNECTIONS, SOON);
+    server.accept_many(&listener, CONNECTIONS, SOON);
+    eventually("the pipe is full", SOON, || (waiting() > 60_000).then_some(()));
+    watch.signal(Signal::TERM);
+    let status = watch.wait(SOON);
+    assert_eq!(status.code(), Some(FAILURE), "{}", watch.stderr());
+    assert!(watch.stderr().contains("nobody reads it"), "{}", watch.stderr());
+    assert_nothing_left(&scene);
+}
+
+/// A program that does not end while it lists keeps nobody from ending.
+#[test]
+fn who_waits_for_others_hears_signals() {
+    let scene = Scene::new("waiting");
+    let other = scene.injector.attach_detached(&scene.outside, &[]);
+    let listing = Listing::begin();
+    for how in [&[][..], &["--detach"]] {
+        let attach = [&["attach", "--cgroup", scene.inside.path_text()], how].concat();
+        let mut attach = Process::spawn(Place::default(), scene.injector.binary(), &attach);
+        until_it_waits(attach.pid());
+        attach.signal(Signal::TERM);
+        assert_eq!(attach.wait(SOON).signal(), Some(Signal::TERM.as_raw()), "{}", attach.stderr());
+        assert_nothing_left(&scene);
+    }
+    drop(listing);
+    // One that is attached waits to detach.
+    let mut attachment = scene.attach(&[]);
+    let listing = Listing::begin();
+    attachment.signal(Signal::TERM);
+    until_it_waits(attachment.pid());
+    drop(listing);
+    attachment.end().ok();
+    assert_nothing_left(&scene);
+    drop(other);
+}
+
+/// What is to be done is done, whether anybody reads of it or not.
+#[test]
+fn nobody_reads_of_detaching_and_adopting() {
+    const CLOSED: &str = "exec 3> >(exec true); wait $!; exec \"$@\" >&3";
+    const FULL: &str = "exec \"$@\" > /dev/full";
+    for (script, code) in [(CLOSED, 0), (FULL, FAILURE)] {
+        let scene = Scene::new("unread");
+        let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
+        let (near, _far) = connected(&mut client, &mut server, Route::V4);
+        let run = |arguments: &[&str]| scene.injector.run_through(&["bash", "-c", script, "bash"], arguments);
+        let _clean_up = scene.injector.clean_up_after(&scene.inside);
+        let path = scene.inside.path_text();
+        let output = run(&["attach", "--detach", "--existing", "--cgroup", path]);
+        assert_eq!(output.code, code, "{output:?}");
+        assert_eq!(client.keepalive(&near), USUAL, "adopted all the same");
+        let name = scene.inside.attachment_name() + "-2";
+        let _second = scene.injector.attach_detached(&scene.inside, &["--name", &name]);
+        let output = run(&["detach", "--cgroup", path]);
+        assert_eq!(output.code, code, "{output:?}");
+        assert_nothing_left(&scene);
+        assert_eq!(pins(&name), None);
+    }
+}
+
 #[test]
 fn there_is_no_stdout() {
     let scene = Scene::new("closed");
@@ -133,6 +217,34 @@ fn connections_come_and_go_under_a_watch() {
     attachment.stop(Signal::TERM).ok();
     assert_nothing_left(&scene);
     objects.wait_until_freed();
+}
+
+/// Those that stay among many that go are told once, and listed once.
+#[test]
+fn connections_come_and_go_beside_others() {
+    const CONNECTIONS: usize = 1_500;
+    let scene = Scene::new("churn-beside");
+    let mut attachment = scene.attach(&["--timeout", "100s", "--warn", "300ms", "-o", "jsonl"]);
+    let (mut client, mut server) = (scene.inside_peer(), scene.inside_peer());
+    let listener = server.listen(Route::V4);
+    client.connect_many("127.0.0.1", listener.local.port(), CONNECTIONS, SOON);
+    server.accept_many(&listener, CONNECTIONS, SOON);
+    let mut churn = Churn::start(Place::cgroup(&scene.inside).on(&scene.netns), LOAD);
+    while churn.step() {
+        let output = scene.injector.run(&["flows", "--name", attachment.name(), "-o", "jsonl"]).ok();
+        let listed: Vec<_> = output.json_lines().iter().map(|flow| flow["cookie"].as_u64()).collect();
+        let distinct: HashSet<_> = listed.iter().collect();
+        assert_eq!(listed.len(), distinct.len(), "some are listed twice");
+    }
+    churn.report();
+    let output = attachment.stop(Signal::TERM).ok();
+    let told = output.json_lines();
+    let port = format!(":{}", listener.local.port());
+    let stays = |event: &&Value| {
+        ["local", "peer"].iter().any(|end| event["flow"][end].as_str().is_some_and(|end| end.ends_with(&port)))
+    };
+    let count = |name: &str| told.iter().filter(stays).filter(|event| event["event"] == name).count();
+    assert_eq!((count("at_risk"), count("closed")), (2 * CONNECTIONS, 0));
 }
 
 #[test]

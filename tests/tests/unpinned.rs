@@ -3,8 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use injector_tests::{Attachment, Objects, Route, Signal, connected, eventually, unique_name};
+use injector_tests::{
+    Attachment, Keepalive, Listing, Objects, Place, Process, Route, Signal, connected, eventually, tool, unique_name,
+    until_it_waits, until_it_waits_no_more,
+};
 
+use crate::errors::FAILURE;
 use crate::scene::{SOON, Scene, USUAL, assert_nothing_left, flow_of};
 
 /// Ends the watch and looks for what is left.
@@ -83,16 +87,71 @@ fn pins_are_removed_again_and_again() {
     assert_ends(&scene, attachment, &objects);
 }
 
-/// Others' attachments are none of its matter.
+/// While the watch waits for the lock another one takes the name, which then has pins of its own.
+#[test]
+fn a_name_that_was_taken_meanwhile_stays_taken() {
+    let scene = Scene::new("taken-meanwhile");
+    let mut first = scene.attach(&[]);
+    let listing = Listing::begin();
+    let attach = ["attach", "--detach", "--timeout", "60s", "--cgroup", scene.inside.path_text()];
+    let mut second = Process::spawn(Place::default(), scene.injector.binary(), &attach);
+    until_it_waits(second.pid());
+    fs::remove_dir_all(first.directory()).unwrap();
+    until_it_waits(first.pid());
+    first.signal(Signal::STOP);
+    until_it_waits_no_more(first.pid());
+    drop(listing);
+    assert!(second.wait(SOON).success(), "{}", second.stderr());
+    first.signal(Signal::CONT);
+    let output = first.end().ok();
+    assert!(output.stderr.contains("another one has its name"), "{output:?}");
+    let status = scene.injector.status(&scene.inside.attachment_name());
+    assert_eq!((status.state.as_str(), status.limit_ms), ("attached", 60_000));
+    assert_eq!(scene.keepalive_inside().0, Keepalive::on(41, 5, 9));
+}
+
+/// Others' attachments are none of its matter. In a bpffs of its own, as others list all that there is.
 #[test]
 fn damaged_pins_keep_nobody_from_the_others() {
-    let scene = Scene::new("damaged");
-    let damaged = scene.injector.attach_detached(&scene.outside, &[]);
-    let attachment = scene.injector.attach_detached(&scene.inside, &[]);
-    fs::remove_dir_all(&damaged.generations()[0]).unwrap();
-    scene.injector.run(&["flows"]).ok();
-    scene.injector.run(&["flows", "--cgroup", scene.inside.path_text()]).ok();
-    assert_eq!(attachment.status().state, "attached");
-    scene.injector.run(&["detach", "--cgroup", scene.inside.path_text()]).ok();
-    assert_nothing_left(&scene);
+    for damage in ["rm -r /sys/fs/bpf/injector/v1/damaged/[0-9]*", "rm /sys/fs/bpf/injector/v1/damaged/*/SCAN_CONTROL"]
+    {
+        let scene = Scene::new("damaged");
+        let own_mount = "umount --all-targets /sys/fs/bpf && mount -t bpf bpf /sys/fs/bpf && echo there && cat";
+        let mut mount = Process::spawn(Place::default(), "unshare", &["--mount", "sh", "-c", own_mount]);
+        assert_eq!(mount.expect_line(SOON), "there");
+        let namespace = format!("--mount=/proc/{}/ns/mnt", mount.pid());
+        let run = |arguments: &[&str]| scene.injector.run_through(&["nsenter", &namespace], arguments);
+        let (inside, outside) = (scene.inside.path_text(), scene.outside.path_text());
+        run(&["attach", "--detach", "--cgroup", outside, "--name", "damaged"]).ok();
+        run(&["attach", "--detach", "--cgroup", inside, "--name", "whole"]).ok();
+        let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
+        let (near, _far) = connected(&mut client, &mut server, Route::V4);
+        tool("nsenter", &[&namespace, "sh", "-c", damage]);
+
+        let states: Vec<_> = run(&["status", "-o", "json"]).ok().json()["attachments"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|attachment| (attachment["name"].clone(), attachment["state"].clone()))
+            .collect();
+        assert_eq!(states, [("damaged".into(), "damaged".into()), ("whole".into(), "attached".into())]);
+        let text = run(&["status"]).ok().stdout;
+        assert!(text.contains("damaged: at work, and not to be read: opening "), "{text}");
+        for (arguments, code, flows) in [
+            (&["flows", "-o", "jsonl"][..], FAILURE, 1),
+            (&["flows", "-o", "jsonl", "--at-risk", "--fail"], FAILURE, 0),
+            (&["flows", "-o", "jsonl", "--cgroup", inside], 0, 1),
+            (&["flows", "-o", "jsonl", "--cgroup", outside], FAILURE, 0),
+            (&["flows", "-o", "jsonl", "--name", "damaged"], FAILURE, 0),
+        ] {
+            let output = run(arguments);
+            assert_eq!((output.code, output.stdout.lines().count()), (code, flows), "{arguments:?}: {output:?}");
+            assert!(!output.stderr.contains("nothing is attached"), "{arguments:?}: {output:?}");
+        }
+        assert_eq!(client.keepalive(&near), USUAL);
+        for cgroup in [inside, outside] {
+            run(&["detach", "--cgroup", cgroup]).ok();
+        }
+        assert_eq!((scene.inside.programs(), scene.outside.programs()), (vec![], vec![]));
+    }
 }

@@ -5,7 +5,7 @@ use std::{os::fd::BorrowedFd, time::Duration};
 use injector_common::{
     flow::{ADOPTED, Endpoints, FlowRecord, Seen},
     keepalive::{Choice, Keepalive, Own, Policy, choose},
-    stats::{ACTIVE, EXEMPT, FAILED, INJECTED, PASSIVE, RESPECTED, TIGHTENED},
+    stats::{ACTIVE, EXEMPT, FAILED, INJECTED, NO_STORAGE, PASSIVE, RESPECTED, TIGHTENED},
 };
 use rustix::{
     net::{getpeername, getsockname, sockopt},
@@ -50,11 +50,18 @@ pub(super) enum Treated {
     Gone,
 }
 
-/// Treats a connection and gives it a record.
+/// Treats a connection and gives it a record. An error is this socket's alone.
 ///
 /// One that has a record is left alone, unless what is in force on it is what
 /// an earlier policy had set: then the present policy takes its place.
-pub(super) fn treat(
+pub(super) fn treat(attached: &mut Attached, socket: BorrowedFd<'_>, info: &TcpInfo, context: &Context) -> Treated {
+    try_treat(attached, socket, info, context).unwrap_or_else(|error| {
+        tracing::warn!("not adopted, a connection of {}: {error:#}", attached.name());
+        Treated::Outcome(NO_STORAGE)
+    })
+}
+
+fn try_treat(
     attached: &mut Attached,
     socket: BorrowedFd<'_>,
     info: &TcpInfo,
@@ -96,10 +103,9 @@ pub(super) fn treat(
             ..FlowRecord::default()
         })
     };
-    if outcome(treated) != EXEMPT {
-        attached.remember(socket, record, before.is_none())?;
-    }
-    Ok(treated)
+    // One that it got meanwhile, when its connection was established, stays.
+    let is_ours = outcome(treated) == EXEMPT || attached.remember(socket, record, before.is_none())?;
+    Ok(if is_ours { treated } else { Treated::Known })
 }
 
 /// Treats a listener, for the sake of what it will accept.

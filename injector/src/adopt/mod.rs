@@ -25,7 +25,10 @@ use self::{
     defaults::Defaults,
     holders::{Holder, Look},
 };
-use crate::bpf::{Attached, tcp_info};
+use crate::{
+    bpf::{Attached, tcp_info},
+    pins::Lock,
+};
 
 /// A socket may be handed from a process we have not looked at to one we have.
 /// Each pass finds what moved during the one before.
@@ -55,13 +58,18 @@ impl Unless {
 
 /// Adopts the TCP sockets of all processes in the attachment's cgroup and the
 /// cgroups below it, whatever cgroup the sockets themselves belong to.
-pub fn adopt(attached: &mut Attached, unless: Unless) -> anyhow::Result<Report> {
+///
+/// The lock is that of [`crate::pins::lock_for_adopting`].
+pub fn adopt(attached: &mut Attached, unless: Unless, _lock: &Lock) -> anyhow::Result<Report> {
     let mut pass =
         Pass { attached, unless, seen: HashSet::new(), defaults: Defaults::default(), report: Report::default() };
     for _ in 0..MAX_PASSES {
-        let before = pass.seen.len();
+        let (seen, treated) = (pass.seen.len(), pass.report.treated());
         pass.run()?;
-        if pass.seen.len() == before {
+        if pass.report.treated() != treated {
+            pass.attached.pins().touch();
+        }
+        if pass.seen.len() == seen {
             break;
         }
     }
@@ -83,7 +91,7 @@ impl Pass<'_> {
         self.report.begin_pass();
         for holder in holders::below(&self.attached.cgroup_path())? {
             match holder {
-                Look::At(holder) => self.process(&holder)?,
+                Look::At(holder) => self.process(&holder),
                 Look::Denied(denied) => self.report.denied.push(denied),
                 Look::Ended => self.report.ended += 1,
             }
@@ -91,7 +99,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    fn process(&mut self, holder: &Holder) -> anyhow::Result<()> {
+    fn process(&mut self, holder: &Holder) {
         self.report.processes += 1;
         for (number, inode) in holder.sockets() {
             if self.seen.contains(&inode) {
@@ -100,7 +108,7 @@ impl Pass<'_> {
             match holder.take(number) {
                 Look::At(socket) => {
                     if self.seen.insert(socket.inode) {
-                        self.socket(holder, &socket)?;
+                        self.socket(holder, &socket);
                     }
                 }
                 Look::Denied(denied) => {
@@ -111,16 +119,15 @@ impl Pass<'_> {
                 Look::Ended => {}
             }
         }
-        Ok(())
     }
 
     /// Listeners hand their options on to what they accept. What is not
     /// connected yet is seen when it will be.
-    fn socket(&mut self, holder: &Holder, socket: &holders::Socket) -> anyhow::Result<()> {
+    fn socket(&mut self, holder: &Holder, socket: &holders::Socket) {
         if !options::is_tcp(socket.as_fd()) {
-            return Ok(());
+            return;
         }
-        let Ok(info) = tcp_info(socket.as_fd()) else { return Ok(()) };
+        let Ok(info) = tcp_info(socket.as_fd()) else { return };
         let context = flow::Context {
             sysctl: self.defaults.of(holder),
             cgroup_id: holder.cgroup_id(),
@@ -131,9 +138,8 @@ impl Pass<'_> {
             let treated = flow::treat_listener(self.attached, socket.as_fd(), &context);
             self.report.listener(treated);
         } else if state::is_live(info.state) {
-            let treated = flow::treat(self.attached, socket.as_fd(), &info, &context)?;
+            let treated = flow::treat(self.attached, socket.as_fd(), &info, &context);
             self.report.flow(treated);
         }
-        Ok(())
     }
 }

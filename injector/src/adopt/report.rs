@@ -72,6 +72,11 @@ impl Report {
         }
     }
 
+    /// Connections that were treated.
+    pub(super) fn treated(&self) -> u64 {
+        self.flows.values().sum()
+    }
+
     pub(super) fn listener(&mut self, treated: Treated) {
         match treated {
             Treated::Outcome(outcome) => *self.listeners.entry(OUTCOME_NAMES[usize::from(outcome)]).or_default() += 1,

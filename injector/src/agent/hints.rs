@@ -1,5 +1,5 @@
 //! Directories in which something may appear or go: cgroups, pins, the
-//! configuration file.
+//! configuration file. Pins are also touched where flows are adopted.
 //!
 //! Only hints to look again. inotify can run out of watches, and the agent
 //! looks every few seconds anyway.
@@ -7,9 +7,9 @@
 use std::{collections::BTreeSet, future::pending, io, path::Path, time::Duration};
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use inotify::{EventStream, Inotify, WatchMask, Watches};
+use inotify::{Event, EventMask, EventStream, Inotify, WatchMask, Watches};
 
-use super::watcher::Orders;
+use super::watcher::{Order, Orders};
 
 /// Largest event: its header and a file name.
 const BUFFER: usize = 16 + 256;
@@ -44,7 +44,7 @@ impl Hints {
     /// Looks at directories whose entries come and go. One that is known
     /// already stays so; it may also be another one under its name.
     pub fn entries(&mut self, directories: &BTreeSet<std::path::PathBuf>) {
-        let mask = WatchMask::CREATE | WatchMask::DELETE | WatchMask::MOVE | WatchMask::ONLYDIR;
+        let mask = WatchMask::CREATE | WatchMask::DELETE | WatchMask::MOVE | WatchMask::ATTRIB | WatchMask::ONLYDIR;
         for directory in directories {
             self.add(directory, mask);
         }
@@ -73,17 +73,29 @@ fn open() -> io::Result<Events> {
 /// Has the watch loop look whenever something happens. Never ends.
 pub async fn pass_on(events: Option<Events>, orders: Orders) {
     let Some(mut events) = events else { return pending().await };
-    while events.next().await.is_some() {
-        orders.look();
+    while let Some(first) = events.next().await {
+        order(&orders, [first]);
         tokio::time::sleep(TOGETHER).await;
         // What happened meanwhile is seen by the same look or the next one.
-        let mut is_more = false;
-        while let Some(Some(_)) = events.next().now_or_never() {
-            is_more = true;
-        }
-        if is_more {
-            orders.look();
-        }
+        order(&orders, std::iter::from_fn(|| events.next().now_or_never().flatten()));
     }
     pending::<()>().await;
+}
+
+/// Has the loop do what these events ask for.
+fn order<T>(orders: &Orders, events: impl IntoIterator<Item = io::Result<Event<T>>>) {
+    let (mut is_adoption, mut is_other) = (false, false);
+    for event in events {
+        match event {
+            // As `PinDir::touch` does.
+            Ok(event) if event.mask.contains(EventMask::ATTRIB) => is_adoption = true,
+            _ => is_other = true,
+        }
+    }
+    if is_adoption {
+        orders.give(Order::Scan);
+    }
+    if is_other {
+        orders.look();
+    }
 }

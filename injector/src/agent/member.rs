@@ -18,10 +18,10 @@ use crate::{
     bpf::Standing,
     cgroup::Cgroup,
     flow::Origin,
-    held::Held,
+    held::{self, Held},
     metrics::{AtRisk, Metrics},
     output::AttachmentStatus,
-    pins::PinDir,
+    pins::{self, PinDir},
     place::{self, How},
     rules::Rules,
     watch::{Change, Watch},
@@ -58,7 +58,7 @@ impl Member {
     pub(super) fn take(directory: &Path, rules: &Arc<Rules>) -> anyhow::Result<(Self, Vec<String>)> {
         let cgroup = Cgroup::open(directory)?;
         let how = How { watch: true, log: false };
-        let place = place::take(&PinDir::for_cgroup(cgroup.path()), &cgroup, rules, how)?;
+        let place = place::take(&pins::lock_all()?, &PinDir::for_cgroup(cgroup.path()), &cgroup, rules, how)?;
         let origin = Arc::new(Origin::of(&place.held.attached));
         let rules = Arc::clone(rules);
         let seen = Seen { at: SystemTime::now(), totals: ScanTotals::EMPTY, at_risk: AtRisk::default() };
@@ -84,7 +84,8 @@ impl Member {
     /// Takes over connections that were there before. What can't be had is no
     /// error, and told.
     pub(super) fn adopt(&mut self, unless: Unless) {
-        match adopt::adopt(&mut self.held.attached, unless) {
+        let attached = &mut self.held.attached;
+        match pins::lock_for_adopting().and_then(|lock| adopt::adopt(attached, unless, &lock)) {
             Ok(report) => {
                 tracing::info!(attachment = self.name(), "adopted: {report}");
                 if let Some(gap) = report.gap() {
@@ -98,12 +99,13 @@ impl Member {
     /// What became of it; pinned again where its pins were removed.
     pub(super) fn look(&mut self) -> anyhow::Result<Standing> {
         let standing = self.held.standing()?;
-        if standing == Standing::Unpinned {
-            self.held.repin()?;
-            tracing::warn!(attachment = self.name(), "its pins were removed from outside, pinned again");
-            return Ok(Standing::AtWork);
+        if standing != Standing::Unpinned {
+            return Ok(standing);
         }
-        Ok(standing)
+        if self.held.repin(&held::lock()?)? {
+            tracing::warn!(attachment = self.name(), "its pins were removed from outside, pinned again");
+        }
+        self.held.standing()
     }
 
     /// Tells what is new, and when to look again.
@@ -164,7 +166,7 @@ impl Member {
     /// those that were.
     pub(super) fn replace(&mut self, rules: &Arc<Rules>) -> anyhow::Result<()> {
         // One that is off is let go at the next look.
-        if !self.held.replace(&self.cgroup, rules)? {
+        if !self.held.replace(&held::lock()?, &self.cgroup, rules)? {
             return Ok(());
         }
         self.rules = Arc::clone(rules);
@@ -187,7 +189,7 @@ impl Member {
     /// Takes the last figures, and the programs off.
     pub(super) fn detach(self, metrics: &Metrics) -> anyhow::Result<()> {
         self.forget(metrics);
-        self.held.detach()
+        self.held.detach(&held::lock()?)
     }
 
     /// Takes the last figures.

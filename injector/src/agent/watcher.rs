@@ -43,6 +43,8 @@ pub(super) const LOOKING: &str = "looking after cgroups";
 pub(super) enum Order {
     /// Something may have come or gone.
     Look,
+    /// There are flows that no scan has seen, and that may be silent for long.
+    Scan,
     /// The file is to be read again, whether it changed or not.
     Reload,
     /// The cloud has answered.
@@ -140,6 +142,7 @@ impl Watcher {
         let next = dues.fold(self.look_at, Instant::min);
         match orders.recv_timeout(next.saturating_duration_since(Instant::now())) {
             Ok(Order::Look) => self.look_at = Instant::now(),
+            Ok(Order::Scan) => self.members.values_mut().for_each(|member| member.due = Instant::now()),
             Ok(Order::Reload) => self.reload(),
             Ok(Order::Discovered(answers)) => self.discovered(answers),
             // Who asked while the loop was held up may have given up.

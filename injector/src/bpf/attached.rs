@@ -1,6 +1,7 @@
 //! An attachment, found by its pins and held open.
 
 use std::{
+    collections::HashSet,
     os::fd::{AsFd as _, BorrowedFd},
     path::Path,
 };
@@ -46,6 +47,24 @@ pub struct Attached {
     generation: Generation,
 }
 
+/// The attachments of this host.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// Those that could be opened.
+    pub attached: Vec<Attached>,
+    /// Those that could not, and why.
+    pub left_out: Vec<(PinDir, anyhow::Error)>,
+}
+
+impl Opened {
+    /// Says what is left out.
+    pub fn warn(&self) {
+        for (pins, error) in &self.left_out {
+            tracing::warn!("left out {}: {error:#}", pins.name());
+        }
+    }
+}
+
 /// What became of an attachment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -87,14 +106,15 @@ impl Attached {
 
     /// Opens every complete attachment on this host. One whose pins are damaged
     /// must not keep the others from being seen.
-    pub fn all() -> anyhow::Result<Vec<Self>> {
-        let complete = PinDir::all()?.into_iter().filter(|pins| pins.is_attached() || pins.check().is_err());
-        let opened = complete.map(|pins| (pins.name().to_owned(), Self::open(pins)));
-        Ok(opened
-            .filter_map(|(name, attached)| {
-                attached.inspect_err(|error| tracing::warn!("left out {name}: {error:#}")).ok()
-            })
-            .collect())
+    pub fn all() -> anyhow::Result<Opened> {
+        let mut opened = Opened::default();
+        for pins in PinDir::all()?.into_iter().filter(|pins| pins.is_attached() || pins.check().is_err()) {
+            match Self::open(pins.clone()) {
+                Ok(attached) => opened.attached.push(attached),
+                Err(error) => opened.left_out.push((pins, error)),
+            }
+        }
+        Ok(opened)
     }
 
     /// Its name.
@@ -191,7 +211,7 @@ impl Attached {
         self.scan(ScanControl::request(scan::TOTALS, 0, 0), |_| {})
     }
 
-    /// Visits all flows, each in short.
+    /// Visits all flows, each in short; more than once where others come meanwhile.
     pub fn brief(&mut self, visit: impl FnMut(&FlowBrief)) -> anyhow::Result<ScanTotals> {
         self.generation.scan(ScanControl::request(scan::BRIEF, 0, scan::UNLIMITED), visit)
     }
@@ -212,13 +232,13 @@ impl Attached {
     }
 
     /// Gives a socket its first record, or another one in place of the one it
-    /// has.
-    pub fn remember(&mut self, socket: BorrowedFd<'_>, record: FlowRecord, is_new: bool) -> anyhow::Result<()> {
+    /// has. False where it has one against expectation, or none.
+    pub fn remember(&mut self, socket: BorrowedFd<'_>, record: FlowRecord, is_new: bool) -> anyhow::Result<bool> {
         self.records.set(socket, record, is_new)
     }
 
-    /// Visits the flows that `request` asks for, and returns the sums over all
-    /// flows.
+    /// Visits the flows that `request` asks for, each once, and returns the sums
+    /// over all flows. Where others close meanwhile it misses some.
     ///
     /// `visit` should not block: other scans of this attachment wait.
     pub fn scan(&mut self, request: ScanControl, mut visit: impl FnMut(&FlowSample)) -> anyhow::Result<ScanTotals> {
@@ -231,10 +251,17 @@ impl Attached {
         request: ScanControl,
         mut visit: impl FnMut(&FlowSample, Option<&PacketRecord>),
     ) -> anyhow::Result<ScanTotals> {
+        // The kernel finds its place again by counting, for each 32 KiB: where sockets come meanwhile it repeats some.
+        let mut seen = HashSet::new();
+        let mut once = |flow: &FlowSample, packets: Option<&PacketRecord>| {
+            if seen.insert(flow.cookie) {
+                visit(flow, packets);
+            }
+        };
         if self.description().tracks_packets == 0 {
-            return self.generation.scan(request, |sample| visit(sample, None));
+            return self.generation.scan(request, |flow| once(flow, None));
         }
-        self.generation.scan(request, |TrackedSample { flow, packets }| visit(flow, Some(packets)))
+        self.generation.scan(request, |TrackedSample { flow, packets }| once(flow, Some(packets)))
     }
 
     /// The cgroup's path, relative to the cgroup v2 mount.
@@ -313,6 +340,13 @@ pub fn hooked_to_by_other(other: &OtherVersion) -> anyhow::Result<Option<u64>> {
     }
     let id = info(&Pinned::link(pin, link::TO_CGROUP)?)?.cgroup_id;
     Ok((id != 0).then_some(id))
+}
+
+/// Kernel's id of the cgroup that an attachment is on, whatever became of its other pins; `None` where it is on none, or
+/// its link can't be told from those of others.
+pub fn hooked_to(pins: &PinDir) -> Option<u64> {
+    let link = link::open(pins, names::KEEPALIVE).ok()?;
+    info(&link).ok().map(|link| link.cgroup_id).filter(|id| *id != 0)
 }
 
 /// The links that are pinned.

@@ -24,7 +24,7 @@ mod tcp_info;
 use crate::{rules::Rules, settings::Settings};
 
 pub use attach::{Plan, attach, replace, resume};
-pub use attached::{Attached, Standing, detach, detach_other, hooked_to_by_other};
+pub use attached::{Attached, Opened, Standing, detach, detach_other, hooked_to, hooked_to_by_other};
 pub use btf::{Btf, BtfError};
 pub use foreign::{Foreign, foreign_programs};
 pub use iterator::read_values;

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use aya::maps::{MapData, MapError, SkStorage};
 use injector_common::{flow::FlowRecord, packets::PacketRecord};
 
@@ -15,6 +15,10 @@ use super::maps::{self, Plain};
 /// `BPF_NOEXIST` and `BPF_EXIST` in include/uapi/linux/bpf.h.
 const ONLY_NEW: u64 = 1;
 const ONLY_OLD: u64 = 2;
+
+/// Two that give a socket its first storage meet once (`EAGAIN` from `bpf_local_storage_alloc` in
+/// `kernel/bpf/bpf_local_storage.c`). More of that is no accident.
+const MAX_TRIES: u32 = 10;
 
 /// The storage map. Access by descriptor since 5.2.
 pub(super) struct Records(SkStorage<MapData, Plain<FlowRecord>>);
@@ -45,9 +49,23 @@ impl Records {
         }
     }
 
-    /// Gives a socket its first record, or replaces the one it has.
-    pub(super) fn set(&mut self, socket: BorrowedFd<'_>, record: FlowRecord, is_new: bool) -> anyhow::Result<()> {
+    /// Gives a socket its first record, or replaces the one it has. False where it has one against expectation, or none.
+    pub(super) fn set(&mut self, socket: BorrowedFd<'_>, record: FlowRecord, is_new: bool) -> anyhow::Result<bool> {
         let flags = if is_new { ONLY_NEW } else { ONLY_OLD };
-        self.0.insert(&socket.as_raw_fd(), Plain(record), flags).context("writing a flow record")
+        for _ in 0..MAX_TRIES {
+            match self.0.insert(&socket.as_raw_fd(), Plain(record), flags) {
+                Err(error) if errno(&error) == Some(libc::EAGAIN) => {}
+                Err(error) if matches!(errno(&error), Some(libc::EEXIST | libc::ENOENT)) => return Ok(false),
+                result => return result.map(|()| true).context("writing a flow record"),
+            }
+        }
+        bail!("writing a flow record: others keep writing to the storage of this socket")
+    }
+}
+
+fn errno(error: &MapError) -> Option<i32> {
+    match error {
+        MapError::SyscallError(error) => error.io_error.raw_os_error(),
+        _ => None,
     }
 }

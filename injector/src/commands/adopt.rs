@@ -2,30 +2,32 @@
 
 use super::target;
 use crate::{
-    adopt::{self, Unless},
+    adopt::{self, Report, Unless},
     bpf::Attached,
     cli::Adopt,
     exit::Code,
     output::{self, Event, EventWriter},
-    pins, preflight,
+    pins::{self, Lock},
+    preflight,
 };
 
 /// Adopts into the attachments that the arguments name.
 pub(super) fn run(args: &Adopt) -> anyhow::Result<Code> {
     preflight::check_capabilities()?;
-    let _lock = pins::lock_for_listing()?;
-    for mut attached in target::attachments(&args.target)? {
-        existing(&mut attached, EventWriter::new(args.output))?;
+    let mut there = target::opened(&args.target)?;
+    let adopt = |attached: &mut Attached| existing(attached, &pins::lock_for_adopting()?);
+    let reports = there.attached.iter_mut().map(adopt).collect::<anyhow::Result<Vec<_>>>()?;
+    for (attached, report) in there.attached.iter().zip(&reports) {
+        EventWriter::new(args.output).write(&Event::Adopted { name: attached.name(), report })?;
     }
-    Ok(Code::Ok)
+    Ok(if there.left_out.is_empty() { Code::Ok } else { Code::Failure })
 }
 
-/// Adopts, and tells what came of it. What can't be covered is no error.
-pub(super) fn existing(attached: &mut Attached, writer: EventWriter) -> anyhow::Result<()> {
-    let report = adopt::adopt(attached, Unless::ToldNot)?;
-    writer.write(&Event::Adopted { name: attached.name(), report: &report })?;
+/// Adopts, and tells what can't be covered, which is no error.
+pub(super) fn existing(attached: &mut Attached, lock: &Lock) -> anyhow::Result<Report> {
+    let report = adopt::adopt(attached, Unless::ToldNot, lock)?;
     if let Some(gap) = report.gap() {
         output::message(format_args!("injector: note: {gap}"));
     }
-    Ok(())
+    Ok(report)
 }

@@ -3,7 +3,6 @@
 use anyhow::Context as _;
 
 use super::{
-    adopt,
     discovery::Discoverer,
     hops,
     session::{Session, Signals},
@@ -14,8 +13,8 @@ use crate::{
     duration,
     exit::{Code, Error},
     logging::BPF_MESSAGES,
-    output::{self, Event, EventWriter},
-    pins::PinDir,
+    output::{self, EventWriter, Outlet},
+    pins::{self, PinDir},
     place::{self, How, Place},
     preflight,
     rules::Rules,
@@ -45,23 +44,24 @@ pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     }
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let _inside = runtime.enter();
-    // Before anything is attached: from now on a signal ends in a clean detach.
-    let signals = Signals::new()?;
+    let inside = runtime.enter();
+    // A signal ends the wait for others.
+    let lock = pins::lock_all()?;
+    // From now on it ends in a clean detach. What is to stay may be left half-way: see `bpf::attach`.
+    let signals = if args.detach { None } else { Some(Signals::new()?) };
     let how = How { watch: !args.detach, log: !args.detach && verbose >= BPF_MESSAGES };
-    let Place { mut held, notes } = place::take(&pins, &cgroup, &rules, how)?;
+    let Place { held, notes } = place::take(&lock, &pins, &cgroup, &rules, how)?;
+    drop(lock);
     for note in notes {
         output::message(format_args!("injector: note: {}: {note}", pins.name()));
     }
-    let writer = EventWriter::new(args.output);
-    if args.detach {
-        writer.write(&Event::attached(&held.attached))?;
-        if args.existing {
-            adopt::existing(&mut held.attached, writer)?;
-        }
-        runtime.block_on(Session::new(held, discoverer, writer).discover_once())?;
-    } else {
-        runtime.block_on(Session::new(held, discoverer, writer).run(args, signals))?;
-    }
-    Ok(Code::Ok)
+    let session = Session::new(held, discoverer, Outlet::open(EventWriter::new(args.output))?);
+    drop(inside);
+    let ended = match signals {
+        Some(signals) => runtime.block_on(session.run(args, signals)),
+        None => runtime.block_on(session.leave(args.existing)),
+    };
+    // Threads that wait for a lock may do so for long.
+    runtime.shutdown_background();
+    ended.map(|()| Code::Ok)
 }

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 
 use super::target;
 use crate::{
-    bpf,
+    bpf::{self, Opened},
     cli::Detach,
     exit::{self, Code, Error},
     output,
@@ -18,20 +18,26 @@ pub(super) fn run(args: &Detach) -> anyhow::Result<Code> {
     if !preflight::has_bpffs() {
         return if args.all { Ok(Code::Ok) } else { Err(missing(args)) };
     }
-    let _lock = pins::lock_all()?;
-    let mut failed = None;
+    let lock = pins::lock_all()?;
+    let (mut detached, mut errors) = (Vec::new(), Vec::new());
     for chosen in chosen(args)? {
-        let name = chosen.name();
+        let name = chosen.name().to_owned();
         match chosen.detach().with_context(|| format!("detaching {name}")) {
-            Ok(()) => output::line(format_args!("detached {name}"))?,
+            Ok(()) => detached.push(name),
             // The others can be detached all the same.
-            Err(error) => failed.replace(error).iter().for_each(|error| {
-                exit::report(error);
-            }),
+            Err(error) => errors.push(error),
         }
     }
     pins::tidy();
-    failed.map_or(Ok(Code::Ok), Err)
+    drop(lock);
+    // Only now, as nobody may read. That is not to hide what went wrong before.
+    let written = detached.iter().try_for_each(|name| output::line(format_args!("detached {name}")));
+    errors.splice(0..0, written.err().map(Into::into));
+    let last = errors.pop();
+    for error in &errors {
+        exit::report(error);
+    }
+    last.map_or(Ok(Code::Ok), Err)
 }
 
 /// Something to detach.
@@ -65,7 +71,9 @@ fn chosen(args: &Detach) -> anyhow::Result<Vec<Chosen>> {
         let pins = PinDir::named(name)?;
         (if pins.exists() { vec![pins] } else { vec![] }, OtherVersion::named(name)?)
     } else {
-        (target::attachments(&args.target)?.iter().map(|attached| attached.pins().clone()).collect(), vec![])
+        let Opened { attached, left_out } = target::attachments(&args.target)?;
+        let attached = attached.iter().map(|attached| attached.pins().clone());
+        (attached.chain(left_out.into_iter().map(|(pins, _)| pins)).collect(), vec![])
     };
     let chosen: Vec<_> = ours.into_iter().map(Chosen::Ours).chain(others.into_iter().map(Chosen::Other)).collect();
     if chosen.is_empty() && !args.all { Err(missing(args)) } else { Ok(chosen) }

@@ -23,7 +23,7 @@ use crate::{
     exit::Code,
     flow::{Flow, Names, Origin, remaining_ms},
     output::{self, FlowWriter, Listed, Totals},
-    pins, preflight,
+    preflight,
 };
 
 /// A sample with its packets, and the index of its attachment.
@@ -39,6 +39,8 @@ struct Found {
     coverage: Vec<(String, Coverage)>,
     /// Among all flows, listed or not.
     has_findings: bool,
+    /// Attachments that could be opened are not all.
+    lacks_some: bool,
 }
 
 /// Lists the flows that the arguments ask for, once or again and again.
@@ -62,8 +64,8 @@ fn list(args: &Flows) -> anyhow::Result<Code> {
     if let Some(server) = &args.server {
         return ask(server, args);
     }
-    let Found { origins, mut samples, coverage, has_findings } = collect(args)?;
-    if origins.is_empty() {
+    let Found { origins, mut samples, coverage, has_findings, lacks_some } = collect(args)?;
+    if origins.is_empty() && !lacks_some {
         output::message(format_args!("injector: nothing is attached"));
     }
     sort(args.sort, &mut samples);
@@ -76,7 +78,11 @@ fn list(args: &Flows) -> anyhow::Result<Code> {
     for (name, gap) in coverage.iter().filter_map(|(name, coverage)| Some((name, coverage.gap(name)?))) {
         output::message(format_args!("injector: note: not listed for {name}: {gap}"));
     }
-    Ok(if args.fail && has_findings { Code::Findings } else { Code::Ok })
+    Ok(match (args.fail && has_findings, lacks_some) {
+        (true, _) => Code::Findings,
+        (false, true) => Code::Failure,
+        (false, false) => Code::Ok,
+    })
 }
 
 /// Lists what an agent tells. It sends no more than it is asked for, and there
@@ -119,9 +125,9 @@ fn cut(args: &Flows, sent: u64, totals: Totals) -> Option<String> {
 fn collect(args: &Flows) -> anyhow::Result<Found> {
     let mode = if args.at_risk { scan::FINDINGS } else { scan::ALL };
     let request = ScanControl::request(mode, 0, budget(args));
-    let mut found = Found::default();
-    let _lock = pins::lock_for_listing()?;
-    for mut attached in target::attachments(&args.target)? {
+    let there = target::opened(&args.target)?;
+    let mut found = Found { lacks_some: !there.left_out.is_empty(), ..Found::default() };
+    for mut attached in there.attached {
         let index = found.origins.len();
         let totals = attached.scan_packets(request, |sample, packets| {
             found.samples.push((index, *sample, packets.copied()));

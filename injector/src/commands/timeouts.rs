@@ -33,9 +33,13 @@ pub(super) fn run(args: &Timeouts) -> anyhow::Result<Code> {
 /// where we may not look.
 fn limited() -> Option<Limited> {
     preflight::check_capabilities().ok()?;
-    let _lock = pins::lock_for_listing().ok()??;
+    let there = {
+        let _lock = pins::lock_for_listing().ok()??;
+        Attached::all().ok()?
+    };
+    there.warn();
     let mut limited = Limited::default();
-    for mut attached in Attached::all().ok()? {
+    for mut attached in there.attached {
         let mut by_index: HashMap<u32, u64> = HashMap::new();
         let count = |brief: &FlowBrief| {
             for index in [brief.hop, brief.layer7_hop] {

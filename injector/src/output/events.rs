@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::{
     HopReport,
     flows::{keepalive, printable, process},
-    json_line, line,
     status::{FlowCounts, Parameters, list},
+    whole,
 };
 use crate::{
     adopt::Report,
@@ -151,10 +151,15 @@ impl EventWriter {
 
     /// Writes one event.
     pub fn write(self, event: &Event<'_>) -> io::Result<()> {
-        match self.format {
-            EventFormat::Jsonl => json_line(event),
-            EventFormat::Table => line(format_args!("{}", printable(&text(event)))),
-        }
+        whole(format_args!("{}", self.text(event)?))
+    }
+
+    /// The line of an event.
+    pub(super) fn text(self, event: &Event<'_>) -> io::Result<String> {
+        Ok(match self.format {
+            EventFormat::Jsonl => serde_json::to_string(event)?,
+            EventFormat::Table => printable(&text(event)),
+        })
     }
 }
 

@@ -4,6 +4,7 @@ mod events;
 mod findings;
 mod flows;
 mod hops;
+mod outlet;
 mod status;
 mod table;
 mod timeouts;
@@ -17,6 +18,7 @@ pub use events::{Event, EventWriter, Summary};
 pub use findings::{findings_document, findings_report};
 pub use flows::{FlowWriter, Listed, Totals, flows_document, flows_of_document, served_flows};
 pub use hops::{HopReport, config_document};
+pub use outlet::Outlet;
 use serde::Serialize;
 pub use status::{AttachmentStatus, status_document, status_report};
 pub use table::Table;
@@ -48,12 +50,6 @@ fn whole(text: Arguments<'_>) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")?;
     stdout.flush()
-}
-
-/// Writes a value to stdout as one line of JSON.
-pub fn json_line(value: &impl Serialize) -> io::Result<()> {
-    let text = serde_json::to_string(value)?;
-    whole(format_args!("{text}"))
 }
 
 /// Writes a document to stdout as indented JSON.

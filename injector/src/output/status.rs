@@ -25,6 +25,7 @@ use crate::{
 
 const ATTACHED: &str = "attached";
 const INCOMPLETE: &str = "incomplete";
+const DAMAGED: &str = "damaged";
 const CGROUP_REMOVED: &str = "cgroup_removed";
 const OTHER_VERSION: &str = "other_version";
 const REFUSED: &str = "refused";
@@ -63,11 +64,12 @@ pub struct FlowCounts {
 pub struct AttachmentStatus {
     name: String,
     /// `attached`; `incomplete` where a process was killed half-way, and
-    /// `cgroup_removed`: nothing is at work then. `other_version`: attached by
+    /// `cgroup_removed`: nothing is at work then. `damaged`: at work, and not
+    /// to be read, as some of its pins are gone. `other_version`: attached by
     /// an injector whose pins this one does not read. `refused`: something
     /// there isn't ours.
     state: &'static str,
-    /// Why it is refused.
+    /// Why it is refused, or what is damaged.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(flatten)]
@@ -128,6 +130,11 @@ impl AttachmentStatus {
     /// What a killed process left behind.
     pub fn incomplete(pins: &PinDir) -> Self {
         Self { name: pins.name().to_owned(), state: INCOMPLETE, reason: None, details: None }
+    }
+
+    /// What is at work without all of its pins.
+    pub fn damaged(pins: &PinDir, why: &anyhow::Error) -> Self {
+        Self { name: pins.name().to_owned(), state: DAMAGED, reason: Some(format!("{why:#}")), details: None }
     }
 
     /// What another version of injector attached.
@@ -293,13 +300,13 @@ impl AttachmentStatus {
     }
 
     fn without_details(&self) -> String {
-        if let Some(reason) = &self.reason {
-            return reason.clone();
-        }
-        let what = if self.state == OTHER_VERSION {
-            "attached by another version of injector; `injector attach` takes it over,"
-        } else {
-            "incomplete, nothing is at work; `injector attach` or"
+        let what = match (self.state, &self.reason) {
+            (DAMAGED, Some(reason)) => format!("at work, and not to be read: {reason}; `injector attach` replaces it,"),
+            (_, Some(reason)) => return reason.clone(),
+            (OTHER_VERSION, None) => {
+                "attached by another version of injector; `injector attach` takes it over,".to_owned()
+            }
+            _ => "incomplete, nothing is at work; `injector attach` or".to_owned(),
         };
         format!("{what} `injector detach --name {}` takes it off", self.name)
     }

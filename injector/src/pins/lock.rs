@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::{BPFFS, Expected, above, check, denied, root};
 
-/// Keeps others from attaching, detaching, scanning or watching while it lives.
+/// Keeps others from attaching, detaching, adopting or watching while it lives.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
@@ -91,6 +91,17 @@ pub fn lock_for_listing() -> anyhow::Result<Option<Lock>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(denied(error, &root)),
     }
+}
+
+/// Waits for others that are just adopting: who reads what a socket chose while
+/// another sets it would take that for the application's choice.
+///
+/// Errors as [`lock_all`] does.
+pub fn lock_for_adopting() -> anyhow::Result<Lock> {
+    let above = above();
+    check(Path::new(BPFFS), Expected::Mount)?;
+    check(&above, Expected::Directory)?;
+    lock(&above, FlockOperation::LockExclusive).map_err(|error| denied(error, &above))
 }
 
 /// As [`super::PinDir::own`], of any directory.

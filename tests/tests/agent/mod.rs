@@ -1,5 +1,6 @@
 //! `injector run`.
 
+mod adopted;
 mod alert;
 mod cgroups;
 mod clients;
