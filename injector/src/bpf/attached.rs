@@ -345,6 +345,7 @@ pub fn hooked_to_by_other(other: &OtherVersion) -> anyhow::Result<Option<u64>> {
 /// Kernel's id of the cgroup that an attachment is on, whatever became of its other pins; `None` where it is on none, or
 /// its link can't be told from those of others.
 pub fn hooked_to(pins: &PinDir) -> Option<u64> {
+    pins.check().ok()?;
     let link = link::open(pins, names::KEEPALIVE).ok()?;
     info(&link).ok().map(|link| link.cgroup_id).filter(|id| *id != 0)
 }

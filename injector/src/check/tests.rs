@@ -214,7 +214,7 @@ fn policies_against_hops() {
         + &application("pool", "idle = 1");
     let found = found(&second, &host());
     assert_eq!(found[0].what, "keepalive of policy 2 leaves 600s of silence, db (custom) waits only 60s");
-    assert_eq!(found[0].location, "`keepalive` of policy 2; db: t.toml:8");
+    assert_eq!(found[0].location, "`keepalive` of policy 2; db: t.toml:9");
     let passive = hop("in", "eni", 350, "direction = \"passive\"")
         + &policy("keepalive = { idle = 600 }\ndirection = \"active\"");
     assert_eq!(codes(&(passive + &application("pool", "idle = 1")), &host()), [""; 0]);
