@@ -137,12 +137,8 @@ fn check_is_cgroup(directory: &File, full: &Path, mount: &Path) -> anyhow::Resul
 }
 
 /// Ids of the processes in the cgroup at `path` (relative to the mount) and in
-/// those below it, as they are in our namespace; 0 for each that is not in it.
-pub fn processes(path: &Path) -> anyhow::Result<Vec<i32>> {
-    Ok(residents(path)?.into_iter().map(|(process, _)| process).collect())
-}
-
-/// The same, each with the kernel's id of the very cgroup it is in.
+/// those below it, as they are in our namespace, each with the kernel's id of
+/// the very cgroup it is in; 0 for each that is not in our namespace.
 pub fn residents(path: &Path) -> anyhow::Result<Vec<(i32, u64)>> {
     let mut all = Vec::new();
     for directory in tree(&directory(path)?) {

@@ -1,9 +1,8 @@
 //! The processes of a cgroup, and their sockets.
 
 use std::{
-    fs, io,
+    io,
     os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
-    os::unix::fs::MetadataExt as _,
     path::Path,
 };
 
@@ -29,6 +28,8 @@ pub(super) enum Look<T> {
 pub(super) struct Holder {
     process: Process,
     name: String,
+    /// The kernel's id of the very cgroup it was found in.
+    pub(super) cgroup_id: u64,
     pidfd: OwnedFd,
     sockets: Vec<(RawFd, u64)>,
 }
@@ -49,11 +50,11 @@ impl AsFd for Socket {
 /// below it, one at a time.
 pub(super) fn below(path: &str) -> anyhow::Result<impl Iterator<Item = Look<Holder>>> {
     let listed_at = boot_ticks();
-    let ids = cgroup::processes(Path::new(path))?;
-    Ok(ids.into_iter().map(move |id| look(id, listed_at)))
+    let residents = cgroup::residents(Path::new(path))?;
+    Ok(residents.into_iter().map(move |(id, cgroup_id)| look(id, cgroup_id, listed_at)))
 }
 
-fn look(id: i32, listed_at: u64) -> Look<Holder> {
+fn look(id: i32, cgroup_id: u64, listed_at: u64) -> Look<Holder> {
     let Some(pid) = Pid::from_raw(id) else {
         return Look::Denied(Denied::invisible());
     };
@@ -66,7 +67,7 @@ fn look(id: i32, listed_at: u64) -> Look<Holder> {
         return Look::Ended;
     }
     match socket_descriptors(id) {
-        Ok(sockets) => Look::At(Holder { process, name, pidfd, sockets }),
+        Ok(sockets) => Look::At(Holder { process, name, cgroup_id, pidfd, sockets }),
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Look::Ended,
         Err(error) => Look::Denied(Denied { pid: id, name, why: error.to_string() }),
     }
@@ -80,13 +81,6 @@ fn boot_ticks() -> u64 {
 }
 
 impl Holder {
-    /// The kernel's id of its cgroup; 0 where that can't be told.
-    pub(super) fn cgroup_id(&self) -> u64 {
-        let cgroups = self.process.cgroups().ok();
-        let own = cgroups.and_then(|list| list.into_iter().find(|group| group.hierarchy == 0));
-        let directory = own.and_then(|own| cgroup::directory(Path::new(&own.pathname)).ok());
-        directory.and_then(|directory| fs::metadata(directory).ok()).map_or(0, |metadata| metadata.ino())
-    }
     /// Its descriptors that are sockets of whatever kind, with their inode
     /// numbers.
     pub(super) fn sockets(&self) -> impl Iterator<Item = (RawFd, u64)> {

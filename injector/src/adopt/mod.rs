@@ -130,7 +130,7 @@ impl Pass<'_> {
         let Ok(info) = tcp_info(socket.as_fd()) else { return };
         let context = flow::Context {
             sysctl: self.defaults.of(holder),
-            cgroup_id: holder.cgroup_id(),
+            cgroup_id: holder.cgroup_id,
             unless: self.unless,
             is_listened_on: self.defaults.is_listened_on(holder, socket.as_fd()),
         };

@@ -75,6 +75,21 @@ fn the_first_that_a_flow_meets_counts() {
     assert!(status.coverage.uncovered.is_empty(), "exempted connections are not missing: {status:#?}");
 }
 
+/// As in a pod: `/proc/PID/cgroup` has paths there that lead out of the namespace.
+#[test]
+fn adoption_goes_by_cgroups_from_within_a_cgroup_namespace() {
+    let scene = Scene::new("policies-namespace");
+    let (pod, own) = (scene.inside.child("pod"), scene.inside.child("own"));
+    let (mut client, mut server) = (Peer::spawn(Place::cgroup(&pod).on(&scene.netns)), scene.outside_peer());
+    let (near, _far) = connected(&mut client, &mut server, Route::V4);
+    let join = r#"echo $$ > "$0/cgroup.procs" && exec unshare --cgroup "$@""#;
+    let config =
+        "cgroups = [\"{cgroup}\"]\n[[policy]]\ncgroup = \"{cgroup}/pod\"\nkeepalive = { idle = 60 }\nadopt = true\n";
+    let _agent = Agent::start_through(&scene.injector, &["sh", "-c", join, own.path_text()], &scene.inside, config);
+    let expected = Keepalive::on(60, 7, 9);
+    eventually("it is adopted", SOON, || (client.keepalive(&near) == expected).then_some(()));
+}
+
 #[test]
 fn new_cgroups_and_pods_are_met_as_they_come() {
     let scene = Scene::new("policies-pods");
