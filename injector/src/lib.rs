@@ -26,6 +26,7 @@ pub mod client;
 pub mod commands;
 pub mod config;
 pub mod coverage;
+mod descriptors;
 pub mod discover;
 pub mod duration;
 pub mod endpoint;

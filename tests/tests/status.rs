@@ -22,6 +22,16 @@ fn it_names_the_attachment_and_its_parameters() {
     assert_recent(&status.since);
 }
 
+#[test]
+fn a_low_soft_limit_of_descriptors_is_lifted() {
+    let scene = Scene::new("few-descriptors");
+    let attachment = scene.attach(&[]);
+    let wrapper = ["prlimit", "--nofile=16:4096"];
+    for command in [&["status"][..], &["flows", "--name", attachment.name()]] {
+        scene.injector.run_through(&wrapper, command).ok();
+    }
+}
+
 /// RFC 3339 in UTC, and within the last minute.
 fn assert_recent(since: &str) {
     let seconds = injector_tests::tool("date", &["--date", since, "+%s"]);

@@ -12,7 +12,6 @@
 //! watcher -> journal (log), metrics, observation -> http
 //! ```
 
-mod descriptors;
 mod discovery;
 mod health;
 mod hints;
@@ -82,7 +81,6 @@ pub fn run(config: PathBuf, listen: &Listen, verbose: u8) -> anyhow::Result<()> 
     preflight::check_lockdown()?;
     preflight::ensure_bpffs()?;
     preflight::lift_memory_limit();
-    descriptors::lift_limit();
     // Not with what is shared: a watch loop that does not end would keep the last lines from being written.
     let (log, _writer) = logging::init_agent(verbose, plan.agent.log);
     for remark in &plan.remarks {

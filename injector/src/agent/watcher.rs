@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    Shared, descriptors,
+    Shared,
     discovery::DISCOVERED,
     health::ROUND,
     hints::Hints,
@@ -25,8 +25,8 @@ use super::{
     plan::{Look, Plan, Source},
 };
 use crate::{
-    adopt::Unless, aws::answers::Answers, bpf::Standing, cgroup, config::OnExit, discover::Known, exit::Error,
-    flow::Names,
+    adopt::Unless, aws::answers::Answers, bpf::Standing, cgroup, config::OnExit, descriptors, discover::Known,
+    exit::Error, flow::Names,
 };
 
 /// A file that is being written, or an attachment in trouble, is looked at

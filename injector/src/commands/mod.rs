@@ -19,6 +19,7 @@ mod timeouts;
 
 use crate::{
     cli::{Cli, Command},
+    descriptors,
     exit::Code,
     logging,
 };
@@ -29,6 +30,8 @@ pub fn run(cli: Cli) -> anyhow::Result<Code> {
     if !matches!(cli.command, Command::Run(_)) {
         logging::init(cli.verbose);
     }
+    // Who looks at all attachments has them all open.
+    descriptors::lift_limit();
     match cli.command {
         Command::Attach(args) => attach::run(&args, cli.verbose),
         Command::Run(args) => run::run(args, cli.verbose),

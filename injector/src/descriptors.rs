@@ -11,7 +11,7 @@ const RESERVE: u64 = 320;
 
 /// Asks for as many as this process may have. Most service managers and shells
 /// grant far more than they give.
-pub(super) fn lift_limit() {
+pub(crate) fn lift_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
@@ -22,7 +22,7 @@ pub(super) fn lift_limit() {
 /// Whether there are enough for one more attachment.
 ///
 /// Errors where there are not, with the cure.
-pub(super) fn check() -> anyhow::Result<()> {
+pub(crate) fn check() -> anyhow::Result<()> {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let open = Process::myself()?.fd_count()? as u64;
     if is_room(open, limit) {
