@@ -18,6 +18,9 @@ use crate::netns::Netns;
 /// The shell that becomes the program moves itself first: no instruction of the program runs elsewhere.
 const ENTER: &str = r#"[ -z "$1" ] || echo $$ > "$1/cgroup.procs" || exit 126; shift; exec "$@""#;
 
+/// Who runs the tests in the background of a script has them ignore these, and they would hand that on. No shell can undo it.
+const SIGNALS: &str = "--default-signal=HUP,INT";
+
 /// Where a program runs. The default is where the test itself runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Place<'a> {
@@ -43,8 +46,8 @@ impl<'a> Place<'a> {
     }
 
     fn command(self, program: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", ENTER, "sh"]);
+        let mut command = Command::new("env");
+        command.args([SIGNALS, "sh", "-c", ENTER, "sh"]);
         command.arg(self.cgroup.map_or("", Cgroup::path_text));
         if let Some(netns) = self.netns {
             command.args(["nsenter", &format!("--net={}", netns.path()), "--"]);
