@@ -23,7 +23,7 @@ pub(crate) const LIMITS: &str = "a flow takes two objects from the slab of 192 B
      that lead to the map, and 112 B of ours. The other is `struct bpf_local_storage`, 176 B, which the kernel allocates with the first \
      storage of a socket, whoever stores there: with it no record is small enough for 200 B. The processor time is that of scans, one \
      whenever a flow could pass its mark by silence alone: with probes after 240 s of silence and the mark at 280 s, 40 s apart or more. So the \
-     minute that is measured has one scan of 100,000 flows (some 70 ms, 0.11%), or none.";
+     minute that is measured has one scan of 100,000 flows (some 55 ms, 0.09%), or none.";
 
 /// Connections whose kernel memory is compared.
 const COMPARED: usize = 5000;
