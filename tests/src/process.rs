@@ -1,5 +1,6 @@
 //! A program that runs in a cgroup and a network namespace from its first instruction.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -17,9 +18,6 @@ use crate::netns::Netns;
 
 /// The shell that becomes the program moves itself first: no instruction of the program runs elsewhere.
 const ENTER: &str = r#"[ -z "$1" ] || echo $$ > "$1/cgroup.procs" || exit 126; shift; exec "$@""#;
-
-/// Who runs the tests in the background of a script has them ignore these, and they would hand that on. No shell can undo it.
-const SIGNALS: &str = "--default-signal=HUP,INT";
 
 /// Where a program runs. The default is where the test itself runs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,8 +44,10 @@ impl<'a> Place<'a> {
     }
 
     fn command(self, program: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new("env");
-        command.args([SIGNALS, "sh", "-c", ENTER, "sh"]);
+        let reset: &[&str] = if ignores_signals() { &["env", "--default-signal=HUP,INT"] } else { &[] };
+        let words = [reset, &["sh", "-c", ENTER, "sh"]].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
         command.arg(self.cgroup.map_or("", Cgroup::path_text));
         if let Some(netns) = self.netns {
             command.args(["nsenter", &format!("--net={}", netns.path()), "--"]);
@@ -55,6 +55,14 @@ impl<'a> Place<'a> {
         command.arg(program).args(arguments);
         command
     }
+}
+
+/// Whether we were started with SIGHUP or SIGINT ignored, as in the background of a script: what we start would ignore them,
+/// too, and no shell can undo that.
+fn ignores_signals() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    ignored.is_some_and(|set| set & 0b11 != 0)
 }
 
 /// A running program, spoken to line by line. Dropping it kills it and waits for it.
