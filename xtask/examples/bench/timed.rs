@@ -13,6 +13,9 @@ use rustix::{
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 
+/// What `/proc` counts processor time in: `USER_HZ` of `include/asm-generic/param.h` is 100.
+const TICK_MS: f64 = 10.0;
+
 /// Milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
@@ -52,10 +55,14 @@ fn cpu_ms(child: &Child) -> f64 {
     of_thread(&format!("/proc/{}/schedstat", child.id()))
 }
 
-/// Processor time of a process so far, over its threads.
+/// Processor time of a process so far, over its threads, those that have ended included; to the hundredth of a second.
 pub(crate) fn process_cpu_ms(pid: u32) -> f64 {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs");
-    threads.flatten().map(|thread| of_thread(&thread.path().join("schedstat").to_string_lossy())).sum()
+    let path = format!("/proc/{pid}/stat");
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("reading {path}: {error}"));
+    // The name before may hold anything, a parenthesis too. `utime` and `stime` of proc_pid_stat(5) are fields 14 and 15.
+    let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    let ticks: f64 = fields.map(|field| field.parse::<f64>().expect("a number")).sum();
+    ticks * TICK_MS
 }
 
 fn of_thread(path: &str) -> f64 {
