@@ -52,7 +52,10 @@ mod tests {
     #[test]
     fn every_member_is_found_in_the_running_kernel() {
         let found = offsets().expect("a kernel with BTF");
-        assert!(found.iter().filter(|&&offset| offset == 0).count() < 5, "{found:?}");
+        let (needed, hints) = found.split_at(FIRST_HINT);
+        assert!(needed.iter().filter(|&&offset| offset == 0).count() < 4, "{found:?}");
+        // The first one is where its structure begins. Without the others scans are slower, which nothing else would tell.
+        assert!(hints[1..].iter().all(|&offset| offset != 0), "{found:?}");
     }
 
     #[test]

@@ -52,7 +52,10 @@ pub(crate) fn run(command: &[&str]) -> Times {
 
 /// Processor time of a child that has one thread, to the nanosecond.
 fn cpu_ms(child: &Child) -> f64 {
-    of_thread(&format!("/proc/{}/schedstat", child.id()))
+    let path = format!("/proc/{}/schedstat", child.id());
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("reading {path}: {error}"));
+    let nanoseconds: f64 = text.split(' ').next().and_then(|first| first.parse().ok()).expect("its first figure");
+    nanoseconds / 1e6
 }
 
 /// Processor time of a process so far, over its threads, those that have ended included; to the hundredth of a second.
@@ -63,10 +66,4 @@ pub(crate) fn process_cpu_ms(pid: u32) -> f64 {
     let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
     let ticks: f64 = fields.map(|field| field.parse::<f64>().expect("a number")).sum();
     ticks * TICK_MS
-}
-
-fn of_thread(path: &str) -> f64 {
-    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("reading {path}: {error}"));
-    let nanoseconds: f64 = text.split(' ').next().and_then(|first| first.parse().ok()).expect("its first figure");
-    nanoseconds / 1e6
 }
