@@ -1,7 +1,7 @@
 //! What becomes of an application's own keepalive calls while it is covered.
 
 use crate::{
-    keepalive::{Keepalive, MAX_IDLE_S, MAX_PROBES, Policy},
+    keepalive::{FlowPolicy, Keepalive, MAX_IDLE_S, MAX_PROBES},
     stats,
 };
 
@@ -17,7 +17,7 @@ pub const ENFORCE: u32 = 2;
 /// [`stats::OPTION_NAMES`]; `None` lets the call through as it is. So are values
 /// that the kernel refuses: the application gets the error it would have got.
 #[inline(always)]
-pub fn overrule(policy: &Policy, option: u8, asked: i32) -> Option<i32> {
+pub fn overrule(policy: &FlowPolicy, option: u8, asked: i32) -> Option<i32> {
     let Keepalive { idle_s, interval_s, probes, user_timeout_ms } = policy.keepalive;
     if idle_s == 0 || policy.conflict == RESPECT {
         return None;
@@ -42,9 +42,9 @@ mod tests {
     use super::*;
     use crate::stats::{OPTION_IDLE, OPTION_INTERVAL, OPTION_KEEPALIVE, OPTION_PROBES, OPTION_USER_TIMEOUT};
 
-    fn policy(conflict: u32) -> Policy {
+    fn policy(conflict: u32) -> FlowPolicy {
         let keepalive = Keepalive { idle_s: 240, interval_s: 30, probes: 9, user_timeout_ms: 0 };
-        Policy { keepalive, limit_ms: 350_000, warn_ms: 280_000, conflict }
+        FlowPolicy { keepalive, limit_ms: 350_000, warn_ms: 280_000, conflict }
     }
 
     #[test]
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn an_unfilled_policy_lets_all_through() {
-        let policy = Policy { conflict: ENFORCE, ..Policy::default() };
+        let policy = FlowPolicy { conflict: ENFORCE, ..FlowPolicy::default() };
         assert_eq!(overrule(&policy, OPTION_KEEPALIVE, 0), None);
     }
 }

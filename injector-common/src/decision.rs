@@ -13,8 +13,8 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
-    flow::Endpoints,
-    keepalive::{Keepalive, Policy},
+    keepalive::{FlowPolicy, Keepalive},
+    record::Endpoints,
 };
 
 /// The decision for flows that no rule names.
@@ -45,7 +45,7 @@ pub const LOOKUPS: [u32; 3] = [BY_PORT, BY_PEER, BY_LOCAL];
 pub struct Decision {
     /// What to inject, and the limit to beat. A limit of 0 ms: this rule knows
     /// of none.
-    pub policy: Policy,
+    pub policy: FlowPolicy,
     /// Index of the hop that has the limit, or [`NO_HOP`].
     pub hop: u32,
     /// Timer that counts payload alone, which keepalive can't hold off, in
@@ -100,7 +100,7 @@ pub struct Override {
 impl Override {
     /// What becomes of the policy of a limit.
     #[inline(always)]
-    pub const fn of(&self, policy: &Policy) -> Policy {
+    pub const fn of(&self, policy: &FlowPolicy) -> FlowPolicy {
         let mut policy = *policy;
         match self.mode {
             EXEMPTED => policy.keepalive.idle_s = 0,
@@ -154,7 +154,7 @@ pub const fn key(lookup: u32, endpoints: &Endpoints, is_passive: bool, set: u16)
 /// Indices of the decisions that count for a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct Choice {
+pub struct Selection {
     /// Whose policy counts; [`FALLBACK`] where no rule has a limit.
     pub limit: u32,
     /// Whose layer-7 timer counts; [`FALLBACK`], which has none, where no rule
@@ -169,7 +169,7 @@ pub struct Choice {
 #[derive(Clone, Copy, Debug)]
 pub struct Best {
     /// Their indices.
-    pub choice: Choice,
+    pub choice: Selection,
     limit_ms: u32,
     layer7_ms: u32,
     order: u32,
@@ -178,7 +178,7 @@ pub struct Best {
 impl Best {
     /// Nothing seen.
     pub const NONE: Self = Self {
-        choice: Choice { limit: FALLBACK, layer7: FALLBACK, instead: FALLBACK },
+        choice: Selection { limit: FALLBACK, layer7: FALLBACK, instead: FALLBACK },
         limit_ms: u32::MAX,
         layer7_ms: u32::MAX,
         order: u32::MAX,
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     fn decision(limit_ms: u32, layer7_ms: u32) -> Decision {
-        Decision { policy: Policy { limit_ms, ..Policy::default() }, layer7_ms, ..Decision::default() }
+        Decision { policy: FlowPolicy { limit_ms, ..FlowPolicy::default() }, layer7_ms, ..Decision::default() }
     }
 
     #[test]
@@ -246,8 +246,8 @@ mod tests {
         for (index, decision) in seen {
             best.consider(index, &decision);
         }
-        assert_eq!(best.choice, Choice { limit: 4, layer7: 5, instead: FALLBACK });
-        assert_eq!(Best::NONE.choice, Choice { limit: FALLBACK, layer7: FALLBACK, instead: FALLBACK });
+        assert_eq!(best.choice, Selection { limit: 4, layer7: 5, instead: FALLBACK });
+        assert_eq!(Best::NONE.choice, Selection { limit: FALLBACK, layer7: FALLBACK, instead: FALLBACK });
     }
 
     #[test]
@@ -258,13 +258,13 @@ mod tests {
         for (index, decision) in [(3, instead(7, EXEMPTED)), (4, instead(2, DERIVED)), (5, instead(0, NOTHING))] {
             best.consider(index, &decision);
         }
-        assert_eq!(best.choice, Choice { limit: FALLBACK, layer7: FALLBACK, instead: 4 });
+        assert_eq!(best.choice, Selection { limit: FALLBACK, layer7: FALLBACK, instead: 4 });
     }
 
     #[test]
     fn overrides_leave_the_limit() {
         let keepalive = |idle_s| Keepalive { idle_s, interval_s: 5, probes: 9, user_timeout_ms: 0 };
-        let policy = Policy { keepalive: keepalive(240), limit_ms: 350_000, warn_ms: 280_000, conflict: 0 };
+        let policy = FlowPolicy { keepalive: keepalive(240), limit_ms: 350_000, warn_ms: 280_000, conflict: 0 };
         let instead = |mode, conflict| Override { mode, conflict, keepalive: keepalive(60), ..Override::default() };
         let table = [
             (instead(NOTHING, 2), 240, 0),

@@ -4,7 +4,7 @@
 //! The timestamps are in ticks of the kernel (jiffies, lowest 32 bits), and 0
 //! where the event never happened.
 
-use crate::{flow::Seen, packets::PacketRecord};
+use crate::{packets::PacketRecord, record::Seen};
 
 /// The timestamps and counters of one socket at one moment.
 #[derive(Clone, Copy, Debug, Default)]

@@ -33,7 +33,7 @@ pub struct Keepalive {
 /// What to do with the flows of an attachment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct Policy {
+pub struct FlowPolicy {
     /// Parameters to inject. An idle of 0 exempts: nothing is set, so a map
     /// that nobody has filled yet does no harm.
     pub keepalive: Keepalive,
@@ -45,7 +45,7 @@ pub struct Policy {
     pub conflict: u32,
 }
 
-const _: () = assert!(size_of::<Policy>() == 28);
+const _: () = assert!(size_of::<FlowPolicy>() == 28);
 
 /// What the application chose before the connection was established. A value
 /// of 0 was never set: the network namespace's sysctl stands in for it.
@@ -74,7 +74,7 @@ pub struct Sysctl {
 
 /// What becomes of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub enum Action {
     /// The policy leaves it alone.
     Exempt,
     /// The application's own keepalive serves: it stays as it is.
@@ -101,23 +101,23 @@ pub fn longest_silence_ms(idle_s: u32, interval_s: u32) -> u64 {
 /// `sysctl` rules where keepalive is on and the application left a value
 /// alone.
 #[inline(always)]
-pub fn choose(policy: &Policy, own: &Own, sysctl: &Sysctl) -> Choice {
+pub fn choose(policy: &FlowPolicy, own: &Own, sysctl: &Sysctl) -> Action {
     if policy.keepalive.idle_s == 0 {
-        return Choice::Exempt;
+        return Action::Exempt;
     }
     if policy.conflict == ENFORCE {
-        return Choice::Inject(policy.keepalive);
+        return Action::Inject(policy.keepalive);
     }
     let idle_s = if own.idle_s == 0 { sysctl.idle_s } else { own.idle_s };
     let interval_s = if own.interval_s == 0 { sysctl.interval_s } else { own.interval_s };
     if own.enabled && longest_silence_ms(idle_s, interval_s) < u64::from(policy.limit_ms) {
-        return Choice::Respect;
+        return Action::Respect;
     }
     let chosen = own.idle_s | own.interval_s | own.probes | own.user_timeout_ms;
     if !own.enabled && chosen == 0 {
-        return Choice::Inject(policy.keepalive);
+        return Action::Inject(policy.keepalive);
     }
-    Choice::Tighten(tightened(&policy.keepalive, own))
+    Action::Tighten(tightened(&policy.keepalive, own))
 }
 
 /// The stricter of both where it decides how soon a hop hears of the flow.
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use crate::conflict::RESPECT;
 
-    const POLICY: Policy = Policy {
+    const POLICY: FlowPolicy = FlowPolicy {
         keepalive: Keepalive { idle_s: 240, interval_s: 30, probes: 9, user_timeout_ms: 0 },
         limit_ms: 350_000,
         warn_ms: 280_000,
@@ -166,24 +166,24 @@ mod tests {
     #[test]
     fn choices() {
         let table = [
-            ("nothing chosen", own(false, 0, 0, 0), LINUX, Choice::Inject(POLICY.keepalive)),
-            ("on and early enough", own(true, 60, 0, 0), LINUX, Choice::Respect),
-            ("on, just below the limit", own(true, 349, 0, 0), LINUX, Choice::Respect),
-            ("on, at the limit", own(true, 350, 0, 0), LINUX, Choice::Tighten(POLICY.keepalive)),
-            ("on, far too late", own(true, 7200, 0, 0), LINUX, Choice::Tighten(POLICY.keepalive)),
-            ("on, sysctl too late", own(true, 0, 0, 0), LINUX, Choice::Tighten(POLICY.keepalive)),
-            ("on, sysctl early enough", own(true, 0, 0, 0), TUNED, Choice::Respect),
-            ("off, sysctl early enough", own(false, 0, 0, 0), TUNED, Choice::Inject(POLICY.keepalive)),
-            ("off, idle chosen", own(false, 60, 0, 0), LINUX, Choice::Tighten(keepalive(60, 30, 9))),
+            ("nothing chosen", own(false, 0, 0, 0), LINUX, Action::Inject(POLICY.keepalive)),
+            ("on and early enough", own(true, 60, 0, 0), LINUX, Action::Respect),
+            ("on, just below the limit", own(true, 349, 0, 0), LINUX, Action::Respect),
+            ("on, at the limit", own(true, 350, 0, 0), LINUX, Action::Tighten(POLICY.keepalive)),
+            ("on, far too late", own(true, 7200, 0, 0), LINUX, Action::Tighten(POLICY.keepalive)),
+            ("on, sysctl too late", own(true, 0, 0, 0), LINUX, Action::Tighten(POLICY.keepalive)),
+            ("on, sysctl early enough", own(true, 0, 0, 0), TUNED, Action::Respect),
+            ("off, sysctl early enough", own(false, 0, 0, 0), TUNED, Action::Inject(POLICY.keepalive)),
+            ("off, idle chosen", own(false, 60, 0, 0), LINUX, Action::Tighten(keepalive(60, 30, 9))),
             (
                 "early, but the second probe too late",
                 own(true, 60, 350, 0),
                 LINUX,
-                Choice::Tighten(keepalive(60, 30, 9)),
+                Action::Tighten(keepalive(60, 30, 9)),
             ),
-            ("late, own interval", own(true, 7200, 10, 0), LINUX, Choice::Tighten(keepalive(240, 10, 9))),
-            ("late, slow interval", own(true, 7200, 300, 0), LINUX, Choice::Tighten(keepalive(240, 30, 9))),
-            ("own probes stand", own(true, 7200, 0, 3), LINUX, Choice::Tighten(keepalive(240, 30, 3))),
+            ("late, own interval", own(true, 7200, 10, 0), LINUX, Action::Tighten(keepalive(240, 10, 9))),
+            ("late, slow interval", own(true, 7200, 300, 0), LINUX, Action::Tighten(keepalive(240, 30, 9))),
+            ("own probes stand", own(true, 7200, 0, 3), LINUX, Action::Tighten(keepalive(240, 30, 3))),
         ];
         for (case, own, sysctl, expected) in table {
             assert_eq!(choose(&POLICY, &own, &sysctl), expected, "{case}");
@@ -192,32 +192,32 @@ mod tests {
 
     #[test]
     fn the_interval_of_the_namespace_counts() {
-        let policy = Policy { limit_ms: 60_000, keepalive: keepalive(41, 5, 9), ..POLICY };
-        assert_eq!(choose(&policy, &own(true, 10, 0, 0), &LINUX), Choice::Tighten(keepalive(10, 5, 9)));
+        let policy = FlowPolicy { limit_ms: 60_000, keepalive: keepalive(41, 5, 9), ..POLICY };
+        assert_eq!(choose(&policy, &own(true, 10, 0, 0), &LINUX), Action::Tighten(keepalive(10, 5, 9)));
     }
 
     #[test]
     fn an_enforced_policy_asks_nobody() {
-        let policy = Policy { conflict: ENFORCE, ..POLICY };
-        assert_eq!(choose(&policy, &own(true, 60, 10, 3), &LINUX), Choice::Inject(POLICY.keepalive));
+        let policy = FlowPolicy { conflict: ENFORCE, ..POLICY };
+        assert_eq!(choose(&policy, &own(true, 60, 10, 3), &LINUX), Action::Inject(POLICY.keepalive));
     }
 
     #[test]
     fn an_unfilled_policy_exempts() {
-        assert_eq!(choose(&Policy::default(), &own(false, 0, 0, 0), &LINUX), Choice::Exempt);
+        assert_eq!(choose(&FlowPolicy::default(), &own(false, 0, 0, 0), &LINUX), Action::Exempt);
     }
 
     #[test]
     fn an_own_user_timeout_stands() {
-        let policy = Policy { keepalive: Keepalive { user_timeout_ms: 9000, ..POLICY.keepalive }, ..POLICY };
+        let policy = FlowPolicy { keepalive: Keepalive { user_timeout_ms: 9000, ..POLICY.keepalive }, ..POLICY };
         let own = Own { user_timeout_ms: 500, ..Own::default() };
-        assert_eq!(choose(&policy, &own, &LINUX), Choice::Tighten(POLICY.keepalive));
+        assert_eq!(choose(&policy, &own, &LINUX), Action::Tighten(POLICY.keepalive));
     }
 
     proptest! {
         #[test]
         fn never_loosens(enabled: bool, idle in 0..=MAX_IDLE_S, interval in 0..=MAX_IDLE_S, probes in 0..=MAX_PROBES) {
-            if let Choice::Tighten(set) = choose(&POLICY, &own(enabled, idle, interval, probes), &LINUX) {
+            if let Action::Tighten(set) = choose(&POLICY, &own(enabled, idle, interval, probes), &LINUX) {
                 prop_assert!(set.idle_s <= POLICY.keepalive.idle_s && (idle == 0 || set.idle_s <= idle));
                 prop_assert!(set.interval_s <= POLICY.keepalive.interval_s && (interval == 0 || set.interval_s <= interval));
                 prop_assert!(probes == 0 || set.probes == probes);
@@ -230,12 +230,12 @@ mod tests {
         ) {
             let sysctl = Sysctl { idle_s: default_idle, interval_s: 75 };
             let silence_ms = match choose(&POLICY, &own(enabled, idle, interval, 0), &sysctl) {
-                Choice::Exempt => unreachable!(),
-                Choice::Respect => longest_silence_ms(
+                Action::Exempt => unreachable!(),
+                Action::Respect => longest_silence_ms(
                     if idle == 0 { default_idle } else { idle },
                     if interval == 0 { sysctl.interval_s } else { interval },
                 ),
-                Choice::Inject(set) | Choice::Tighten(set) => longest_silence_ms(set.idle_s, set.interval_s),
+                Action::Inject(set) | Action::Tighten(set) => longest_silence_ms(set.idle_s, set.interval_s),
             };
             prop_assert!(silence_ms < u64::from(POLICY.limit_ms));
         }

@@ -11,12 +11,12 @@
 pub mod attachment;
 pub mod conflict;
 pub mod decision;
-pub mod flow;
 pub mod idle;
 pub mod keepalive;
 pub mod names;
 pub mod offsets;
 pub mod packets;
+pub mod record;
 pub mod scan;
 pub mod stats;
 pub mod status;

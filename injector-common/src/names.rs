@@ -17,7 +17,7 @@ pub const COMPANIONS: [&str; 3] = [GUARD, INGRESS, EGRESS];
 /// The iterator over [`FLOWS`], and the pin of its link.
 pub const SCAN: &str = "scan";
 
-/// Socket-local storage: one [`crate::flow::FlowRecord`] per flow.
+/// Socket-local storage: one [`crate::record::FlowRecord`] per flow.
 pub const FLOWS: &str = "FLOWS";
 /// Socket-local storage: one [`crate::packets::PacketRecord`] per flow whose
 /// packets are tracked.

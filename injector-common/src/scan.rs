@@ -20,7 +20,7 @@ pub const WATCH: u32 = 2;
 /// Write out nothing: totals only.
 pub const TOTALS: u32 = 3;
 
-/// Write out every flow as a [`crate::flow::FlowBrief`]: nine times as many
+/// Write out every flow as a [`crate::record::FlowBrief`]: nine times as many
 /// fit into what the kernel hands out at once.
 pub const BRIEF: u32 = 4;
 

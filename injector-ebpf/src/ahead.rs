@@ -11,8 +11,8 @@
 //! read goes astray, which the helper survives, and a visit fetches for itself.
 
 use injector_common::{
-    flow::FlowRecord,
     offsets::{ELEMENT_DATA, ELEMENT_NEXT, ELEMENT_STORAGE, STATE, STORAGE_DATA, STORAGE_OWNER},
+    record::FlowRecord,
     scan::Ahead,
 };
 

@@ -4,13 +4,13 @@
 use aya_ebpf::{helpers::generated::bpf_get_current_cgroup_id, programs::SockoptContext};
 use injector_common::{
     conflict::overrule,
-    decision::{Choice, FALLBACK},
-    flow::Endpoints,
-    keepalive::Policy,
+    decision::{FALLBACK, Selection},
+    keepalive::FlowPolicy,
+    record::Endpoints,
     stats,
 };
 
-use crate::{maps, rules, sk_storage, sock_ops};
+use crate::{lookup, maps, sk_storage, sock_ops};
 
 /// The kernel copies at most a page of the value for us. Larger ones are left
 /// to it by saying so.
@@ -51,23 +51,23 @@ fn keepalive_option(ctx: &SockoptContext) -> Option<u8> {
 /// That of the socket's flow. Where there is none, yet or at all, that of flows
 /// to nowhere in particular.
 #[inline(always)]
-fn policy(ctx: &SockoptContext) -> Option<Policy> {
+fn policy(ctx: &SockoptContext) -> Option<FlowPolicy> {
     // SAFETY: a context member; the kernel always gives the socket.
     let record = sk_storage::find(unsafe { (*ctx.sockopt).__bindgen_anon_1.sk });
     // SAFETY: points to this socket's record.
     let choice = match record.map(|record| unsafe { &*record }) {
-        Some(record) if rules::is_current(record) => record.choice,
-        Some(record) => rules::choose(&record.endpoints, record.direction, cgroup_id()),
-        None => Choice { limit: FALLBACK, ..rules::choose(&Endpoints::default(), stats::ACTIVE, cgroup_id()) },
+        Some(record) if lookup::is_current(record) => record.choice,
+        Some(record) => lookup::choose(&record.endpoints, record.direction, cgroup_id()),
+        None => Selection { limit: FALLBACK, ..lookup::choose(&Endpoints::default(), stats::ACTIVE, cgroup_id()) },
     };
-    rules::policy(&choice)
+    lookup::policy(&choice)
 }
 
 /// The caller's cgroup, where that matters: the socket's own can't be had here.
 #[inline(always)]
 fn cgroup_id() -> u64 {
     // SAFETY: has no preconditions.
-    if rules::by_cgroup() { unsafe { bpf_get_current_cgroup_id() } } else { 0 }
+    if lookup::by_cgroup() { unsafe { bpf_get_current_cgroup_id() } } else { 0 }
 }
 
 #[inline(always)]

@@ -3,12 +3,12 @@
 #![no_main]
 
 mod ahead;
+mod establish;
 mod guard;
-mod keepalive;
 mod kernel;
+mod lookup;
 mod maps;
 mod packets;
-mod rules;
 mod scan;
 mod sk_storage;
 mod sock_ops;
@@ -28,7 +28,7 @@ use crate::{packets::Way, scan::IterContext};
 #[sock_ops]
 #[expect(clippy::needless_pass_by_value, reason = "the signature that the macro calls")]
 fn keepalive(ctx: SockOpsContext) -> u32 {
-    keepalive::established(&ctx);
+    establish::established(&ctx);
     1
 }
 

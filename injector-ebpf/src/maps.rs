@@ -9,9 +9,9 @@ use aya_ebpf::{
 use injector_common::{
     attachment::Attachment,
     decision::{Decision, HopName, KEY_BITS, RuleKey},
-    flow::FlowRecord,
     offsets,
     packets::PacketRecord,
+    record::FlowRecord,
     scan::ScanControl,
     stats,
 };

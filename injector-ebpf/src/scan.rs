@@ -12,18 +12,18 @@ use aya_ebpf::{
 };
 use injector_common::{
     decision::Decision,
-    flow::{ADOPTED, FlowBrief, FlowRecord, FlowSample, state},
     idle::{self, Idle, Now},
-    keepalive::{Keepalive, Own, Policy, longest_silence_ms},
+    keepalive::{FlowPolicy, Keepalive, Own, longest_silence_ms},
     packets::PacketRecord,
+    record::{ADOPTED, FlowBrief, FlowRecord, FlowSample, state},
     scan::{self, ScanControl, ScanTotals, histogram_bucket},
     status::{Facts, classify, is_finding, until_change_ms},
 };
 
 use crate::{
-    ahead,
+    ahead, lookup,
     maps::{decision, scan_control, ticks_per_second, tracks_packets},
-    packets, rules,
+    packets,
     tcp_sock::TcpSock,
 };
 
@@ -106,7 +106,7 @@ fn look(tcp: TcpSock, record: &mut FlowRecord, packets: Option<&'static PacketRe
     if !state::is_live(state) || tcp.is_orphan() {
         return Ok(None);
     }
-    let choice = rules::of(record, tcp);
+    let choice = lookup::of(record, tcp);
     let (Some(limit), Some(layer7)) = (decision(choice.limit), decision(choice.layer7)) else { return Ok(None) };
     let own = tcp.own_keepalive();
     let effective = tcp.effective(&own)?;
@@ -191,7 +191,7 @@ fn add_up(totals: &mut ScanTotals, record: &FlowRecord, flow: &Flow) {
         *count += 1;
     }
     totals.adopted += u64::from(record.origin == ADOPTED);
-    let Policy { warn_ms, limit_ms, .. } = flow.limit.policy;
+    let FlowPolicy { warn_ms, limit_ms, .. } = flow.limit.policy;
     note_change(totals, until_change_ms(idle_ms, u64::from(warn_ms), u64::from(limit_ms)));
     let Decision { layer7_ms, layer7_warn_ms, .. } = *flow.layer7;
     if layer7_ms != 0 {
@@ -270,7 +270,7 @@ fn write_sample(ctx: *mut IterContext, record: &FlowRecord, flow: &Flow) -> bool
 }
 
 /// Where packets are tracked they follow the sample
-/// ([`injector_common::flow::TrackedSample`]). The kernel takes both back where
+/// ([`injector_common::record::TrackedSample`]). The kernel takes both back where
 /// there was room for the first alone.
 #[inline(always)]
 fn write_packets(ctx: *mut IterContext, flow: &Flow) -> bool {

@@ -5,7 +5,7 @@ use aya_ebpf::{
     bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
     helpers::generated::bpf_sk_storage_get,
 };
-use injector_common::flow::FlowRecord;
+use injector_common::record::FlowRecord;
 
 use crate::maps::FLOWS;
 

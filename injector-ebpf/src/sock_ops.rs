@@ -7,7 +7,7 @@ use aya_ebpf::{
     programs::SockOpsContext,
 };
 use injector_common::{
-    flow::{Endpoints, Seen},
+    record::{Endpoints, Seen},
     stats,
 };
 

@@ -7,9 +7,9 @@ mod reason;
 use std::{borrow::Cow, net::SocketAddr, path::Path, time::Instant};
 
 use injector_common::{
-    flow::{ADOPTED, FlowSample, state},
     keepalive::Keepalive as Parameters,
     packets::PacketRecord,
+    record::{ADOPTED, FlowSample, state},
     stats::{ACTIVE, OUTCOME_NAMES},
     status::STATUS_NAMES,
 };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use injector_common::{
-    flow::FlowSample,
+    record::FlowSample,
     scan::{self, ScanControl, ScanTotals},
 };
 

@@ -10,7 +10,7 @@ use injector_common::{
         BY_CGROUP, BY_LOCAL, BY_PEER, BY_PORT, Decision, HopName, KEY_HEAD_BITS, NO_HOP, RuleKey, SAME_CONFLICT,
         SCOPE_LOCAL, SCOPE_PASSIVE, SET_SHIFT,
     },
-    keepalive::Policy as Parameters,
+    keepalive::FlowPolicy,
 };
 use zerocopy::IntoBytes as _;
 
@@ -109,7 +109,7 @@ impl Rules {
     }
 
     /// What flows get that no rule names.
-    pub fn fallback(&self) -> &Parameters {
+    pub fn fallback(&self) -> &FlowPolicy {
         &self.decisions[0].policy
     }
 

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 
 use injector_common::{
     conflict::{ENFORCE, RESPECT, TIGHTEN},
-    keepalive::{Keepalive, MAX_IDLE_S, MAX_PROBES, Policy},
+    keepalive::{FlowPolicy, Keepalive, MAX_IDLE_S, MAX_PROBES},
 };
 
 use crate::{
@@ -99,11 +99,11 @@ impl Settings {
 /// The policy for flows that no hop is known for.
 ///
 /// Errors with [`Error::BadValue`], naming the option and its range.
-pub fn policy(settings: &Settings) -> Result<Policy, Error> {
+pub fn policy(settings: &Settings) -> Result<FlowPolicy, Error> {
     let timeout = settings.timeout.unwrap_or(DEFAULT_TIMEOUT);
     let limit_ms = limit(timeout)?;
     let derived = derive(limit_ms / 1000);
-    Ok(Policy {
+    Ok(FlowPolicy {
         keepalive: Keepalive {
             idle_s: probe_time("--idle", settings.idle, derived.idle_s, timeout)?,
             interval_s: probe_time("--interval", settings.interval, derived.interval_s, timeout)?,
@@ -139,7 +139,7 @@ pub fn discovery(settings: &Settings) -> Result<Option<Duration>, Error> {
 /// The policy for flows that `hop` limits.
 ///
 /// Errors as [`policy`] does, naming the hop.
-pub fn policy_for(settings: &Settings, hop: &Hop) -> Result<Policy, Error> {
+pub fn policy_for(settings: &Settings, hop: &Hop) -> Result<FlowPolicy, Error> {
     policy(&Settings { timeout: Some(hop.timeout), ..settings.clone() }).map_err(|error| at(hop, error))
 }
 
@@ -158,7 +158,7 @@ fn at(hop: &Hop, error: Error) -> Error {
 }
 
 /// What is allowed but may surprise; a sentence each.
-pub fn remarks(policy: &Policy) -> Vec<String> {
+pub fn remarks(policy: &FlowPolicy) -> Vec<String> {
     let Keepalive { idle_s, interval_s, probes, .. } = policy.keepalive;
     let mut remarks = Vec::new();
     let below = probes_below(policy.limit_ms, idle_s, interval_s, probes);
@@ -242,7 +242,7 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
 
-    fn parse(args: &[&str]) -> Result<Policy, String> {
+    fn parse(args: &[&str]) -> Result<FlowPolicy, String> {
         let command = ["injector", "attach", "--cgroup", "/"].iter().chain(args);
         let Command::Attach(attach) = Cli::try_parse_from(command).map_err(|error| error.to_string())?.command else {
             unreachable!("attach was asked for");
@@ -254,13 +254,13 @@ mod tests {
         Keepalive { idle_s, interval_s, probes, user_timeout_ms }
     }
 
-    fn expected(keepalive: Keepalive, limit_ms: u32, warn_ms: u32) -> Policy {
-        Policy { keepalive, limit_ms, warn_ms, conflict: RESPECT }
+    fn expected(keepalive: Keepalive, limit_ms: u32, warn_ms: u32) -> FlowPolicy {
+        FlowPolicy { keepalive, limit_ms, warn_ms, conflict: RESPECT }
     }
 
     #[test]
     fn accepted() {
-        let table: [(&[&str], Policy); 6] = [
+        let table: [(&[&str], FlowPolicy); 6] = [
             (&[], expected(keepalive(240, 30, 9, 0), 350_000, 280_000)),
             (&["--timeout", "1h", "--warn", "50%"], expected(keepalive(2468, 308, 9, 0), 3_600_000, 1_800_000)),
             (

@@ -8,7 +8,7 @@ use std::{collections::HashMap, time::Duration};
 
 use injector_common::{
     attachment::Pace,
-    flow::FlowSample,
+    record::FlowSample,
     scan::{NEVER, ScanTotals},
     status::{AT_RISK, OVERDUE, STALLED, is_finding},
 };

@@ -3,8 +3,8 @@
 use std::{os::fd::BorrowedFd, time::Duration};
 
 use injector_common::{
-    flow::{ADOPTED, Endpoints, FlowRecord, Seen},
-    keepalive::{Choice, Keepalive, Own, Policy, choose},
+    keepalive::{Action, FlowPolicy, Keepalive, Own, choose},
+    record::{ADOPTED, Endpoints, FlowRecord, Seen},
     stats::{ACTIVE, EXEMPT, FAILED, INJECTED, NO_STORAGE, PASSIVE, RESPECTED, TIGHTENED},
 };
 use rustix::{
@@ -118,12 +118,12 @@ pub(super) fn treat_listener(attached: &Attached, socket: BorrowedFd<'_>, contex
     }
 }
 
-fn decide(policy: &Policy, socket: BorrowedFd<'_>, own: &Own, context: &Context) -> (Treated, Keepalive) {
+fn decide(policy: &FlowPolicy, socket: BorrowedFd<'_>, own: &Own, context: &Context) -> (Treated, Keepalive) {
     let (outcome, keepalive) = match choose(policy, own, &context.sysctl.sysctl) {
-        Choice::Exempt => return (Treated::Outcome(EXEMPT), Keepalive::default()),
-        Choice::Respect => return (Treated::Outcome(RESPECTED), Keepalive::default()),
-        Choice::Inject(keepalive) => (INJECTED, keepalive),
-        Choice::Tighten(keepalive) => (TIGHTENED, keepalive),
+        Action::Exempt => return (Treated::Outcome(EXEMPT), Keepalive::default()),
+        Action::Respect => return (Treated::Outcome(RESPECTED), Keepalive::default()),
+        Action::Inject(keepalive) => (INJECTED, keepalive),
+        Action::Tighten(keepalive) => (TIGHTENED, keepalive),
     };
     match options::apply(socket, &keepalive) {
         Ok(()) => (Treated::Outcome(outcome), keepalive),

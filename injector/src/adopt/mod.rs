@@ -16,7 +16,7 @@ use std::{collections::HashSet, os::fd::AsFd as _};
 
 use injector_common::{
     decision::{ADOPT, LEAVE},
-    flow::state,
+    record::state,
 };
 pub use probe::probe;
 pub use report::{Denied, Report};

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use injector_common::flow::FlowSample;
+use injector_common::record::FlowSample;
 
 use super::limiter::Limiter;
 use crate::{

@@ -7,8 +7,8 @@ use std::{
 };
 
 use injector_common::{
-    flow::FlowSample,
     packets::PacketRecord,
+    record::FlowSample,
     scan::{self, ScanControl, ScanTotals},
 };
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use injector_common::{
-    flow::FlowSample,
     packets::PacketRecord,
+    record::FlowSample,
     scan::{HISTOGRAM_BUCKETS, ScanTotals},
 };
 

@@ -9,11 +9,11 @@ use std::{
 use anyhow::Context as _;
 use injector_common::{
     attachment::Attachment,
-    decision::Choice,
-    flow::{Endpoints, FlowBrief, FlowRecord, FlowSample, TrackedSample},
-    keepalive::Policy,
+    decision::Selection,
+    keepalive::FlowPolicy,
     names,
     packets::PacketRecord,
+    record::{Endpoints, FlowBrief, FlowRecord, FlowSample, TrackedSample},
     scan::{self, ScanControl, ScanTotals},
     stats,
 };
@@ -161,7 +161,7 @@ impl Attached {
     }
 
     /// What flows get that no hop is known for.
-    pub const fn fallback(&self) -> &Policy {
+    pub const fn fallback(&self) -> &FlowPolicy {
         &self.generation.fallback
     }
 
@@ -172,7 +172,7 @@ impl Attached {
         endpoints: &Endpoints,
         direction: u8,
         cgroup_id: u64,
-    ) -> anyhow::Result<(Choice, Policy, u32)> {
+    ) -> anyhow::Result<(Selection, FlowPolicy, u32)> {
         let rules = &self.generation.rules;
         let choice = rules.choose(endpoints, direction, cgroup_id)?;
         let instead = rules.decision(choice.instead)?.instead;
@@ -180,7 +180,7 @@ impl Attached {
     }
 
     /// The same for what is not connected: whatever it will lead to.
-    pub fn choose_anywhere(&self, cgroup_id: u64) -> anyhow::Result<(Policy, u32)> {
+    pub fn choose_anywhere(&self, cgroup_id: u64) -> anyhow::Result<(FlowPolicy, u32)> {
         let choice = self.generation.rules.choose(&Endpoints::default(), stats::PASSIVE, cgroup_id)?;
         let instead = self.generation.rules.decision(choice.instead)?.instead;
         Ok((instead.of(self.fallback()), instead.adopt))

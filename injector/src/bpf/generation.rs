@@ -11,7 +11,7 @@ use aya::Ebpf;
 use injector_common::{
     attachment::Attachment,
     decision::FALLBACK,
-    keepalive::Policy,
+    keepalive::FlowPolicy,
     names,
     scan::{ScanControl, ScanTotals},
 };
@@ -33,7 +33,7 @@ const ITERATOR: &str = "iter";
 /// A generation, held open: it can be read whatever becomes of its pins.
 #[derive(Debug)]
 pub(super) struct Generation {
-    pub(super) fallback: Policy,
+    pub(super) fallback: FlowPolicy,
     pub(super) rules: PinnedRules,
     pub(super) hops: Hops,
     pub(super) attachment: Attachment,

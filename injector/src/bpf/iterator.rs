@@ -52,7 +52,7 @@ fn take_values<T: FromBytes>(pending: &mut BytesMut, visit: &mut impl FnMut(&T))
 
 #[cfg(test)]
 mod tests {
-    use injector_common::flow::FlowSample;
+    use injector_common::record::FlowSample;
     use proptest::prelude::*;
     use zerocopy::IntoBytes as _;
 

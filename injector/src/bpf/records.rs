@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use aya::maps::{MapData, MapError, SkStorage};
-use injector_common::{flow::FlowRecord, packets::PacketRecord};
+use injector_common::{packets::PacketRecord, record::FlowRecord};
 
 use super::maps::{self, Plain};
 

@@ -9,9 +9,9 @@ use std::{
 use anyhow::Context as _;
 use aya::maps::{LpmTrie, MapData, MapError, lpm_trie::Key};
 use injector_common::{
-    decision::{Best, Choice, Decision, HopName, KEY_BITS, LOOKUPS, NO_HOP, RuleKey, key},
-    flow::Endpoints,
+    decision::{Best, Decision, HopName, KEY_BITS, LOOKUPS, NO_HOP, RuleKey, Selection, key},
     names,
+    record::Endpoints,
     stats::PASSIVE,
 };
 
@@ -66,7 +66,7 @@ impl PinnedRules {
     }
 
     /// Which limits apply to a flow of a cgroup.
-    pub(super) fn choose(&self, endpoints: &Endpoints, direction: u8, cgroup_id: u64) -> anyhow::Result<Choice> {
+    pub(super) fn choose(&self, endpoints: &Endpoints, direction: u8, cgroup_id: u64) -> anyhow::Result<Selection> {
         let mut best = Best::NONE;
         let set = u16::try_from(self.cgroups.get(cgroup_id)).unwrap_or(0);
         for lookup in LOOKUPS {

@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::Context as _;
 use injector_common::{
-    flow::FlowSample,
     packets::PacketRecord,
+    record::FlowSample,
     scan::{self, ScanControl},
 };
 

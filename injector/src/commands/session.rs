@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, ensure};
-use injector_common::flow::FlowSample;
+use injector_common::record::FlowSample;
 use tokio::{
     signal::unix::SignalKind,
     task::spawn_blocking,

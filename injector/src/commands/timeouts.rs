@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use injector_common::flow::FlowBrief;
+use injector_common::record::FlowBrief;
 
 use super::hops;
 use crate::{

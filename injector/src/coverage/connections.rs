@@ -9,7 +9,7 @@ use std::{
 };
 
 use injector_common::{
-    flow::Endpoints,
+    record::Endpoints,
     stats::{ACTIVE, PASSIVE},
 };
 use procfs::{

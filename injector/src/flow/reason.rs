@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use injector_common::{flow::FlowSample, keepalive::longest_silence_ms, stats::FAILED, status::EXPOSED};
+use injector_common::{keepalive::longest_silence_ms, record::FlowSample, stats::FAILED, status::EXPOSED};
 
 use super::Layer7;
 use crate::duration::seconds;

@@ -8,7 +8,7 @@ use std::{
 
 use injector_common::{
     conflict::{ENFORCE, TIGHTEN},
-    keepalive::Policy,
+    keepalive::FlowPolicy,
     scan::{HISTOGRAM_BOUNDS_S, ScanTotals},
     stats::{ACTIVE, PASSIVE},
     status::STATUS_NAMES,
@@ -180,7 +180,7 @@ impl AttachmentStatus {
 
 impl Parameters {
     /// The parameters of a policy.
-    pub const fn of(policy: &Policy) -> Self {
+    pub const fn of(policy: &FlowPolicy) -> Self {
         let keepalive = &policy.keepalive;
         Self {
             limit_ms: policy.limit_ms,

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use injector::{bpf::read_values, flow::remaining_ms, packets::Packets, watch::Watch};
 use injector_common::{
     attachment::Pace,
-    flow::{FlowBrief, FlowSample, TrackedSample, state},
+    record::{FlowBrief, FlowSample, TrackedSample, state},
     scan::ScanTotals,
 };
 

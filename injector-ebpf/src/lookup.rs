@@ -1,9 +1,9 @@
 //! Which limits apply to a flow.
 
 use injector_common::{
-    decision::{BY_CGROUP, Best, Choice, FALLBACK, LOOKUPS, key},
-    flow::{Endpoints, FlowRecord},
-    keepalive::Policy,
+    decision::{BY_CGROUP, Best, FALLBACK, LOOKUPS, Selection, key},
+    keepalive::FlowPolicy,
+    record::{Endpoints, FlowRecord},
     stats::PASSIVE,
 };
 
@@ -12,7 +12,7 @@ use crate::{maps, tcp_sock::TcpSock};
 /// Looks the flow up. Lookups that can find nothing are no instructions either:
 /// to the verifier they are dead code.
 #[inline(always)]
-pub fn choose(endpoints: &Endpoints, direction: u8, cgroup_id: u64) -> Choice {
+pub fn choose(endpoints: &Endpoints, direction: u8, cgroup_id: u64) -> Selection {
     let set = if by_cgroup() { maps::set_of(cgroup_id) } else { 0 };
     let mut best = Best::NONE;
     for lookup in LOOKUPS {
@@ -52,7 +52,7 @@ pub fn is_current(record: &FlowRecord) -> bool {
 
 /// The choice in a record, made anew where it was made by other rules.
 #[inline(always)]
-pub fn of(record: &mut FlowRecord, tcp: TcpSock) -> Choice {
+pub fn of(record: &mut FlowRecord, tcp: TcpSock) -> Selection {
     if !is_current(record) {
         record.choice = choose(&record.endpoints, record.direction, cgroup_of(Some(tcp)));
         record.generation = maps::generation();
@@ -62,7 +62,7 @@ pub fn of(record: &mut FlowRecord, tcp: TcpSock) -> Choice {
 
 /// What a choice comes to.
 #[inline(always)]
-pub fn policy(choice: &Choice) -> Option<Policy> {
+pub fn policy(choice: &Selection) -> Option<FlowPolicy> {
     let limit = maps::decision(choice.limit)?;
     if choice.instead == FALLBACK {
         return Some(limit.policy);

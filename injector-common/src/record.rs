@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{decision::Choice, keepalive::Keepalive, packets::PacketRecord};
+use crate::{decision::Selection, keepalive::Keepalive, packets::PacketRecord};
 
 /// The flow was seen when its connection was established.
 pub const ESTABLISHED: u8 = 0;
@@ -49,7 +49,7 @@ pub struct FlowRecord {
     /// [`ESTABLISHED`] or [`ADOPTED`].
     pub origin: u8,
     /// Which limits apply, by the rules of [`Self::generation`].
-    pub choice: Choice,
+    pub choice: Selection,
     /// The rules that [`Self::choice`] was made by.
     pub generation: u32,
     /// Parameters set by us; all 0 where none were.

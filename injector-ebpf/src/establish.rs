@@ -8,12 +8,12 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use injector_common::{
-    flow::{self, FlowRecord},
-    keepalive::{Choice, Keepalive, Own, Policy, Sysctl, choose},
+    keepalive::{FlowPolicy, Keepalive, Own, Selection, Sysctl, choose},
+    record::{self, FlowRecord},
     stats,
 };
 
-use crate::{maps, rules, sk_storage, sock_ops, tcp_sock::TcpSock};
+use crate::{lookup, maps, sk_storage, sock_ops, tcp_sock::TcpSock};
 
 /// Treats the socket, and counts what became of it.
 #[inline(always)]
@@ -27,9 +27,9 @@ pub fn established(ctx: &SockOpsContext) {
     let Some(socket) = sock_ops::socket(ctx) else {
         return;
     };
-    let cgroup_id = rules::cgroup_of(TcpSock::of(socket.cast()));
-    let choice = rules::choose(&endpoints, direction, cgroup_id);
-    let Some(policy) = rules::policy(&choice) else {
+    let cgroup_id = lookup::cgroup_of(TcpSock::of(socket.cast()));
+    let choice = lookup::choose(&endpoints, direction, cgroup_id);
+    let Some(policy) = lookup::policy(&choice) else {
         return;
     };
     let (outcome, applied) = treat(ctx, &policy, socket);
@@ -57,13 +57,13 @@ pub fn established(ctx: &SockOpsContext) {
 /// Sets what the policy and the application's own choice come to. Returns the
 /// outcome and the parameters set.
 #[inline(always)]
-fn treat(ctx: &SockOpsContext, policy: &Policy, socket: *mut bpf_sock) -> (u8, Keepalive) {
+fn treat(ctx: &SockOpsContext, policy: &FlowPolicy, socket: *mut bpf_sock) -> (u8, Keepalive) {
     let (own, sysctl) = own_choice(socket);
     let (outcome, keepalive) = match choose(policy, &own, &sysctl) {
-        Choice::Exempt => return (stats::EXEMPT, Keepalive::default()),
-        Choice::Respect => return (stats::RESPECTED, Keepalive::default()),
-        Choice::Inject(keepalive) => (stats::INJECTED, keepalive),
-        Choice::Tighten(keepalive) => (stats::TIGHTENED, keepalive),
+        Selection::Exempt => return (stats::EXEMPT, Keepalive::default()),
+        Selection::Respect => return (stats::RESPECTED, Keepalive::default()),
+        Selection::Inject(keepalive) => (stats::INJECTED, keepalive),
+        Selection::Tighten(keepalive) => (stats::TIGHTENED, keepalive),
     };
     if apply(ctx, &keepalive).is_ok() { (outcome, keepalive) } else { (stats::FAILED, keepalive) }
 }
