@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::command::pipe;
-use crate::peer::PYTHON;
+use crate::peers::peer::PYTHON;
+use crate::programs::command::pipe;
 
 const YAML: &str = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)";
 

@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: what injector costs and does, beside the alternatives.
 //!
-//! The benchmarks themselves are an example of this package, so that the other commands don't need the harness they are
+//! The benchmarks themselves are an example of `injector-tests`, so that the other commands don't need the lab they are
 //! built on.
 
 use std::os::unix::process::CommandExt as _;
@@ -32,9 +32,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     setup::benchmarks()?;
     let injector = injector::build("release")?;
     let mut load = cargo();
-    run::run(load.args(["build", "--release", "--package", "xtask", "--example", "load"]), "mend the errors above")?;
+    run::run(
+        load.args(["build", "--release", "--package", "injector-tests", "--example", "load"]),
+        "mend the errors above",
+    )?;
     let mut bench = cargo();
-    bench.args(["run", "--quiet", "--release", "--package", "xtask", "--example", "bench", "--"]);
+    bench.args(["run", "--quiet", "--release", "--package", "injector-tests", "--example", "bench", "--"]);
     bench.arg("--out").arg(workspace::target_dir().join("bench"));
     if args.quick {
         bench.arg("--quick");

@@ -1,6 +1,6 @@
 //! `cargo xtask demo`: two idle clients behind a middlebox that forgets. One is in an attached cgroup.
 //!
-//! The story itself is an example of this package, so that the other commands don't need the harness it is built on.
+//! The story itself is an example of `injector-tests`, so that the other commands don't need the lab it is built on.
 
 use std::os::unix::process::CommandExt as _;
 
@@ -22,7 +22,7 @@ pub(crate) fn run() -> Result<()> {
     let injector = injector::build("dev")?;
     // Takes the place of this process: Ctrl-C then finds the one that cleans up, and nobody returns before it is done.
     let error = cargo()
-        .args(["run", "--quiet", "--package", "xtask", "--example", "demo"])
+        .args(["run", "--quiet", "--package", "injector-tests", "--example", "demo"])
         .env("INJECTOR_BIN", injector)
         .exec();
     Err(error).context("cargo could not be started to run the demo")

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use injector_tests::{Injector, Output, Route, connected, unique_name};
 
-use crate::errors::{USAGE, assert_fails};
+use crate::attach::errors::{USAGE, assert_fails};
 use crate::scene::{SOON, Scene, assert_nothing_left};
 
 /// Runs the binary with `arguments`, and behind them what `printf` makes of `last`: bytes that no `&str` can have.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use injector_tests::{Attachment, tool, unique_name};
 
-use crate::errors::{FAILURE, assert_fails};
+use crate::attach::errors::{FAILURE, assert_fails};
 use crate::scene::{Scene, assert_nothing_left};
 
 const BPFFS: &str = "/sys/fs/bpf";

@@ -4,7 +4,7 @@ use std::fs;
 
 use injector_tests::Output;
 
-use crate::errors::{FAILURE, assert_fails};
+use crate::attach::errors::{FAILURE, assert_fails};
 use crate::scene::{Scene, assert_nothing_left};
 
 const OWN_MOUNT: &str = "umount --all-targets /sys/fs/bpf && mount -t bpf bpf /sys/fs/bpf && cd /sys/fs/bpf && ";

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use injector_tests::{Attachment, PINS};
 
-use crate::errors::{FAILURE, assert_fails};
+use crate::attach::errors::{FAILURE, assert_fails};
 use crate::scene::Scene;
 
 /// A path that is removed again, whatever it is by then.

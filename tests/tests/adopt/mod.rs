@@ -1,0 +1,6 @@
+//! Connections and listeners that were there before anything was attached.
+
+mod connections;
+mod idle;
+mod listeners;
+mod respect;

@@ -1,0 +1,13 @@
+//! What `attach` gives to which connections, and how it ends.
+
+mod coexist;
+mod covers;
+pub(crate) mod errors;
+mod guard;
+mod lifetime;
+mod mounts;
+mod privileges;
+mod removed;
+mod rescue;
+mod respect;
+mod scale;

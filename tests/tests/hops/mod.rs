@@ -1,0 +1,5 @@
+//! Hops and rules: which limit applies to which flow.
+
+pub(crate) mod limits;
+mod options;
+mod rules;

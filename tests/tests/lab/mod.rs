@@ -1,0 +1,3 @@
+//! The lab itself.
+
+mod harness;
