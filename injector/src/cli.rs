@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 pub use self::{
     attachments::{Adopt, Attach, Detach, Doctor, Flows, Run, Status, Target},
     hops::{Check, ConfigCommand, HopArgs, Recommend, Timeouts},
-    values::{Discover, EventFormat, FileFormat, FlowFormat, Format, OnConflict, Sort, Track, Warn},
+    values::{FileFormat, Sort},
 };
 
 /// Keeps idle TCP connections alive, and tells which come near their end.

@@ -14,9 +14,17 @@ pub use known::Known;
 use serde::Serialize;
 
 use crate::{
-    duration::seconds,
+    aws,
+    duration::{self, seconds},
+    exit::Error,
     hop::{Hop, conflicts},
+    settings::{DEFAULT_DISCOVER_INTERVAL, Settings},
+    values::Discover,
 };
+
+/// The cloud answers within a few seconds; asking more often only gets us
+/// throttled.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What asking came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,6 +95,22 @@ impl Display for Change {
             (Some(_), Some(to)) => write!(formatter, "{hop} {}, other addresses or source", text(to)),
             (_, None) => write!(formatter, "{hop} gone"),
         }
+    }
+}
+
+/// How often to ask the cloud for hops; `None` where it is not to be asked.
+///
+/// Errors with [`Error::BadValue`] where this build can't ask, or should too
+/// often.
+pub fn interval(settings: &Settings) -> Result<Option<Duration>, Error> {
+    let interval = settings.discover_interval.unwrap_or(DEFAULT_DISCOVER_INTERVAL);
+    if interval < MIN_INTERVAL {
+        let expected = format!("give {} or more", duration::exact(MIN_INTERVAL));
+        return Err(Error::BadValue { what: "--discover-interval", value: duration::exact(interval), expected });
+    }
+    match settings.discover.unwrap_or_default() {
+        Discover::None => Ok(None),
+        Discover::Aws => aws::check_support().map(|()| Some(interval)),
     }
 }
 

@@ -20,13 +20,10 @@ use crate::{
     bpf::{Attached, Hops},
     cgroup::CgroupPaths,
     endpoint::address,
-    k8s::{PodNames, pod_of},
+    k8s::{LOG_ROOT, Pod, PodNames, pod_of},
     packets::Packets,
     process::{Process, SocketHolders},
 };
-
-/// Where the kubelet keeps its logs.
-pub const LOG_ROOT: &str = "/var/log";
 
 /// One flow.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -84,17 +81,6 @@ pub struct Flow {
     /// Its packets, where they are tracked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packets: Option<Packets>,
-}
-
-/// A pod, by the names that its node has for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pod {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// The container, where that is known.
-    pub container: Option<String>,
 }
 
 /// A timer that sees payload only.

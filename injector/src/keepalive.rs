@@ -9,16 +9,10 @@ use injector_common::keepalive::{DEFAULT_PROBES, MAX_IDLE_S};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::duration::exact;
-
-/// Shortest idle timeout that keepalive can serve: the kernel counts in whole
-/// seconds, and one probe must fall below the limit.
-pub const MIN_LIMIT_S: u32 = 2;
-/// [`MIN_LIMIT_S`] as a duration.
-pub const MIN_LIMIT: Duration = Duration::from_secs(MIN_LIMIT_S as u64);
-/// Longest idle timeout: what fits into 32 bits of milliseconds, in whole
-/// days.
-pub const MAX_LIMIT: Duration = Duration::from_secs(49 * 24 * 3600);
+use crate::{
+    duration::exact,
+    hop::{MAX_LIMIT, MIN_LIMIT, MIN_LIMIT_S},
+};
 
 /// A limit that keepalive can't serve, and why.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]

@@ -56,5 +56,6 @@ pub mod rules;
 pub mod settings;
 pub mod signals;
 pub mod stats;
+pub mod values;
 pub mod watch;
 pub mod web;

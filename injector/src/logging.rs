@@ -5,6 +5,7 @@ use std::{
     io::{self, IsTerminal as _},
 };
 
+use serde::Serialize;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     Layer as _,
@@ -12,8 +13,6 @@ use tracing_subscriber::{
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
-
-use crate::config::LogFormat;
 
 /// Verbosity from which the BPF programs' own messages are switched on.
 pub const BPF_MESSAGES: u8 = 2;
@@ -37,6 +36,27 @@ pub fn init(verbose: u8) {
 
 fn levels(ours: LevelFilter) -> Targets {
     Targets::new().with_default(LevelFilter::WARN).with_target("injector", ours)
+}
+
+/// Form of a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// Its name in the file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
 }
 
 /// Lines that wait for whoever reads the agent's log. More of them are dropped.

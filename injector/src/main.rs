@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use injector::{cli::Cli, commands, exit};
+use injector::{cli::Cli, commands, output};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match commands::run(cli) {
         Ok(code) => code.into(),
-        Err(error) => exit::report(&error).into(),
+        Err(error) => output::report(&error).into(),
     }
 }

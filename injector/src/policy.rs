@@ -8,12 +8,11 @@
 use std::collections::BTreeSet;
 
 use injector_common::{
-    conflict::{ENFORCE, RESPECT, TIGHTEN},
     decision::{ADOPT, ADOPT_AS_ASKED, DERIVED, EXEMPTED, EXPLICIT, LEAVE, MAX_SET, Override, SAME_CONFLICT},
     keepalive::Keepalive,
 };
 
-use crate::{agent::Pattern, cli::OnConflict, flow::Pod, hop::Place};
+use crate::{agent::Pattern, hop::Place, k8s::Pod, values::OnConflict};
 
 /// One policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,9 +113,7 @@ impl Policy {
             },
             conflict: match self.on_conflict {
                 None => SAME_CONFLICT,
-                Some(OnConflict::Respect) => RESPECT,
-                Some(OnConflict::Tighten) => TIGHTEN,
-                Some(OnConflict::Enforce) => ENFORCE,
+                Some(on_conflict) => on_conflict.code(),
             },
             adopt: match self.adopt {
                 None => ADOPT_AS_ASKED,

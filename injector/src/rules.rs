@@ -15,7 +15,6 @@ use injector_common::{
 use zerocopy::IntoBytes as _;
 
 use crate::{
-    cli::Track,
     exit::Error,
     hop::{
         Hop,
@@ -23,6 +22,7 @@ use crate::{
     },
     policy::{Policy, Sets},
     settings::{self, Settings},
+    values::Track,
 };
 
 // Userspace and the kernel side name the same bits.
@@ -176,8 +176,14 @@ fn entry((key, decision): (Key, u32)) -> Entry {
 
 #[cfg(test)]
 mod tests {
+    use injector_common::keepalive::Keepalive;
+
     use super::*;
-    use crate::hop::HopArg;
+    use crate::{
+        hop::{HopArg, Place},
+        policy::{Mode, Resident, Who},
+        values::OnConflict,
+    };
 
     fn rules(args: &[&str]) -> Rules {
         let hops: Vec<_> = args.iter().map(|text| HopArg::parse_hop(text).expect(text)).collect();
@@ -204,14 +210,18 @@ mod tests {
 
     #[test]
     fn policies_come_with_their_cgroups() {
-        let parse = |text: &str| crate::config::Config::parse("x.toml".as_ref(), text.as_bytes()).expect("valid");
-        let config = parse(
-            "[[policy]]\ncgroup = \"a\"\nkeepalive = \"exempt\"\n\
-             [[policy]]\nkeepalive = { idle = 60 }\non_conflict = \"enforce\"\n",
-        );
-        let resident = crate::policy::Resident { id: 7, path: "/a/b".to_owned(), pod: None };
-        let sets = Sets::of(&config.policies, &[resident]);
-        let rules = Rules::with(&config.attach, &[], &config.policies, &sets).expect("they go together");
+        let policy = |cgroup: Option<&str>, keepalive, on_conflict| Policy {
+            who: Who { cgroup: cgroup.map(|text| text.parse().expect(text)), ..Who::default() },
+            place: Place::ANYWHERE,
+            keepalive,
+            on_conflict,
+            adopt: None,
+        };
+        let explicit = Mode::Explicit(Keepalive { idle_s: 60, interval_s: 8, probes: 9, user_timeout_ms: 0 });
+        let policies = [policy(Some("a"), Mode::Exempt, None), policy(None, explicit, Some(OnConflict::Enforce))];
+        let resident = Resident { id: 7, path: "/a/b".to_owned(), pod: None };
+        let sets = Sets::of(&policies, &[resident]);
+        let rules = Rules::with(&Settings::default(), &[], &policies, &sets).expect("they go together");
         assert_eq!((rules.lookups, &rules.cgroups[..]), (BY_PEER | BY_CGROUP, &[(7, 1)][..]));
         assert!(rules.overrules());
         for entry in &rules.entries {
@@ -219,7 +229,7 @@ mod tests {
             let expected = if entry.key.scope >> SET_SHIFT == 1 { (0, 0) } else { (60, 2) };
             assert_eq!((policy.keepalive.idle_s, policy.conflict), expected, "{entry:?}");
         }
-        let error = Rules::for_anyone(&config.attach, &[], &config.policies).expect_err("asks for a cgroup");
+        let error = Rules::for_anyone(&Settings::default(), &[], &policies).expect_err("asks for a cgroup");
         assert!(error.to_string().contains("the 1. one"), "{error}");
     }
 

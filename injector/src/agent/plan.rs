@@ -10,8 +10,9 @@ use std::{
 use super::Pattern;
 use crate::{
     cgroup,
-    config::{Agent, Config, ConfigError},
-    exit::Error,
+    config::{Agent, Config},
+    discover,
+    exit::{ConfigError, Error},
     hop::Hop,
     metrics::Limit,
     policy::{Policy, Resident, Sets},
@@ -88,7 +89,7 @@ impl Plan {
             limits: limits(&rules, &config.hops),
             remarks: settings::remarks(rules.fallback()),
             rules: Arc::new(rules),
-            discovery: settings::discovery(&config.attach)?,
+            discovery: discover::interval(&config.attach)?,
             settings: config.attach.clone(),
             told: config.hops.clone(),
             hops: config.hops.clone(),

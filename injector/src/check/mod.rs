@@ -15,9 +15,9 @@ use serde::Serialize;
 
 use crate::{
     config::{Application, Config},
-    hop::{Hop, Place},
+    hop::{Hop, MIN_LIMIT, Place},
     host::Host,
-    keepalive::{MIN_LIMIT, derive_with_reasons},
+    keepalive::derive_with_reasons,
 };
 
 /// Something that does not fit.

@@ -4,8 +4,15 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::{EventFormat, FlowFormat, Format, HopArgs, OnConflict, Sort, Track, Warn};
-use crate::{agent::Listen, client::Server, duration};
+use super::{HopArgs, Sort};
+use crate::{
+    agent::Listen,
+    client::Server,
+    duration,
+    output::{EventFormat, FlowFormat, Format},
+    settings::Settings,
+    values::{OnConflict, Track, Warn},
+};
 
 /// Arguments of `attach`.
 #[derive(Debug, Args)]
@@ -164,4 +171,141 @@ pub struct Target {
     /// The attachment of this name.
     #[arg(long)]
     pub name: Option<String>,
+}
+
+impl From<&Attach> for Settings {
+    fn from(args: &Attach) -> Self {
+        Self {
+            cgroup: args.cgroup.clone(),
+            name: args.name.clone(),
+            timeout: args.timeout,
+            idle: args.idle,
+            interval: args.interval,
+            probes: args.probes,
+            user_timeout: args.user_timeout,
+            warn: args.warn,
+            on_conflict: args.on_conflict,
+            track: args.track,
+            discover: args.hops.discover,
+            discover_interval: args.discover_interval,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use proptest::prelude::*;
+
+    use injector_common::{
+        conflict::RESPECT,
+        keepalive::{FlowPolicy, Keepalive, MAX_IDLE_S, MAX_PROBES},
+    };
+
+    use super::*;
+    use crate::{
+        cli::{Cli, Command},
+        duration,
+        keepalive::probes_below,
+        settings::{DEFAULT_TIMEOUT, DEFAULT_WARN, policy, remarks},
+    };
+
+    fn parse(args: &[&str]) -> Result<FlowPolicy, String> {
+        let command = ["injector", "attach", "--cgroup", "/"].iter().chain(args);
+        let Command::Attach(attach) = Cli::try_parse_from(command).map_err(|error| error.to_string())?.command else {
+            unreachable!("attach was asked for");
+        };
+        policy(&Settings::from(&attach)).map_err(|error| error.to_string())
+    }
+
+    fn keepalive(idle_s: u32, interval_s: u32, probes: u32, user_timeout_ms: u32) -> Keepalive {
+        Keepalive { idle_s, interval_s, probes, user_timeout_ms }
+    }
+
+    fn expected(keepalive: Keepalive, limit_ms: u32, warn_ms: u32) -> FlowPolicy {
+        FlowPolicy { keepalive, limit_ms, warn_ms, conflict: RESPECT }
+    }
+
+    #[test]
+    fn accepted() {
+        let table: [(&[&str], FlowPolicy); 6] = [
+            (&[], expected(keepalive(240, 30, 9, 0), 350_000, 280_000)),
+            (&["--timeout", "1h", "--warn", "50%"], expected(keepalive(2468, 308, 9, 0), 3_600_000, 1_800_000)),
+            (
+                &["--idle", "2m", "--interval", "10", "--probes", "3"],
+                expected(keepalive(120, 10, 3, 0), 350_000, 280_000),
+            ),
+            (&["--user-timeout", "1500ms", "--warn", "300s"], expected(keepalive(240, 30, 9, 1500), 350_000, 300_000)),
+            (&["--timeout", "2s"], expected(keepalive(1, 1, 9, 0), 2000, 1600)),
+            (
+                &["--timeout", "1d", "--idle", "32767", "--probes", "127"],
+                expected(keepalive(32_767, 7405, 127, 0), 86_400_000, 69_120_000),
+            ),
+        ];
+        for (args, expected) in table {
+            assert_eq!(parse(args), Ok(expected), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_of_files_are_those_of_the_command_line() {
+        let given = parse(&["--timeout", &duration::exact(DEFAULT_TIMEOUT), "--warn", "80%"]);
+        assert_eq!(parse(&[]), given);
+        assert_eq!("80%".parse(), Ok(DEFAULT_WARN));
+    }
+
+    #[test]
+    fn refused() {
+        let table: [(&[&str], &str); 15] = [
+            (&["--probes", "128"], "--probes is 128: the kernel takes 1 to 127"),
+            (&["--probes", "0"], "the kernel takes 1 to 127"),
+            (
+                &["--timeout", "100000", "--idle", "32768"],
+                "--idle is 9h6m8s: the kernel takes whole seconds from 1 to 32767",
+            ),
+            (&["--idle", "0"], "from 1 to 32767"),
+            (&["--idle", "1500ms"], "whole seconds"),
+            (&["--interval", "32768"], "--interval is 9h6m8s"),
+            (&["--idle", "350"], "--idle is 5m50s: probes must come more often than the idle timeout of 5m50s"),
+            (&["--interval", "400"], "--interval is 6m40s: probes must come more often"),
+            (&["--timeout", "1s"], "--timeout is 1s: give 2s to 4233600s (49 days)"),
+            (&["--timeout", "50days"], "give 2s to 4233600s"),
+            (&["--user-timeout", "0"], "--user-timeout"),
+            (&["--user-timeout", "30days"], "--user-timeout"),
+            (&["--warn", "100%"], "--warn is 100%: give 1% to 99%"),
+            (&["--warn", "0%"], "give 1% to 99%"),
+            (&["--warn", "6m"], "--warn is 6m: give a time below the idle timeout of 5m50s"),
+        ];
+        for (args, expected) in table {
+            let error = parse(args).expect_err(expected);
+            assert!(error.contains(expected), "{args:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn surprises_are_pointed_out() {
+        let table: [(&[&str], usize); 4] =
+            [(&[], 0), (&["--warn", "200s"], 1), (&["--idle", "349"], 2), (&["--timeout", "2s"], 1)];
+        for (args, count) in table {
+            let remarks = remarks(&parse(args).expect("accepted"));
+            assert_eq!(remarks.len(), count, "{args:?}: {remarks:?}");
+        }
+    }
+
+    proptest! {
+        /// Whatever is accepted lies in the kernel's ranges and serves.
+        #[test]
+        fn what_is_accepted_serves(timeout in 0_u64..5_000_000, idle in 0_u64..40_000, probes in 0_u32..200) {
+            let accepted = parse(&[
+                "--timeout", &timeout.to_string(), "--idle", &idle.to_string(), "--probes", &probes.to_string(),
+            ]);
+            if let Ok(policy) = accepted {
+                let Keepalive { idle_s, interval_s, probes, .. } = policy.keepalive;
+                prop_assert!((1..=MAX_IDLE_S).contains(&idle_s) && (1..=MAX_IDLE_S).contains(&interval_s));
+                prop_assert!((1..=MAX_PROBES).contains(&probes));
+                prop_assert!(probes_below(policy.limit_ms, idle_s, interval_s, probes) >= 1);
+                prop_assert!(policy.warn_ms < policy.limit_ms);
+            }
+        }
+    }
 }

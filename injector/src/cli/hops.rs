@@ -4,11 +4,13 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 
-use super::{Discover, FileFormat, Format};
+use super::FileFormat;
 use crate::{
     duration,
     hop::{Hop, HopArg},
+    output::Format,
     recommend,
+    values::Discover,
 };
 
 /// Where the hops on the way of the flows are told.

@@ -1,24 +1,6 @@
 //! Values that arguments take.
 
-use std::{
-    fmt::{self, Display, Formatter},
-    str::FromStr,
-    time::Duration,
-};
-
 use clap::ValueEnum;
-
-use crate::duration;
-
-/// Who is asked for hops.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Discover {
-    /// Nobody, whatever the file says.
-    #[default]
-    None,
-    /// Amazon Web Services: network interfaces of this instance, and Network Load Balancers.
-    Aws,
-}
 
 /// Forms of a configuration.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -30,60 +12,6 @@ pub enum FileFormat {
     Json,
 }
 
-/// From when on to warn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Warn {
-    /// Share of the limit.
-    Percent(u32),
-    /// Idle time.
-    Idle(Duration),
-}
-
-/// The form that [`FromStr`] reads.
-impl Display for Warn {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Percent(percent) => write!(formatter, "{percent}%"),
-            Self::Idle(idle) => formatter.write_str(&duration::exact(*idle)),
-        }
-    }
-}
-
-impl FromStr for Warn {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.strip_suffix('%') {
-            Some(number) => {
-                number.parse().map(Self::Percent).map_err(|_| format!("{text:?} is no share: write 80% or a duration"))
-            }
-            None => duration::parse(text).map(Self::Idle),
-        }
-    }
-}
-
-/// Whose word counts when an application sets keepalive itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum OnConflict {
-    /// The application's; what leaves a flow without protection is reported.
-    #[default]
-    Respect,
-    /// The stricter one.
-    Tighten,
-    /// The policy's.
-    Enforce,
-}
-
-/// What tells when a flow was last active.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Track {
-    /// The sockets' own timestamps.
-    #[default]
-    Sockets,
-    /// Every packet as well, which also tells who probes and who answers; costs time per packet (Linux 5.11).
-    Packets,
-}
-
 /// Orders of a list of flows.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Sort {
@@ -93,52 +21,4 @@ pub enum Sort {
     Idle,
     /// Oldest first.
     Opened,
-}
-
-/// Forms of a report.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum Format {
-    /// For people.
-    #[default]
-    Table,
-    /// For programs.
-    Json,
-}
-
-/// Forms of a stream of events.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum EventFormat {
-    /// A line per event, for people.
-    #[default]
-    Table,
-    /// A JSON object per event.
-    Jsonl,
-}
-
-/// Forms of a list of flows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum FlowFormat {
-    /// A line per flow.
-    #[default]
-    Table,
-    /// The same with more columns.
-    Wide,
-    /// One JSON document.
-    Json,
-    /// A JSON object per flow.
-    Jsonl,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn warn_marks() {
-        assert_eq!("80%".parse(), Ok(Warn::Percent(80)));
-        assert_eq!("5m".parse(), Ok(Warn::Idle(Duration::from_secs(300))));
-        for text in ["%", "x%", "-1%", "", "soon"] {
-            assert!(text.parse::<Warn>().is_err(), "{text}");
-        }
-    }
 }

@@ -25,7 +25,7 @@ use crate::{
 /// ends it.
 pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     let config = hops::told(&args.hops)?;
-    let settings = Settings::of(args).or(config.attach.clone());
+    let settings = Settings::from(args).or(config.attach.clone());
     let rules = Rules::for_anyone(&settings, &config.hops, &config.policies)?;
     let discoverer = Discoverer::new(&settings, &config)?;
     if let (Some(interval), None) = (args.discover_interval, &discoverer) {

@@ -3,10 +3,10 @@
 use super::hops;
 use crate::{
     check::{Facts, findings},
-    cli::{Check, Format},
+    cli::Check,
     exit::Code,
     host::Host,
-    output,
+    output::{self, Format},
 };
 
 pub(super) fn run(args: &Check) -> anyhow::Result<Code> {

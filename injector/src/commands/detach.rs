@@ -6,7 +6,7 @@ use super::target;
 use crate::{
     bpf::{self, Opened},
     cli::Detach,
-    exit::{self, Code, Error},
+    exit::{Code, Error},
     output,
     pins::{self, OtherVersion, PinDir},
     preflight,
@@ -35,7 +35,7 @@ pub(super) fn run(args: &Detach) -> anyhow::Result<Code> {
     errors.splice(0..0, written.err().map(Into::into));
     let last = errors.pop();
     for error in &errors {
-        exit::report(error);
+        output::report(error);
     }
     last.map_or(Ok(Code::Ok), Err)
 }

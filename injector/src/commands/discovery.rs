@@ -3,13 +3,13 @@
 use crate::{
     aws::{self, answers::Answers, discover::discover},
     config::Config,
-    discover::{Asker, Change, Discovery, Known, beside, changes},
+    discover::{self, Asker, Change, Discovery, Known, beside, changes},
     exit::Error,
     hop::Hop,
     output,
     policy::Policy,
     rules::Rules,
-    settings::{self, Settings},
+    settings::Settings,
 };
 
 /// Asks, waits for the answer, and tells what is not known. Returns all hops,
@@ -52,7 +52,7 @@ impl Discoverer {
     ///
     /// Errors where this build can't ask, or should too often.
     pub(super) fn new(settings: &Settings, told: &Config) -> Result<Option<Self>, Error> {
-        let Some(interval) = settings::discovery(settings)? else { return Ok(None) };
+        let Some(interval) = discover::interval(settings)? else { return Ok(None) };
         Ok(Some(Self {
             asker: Asker::new(interval),
             known: Known::default(),

@@ -17,12 +17,12 @@ use injector_common::{
 use super::target;
 use crate::{
     agent::MAX_FLOWS,
-    cli::{FlowFormat, Flows, Sort},
+    cli::{Flows, Sort},
     client::{self, Server},
     coverage::Coverage,
     exit::Code,
     flow::{Flow, Names, Origin, remaining_ms},
-    output::{self, FlowWriter, Listed, Totals},
+    output::{self, FlowFormat, FlowWriter, Listed, Totals},
     preflight,
 };
 

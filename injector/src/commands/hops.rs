@@ -4,9 +4,9 @@ use super::discovery;
 use crate::{
     cli::HopArgs,
     config::Config,
+    discover,
     exit::Error,
     hop::{Hop, conflicts},
-    settings,
 };
 
 /// All hops: those that are [`told`], and those that the cloud names where it is
@@ -14,7 +14,7 @@ use crate::{
 pub(super) fn load(args: &HopArgs) -> anyhow::Result<Config> {
     let mut config = told(args)?;
     config.attach.discover = args.discover.or(config.attach.discover);
-    if settings::discovery(&config.attach)?.is_some() {
+    if discover::interval(&config.attach)?.is_some() {
         config.hops = discovery::once(&config.hops)?;
     }
     Ok(config)

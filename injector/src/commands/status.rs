@@ -2,10 +2,10 @@
 
 use crate::{
     bpf::{self, Attached},
-    cli::{Format, Status},
+    cli::Status,
     coverage::Coverage,
     exit::{Code, Error},
-    output::{self, AttachmentStatus},
+    output::{self, AttachmentStatus, Format},
     pins::{self, OtherVersion, PinDir},
     preflight,
 };

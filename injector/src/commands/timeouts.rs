@@ -7,10 +7,10 @@ use injector_common::record::FlowBrief;
 use super::hops;
 use crate::{
     bpf::Attached,
-    cli::{Format, Timeouts},
+    cli::Timeouts,
     exit::Code,
     host::Host,
-    output::{self, Limited},
+    output::{self, Format, Limited},
     pins, preflight,
 };
 

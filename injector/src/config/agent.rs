@@ -9,7 +9,7 @@ use super::{
     raw::RawFile,
     values::{Text, Texts},
 };
-use crate::{agent::Pattern, flow::LOG_ROOT};
+use crate::{agent::Pattern, k8s::LOG_ROOT, logging::LogFormat};
 
 /// A complaint about the byte at an offset.
 type Complaint = (usize, String);
@@ -40,17 +40,6 @@ pub enum OnExit {
     Detach,
 }
 
-/// Form of a log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// A JSON object a line.
-    Json,
-}
-
 impl Default for Agent {
     fn default() -> Self {
         Self {
@@ -69,16 +58,6 @@ impl OnExit {
         match self {
             Self::Keep => "keep",
             Self::Detach => "detach",
-        }
-    }
-}
-
-impl LogFormat {
-    /// Its name in the file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Json => "json",
         }
     }
 }

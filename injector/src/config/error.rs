@@ -1,39 +1,8 @@
 //! Errors that name file, line and column.
 
-use std::{
-    io, iter,
-    ops::Range,
-    path::{Path, PathBuf},
-};
+use std::{iter, ops::Range, path::Path};
 
-use thiserror::Error;
-
-use crate::nearest::nearest;
-
-/// Why a file is no configuration.
-#[derive(Debug, Error)]
-pub enum ConfigError {
-    /// It can't be read.
-    #[error("{}: can't be read: {cause}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
-    /// Something in it is wrong.
-    #[error("{}:{line}:{column}: {message}", path.display())]
-    At {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// The column in characters, from 1.
-        column: usize,
-        /// What is wrong, and what would be right.
-        message: String,
-    },
-}
+use crate::{exit::ConfigError, nearest::nearest};
 
 /// An error at the byte `offset` of `text`.
 pub fn at(path: &Path, text: &str, offset: usize, message: String) -> ConfigError {

@@ -17,11 +17,11 @@ mod values;
 
 use std::{fs, path::Path, str, time::Duration};
 
-pub use agent::{Agent, LogFormat, OnExit};
-pub use error::ConfigError;
+pub use agent::{Agent, OnExit};
 pub use show::{cloud, rule, source, to_toml};
 
 use crate::{
+    exit::ConfigError,
     hop::{Hop, Place, Source},
     policy::Policy,
     settings::Settings,

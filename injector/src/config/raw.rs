@@ -5,8 +5,8 @@ use toml::Spanned;
 
 use super::values::{Number, Port, Prefixes, Text, Texts, Time, conflict, direction, discover, kind, track, warn};
 use crate::{
-    cli::{Discover, OnConflict, Track, Warn},
     hop::{Direction, Kind},
+    values::{Discover, OnConflict, Track, Warn},
 };
 
 /// The whole file.

@@ -5,16 +5,16 @@ use std::{collections::HashMap, path::Path, time::Duration};
 use toml::Spanned;
 
 use super::{
-    Application, Config, ConfigError, Keepalive, agent,
+    Application, Config, Keepalive, agent,
     error::{Lines, at},
     policies,
     raw::{RawApplication, RawFile, RawHop, RawKeepalive},
     values::{Port, Prefixes, Time},
 };
 use crate::{
-    exit,
-    hop::{Conflict, Direction, Ends, Hop, Place, Refused, Source, check_name, conflicts},
-    keepalive::MAX_LIMIT,
+    discover,
+    exit::{self, ConfigError},
+    hop::{Conflict, Direction, Ends, Hop, MAX_LIMIT, Place, Refused, Source, check_name, conflicts},
     pins::PinDir,
     settings::{self, Settings},
 };
@@ -61,7 +61,7 @@ fn attach(raw: &RawFile) -> Result<Settings, Complaint> {
     let named = settings.name.as_deref().map_or(Ok(()), |name| PinDir::named(name).map(drop));
     let checked = named
         .and_then(|()| settings::policy(&settings).map(drop))
-        .and_then(|()| settings::discovery(&settings).map(drop));
+        .and_then(|()| discover::interval(&settings).map(drop));
     checked.map_err(|error| {
         let offsets = [
             ("--name", start(raw.name.as_ref())),

@@ -7,11 +7,11 @@ use toml::Value;
 
 use super::{Agent, Application, Config, Keepalive};
 use crate::{
-    cli::{Discover, OnConflict, Track},
     duration::exact,
     hop::{Ends, Hop, Place},
     policy::{Mode, Policy, Who},
     settings::{DEFAULT_DISCOVER_INTERVAL, DEFAULT_TIMEOUT, DEFAULT_WARN, Settings},
+    values::{Discover, OnConflict, Track},
 };
 
 /// Writes `config` as TOML. Comments say where the hops' timeouts come from,

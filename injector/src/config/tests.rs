@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::cli::Discover;
+use crate::values::Discover;
 
 mod wrong;
 
@@ -68,7 +68,7 @@ fn a_build_that_can_ask_the_cloud_is_asked_to() {
     let found = parse("discover_interval = \"10s\"\ndiscover = \"aws\"\n").map(|config| config.attach);
     if cfg!(feature = "aws") {
         let attach = found.expect("valid");
-        assert_eq!(crate::settings::discovery(&attach).ok(), Some(Some(Duration::from_secs(10))));
+        assert_eq!(crate::discover::interval(&attach).ok(), Some(Some(Duration::from_secs(10))));
     } else {
         let expected = "hops.toml:2:12: discover is aws: built without AWS support: build with --features aws";
         assert_eq!(found.expect_err("it can't"), expected);
@@ -85,7 +85,7 @@ fn nobody_is_asked_where_the_command_line_says_so() {
     };
     let both = flags.or(file.clone());
     assert_eq!((both.discover, both.discover_interval), (Some(Discover::None), file.discover_interval));
-    assert_eq!(crate::settings::discovery(&both).ok(), Some(None));
+    assert_eq!(crate::discover::interval(&both).ok(), Some(None));
 }
 
 #[test]

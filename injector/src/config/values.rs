@@ -15,9 +15,9 @@ use toml::Spanned;
 
 use super::raw::{RawKeepalive, RawMode};
 use crate::{
-    cli::{Discover, OnConflict, Track, Warn},
     duration,
     hop::{self, Direction},
+    values::{Discover, OnConflict, Track, Warn},
 };
 
 /// Some text.

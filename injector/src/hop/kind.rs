@@ -8,12 +8,8 @@ use std::{
 
 use serde::Serialize;
 
-use super::Refused;
-use crate::{
-    duration::seconds,
-    keepalive::{MAX_LIMIT, MIN_LIMIT},
-    nearest::nearest,
-};
+use super::{MAX_LIMIT, MIN_LIMIT, Refused};
+use crate::{duration::seconds, nearest::nearest};
 
 /// What a hop is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]

@@ -25,6 +25,15 @@ pub use prefix::parse_prefix;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+/// Shortest idle timeout that keepalive can serve: the kernel counts in whole
+/// seconds, and one probe must fall below the limit.
+pub const MIN_LIMIT_S: u32 = 2;
+/// [`MIN_LIMIT_S`] as a duration.
+pub const MIN_LIMIT: Duration = Duration::from_secs(MIN_LIMIT_S as u64);
+/// Longest idle timeout: what fits into 32 bits of milliseconds, in whole
+/// days.
+pub const MAX_LIMIT: Duration = Duration::from_secs(49 * 24 * 3600);
+
 /// Longest name of a hop, as DNS labels have it.
 pub const MAX_NAME: usize = 63;
 

@@ -14,3 +14,19 @@ pub mod workload;
 pub use cgroup_path::{PodRef, Qos, Runtime, pod_of};
 pub use names::{PodName, PodNames};
 pub use workload::workload_of;
+
+use serde::{Deserialize, Serialize};
+
+/// Where the kubelet keeps its logs.
+pub const LOG_ROOT: &str = "/var/log";
+
+/// A pod, by the names that its node has for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The container, where that is known.
+    pub container: Option<String>,
+}

@@ -14,11 +14,11 @@ use super::{
 use crate::{
     adopt::Report,
     bpf::Attached,
-    cli::EventFormat,
     discover,
     duration::{elapsed, exact},
     flow::Flow,
     hop::Hop,
+    output::EventFormat,
     stats::Counters,
     watch::Change,
 };

@@ -9,10 +9,10 @@ use injector_common::scan::ScanTotals;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cli::FlowFormat,
     coverage::Coverage,
     duration::{elapsed, short},
     flow::Flow,
+    output::FlowFormat,
 };
 
 /// The document of `flows -o json`.

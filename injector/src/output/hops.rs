@@ -7,9 +7,10 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::{
-    config::{Agent, Application, Config, LogFormat, OnExit, cloud, rule, source},
+    config::{Agent, Application, Config, OnExit, cloud, rule, source},
     hop::{Direction, Ends, Expiry, Hop, Kind, Place, Range, Source},
     keepalive::derive_with_reasons,
+    logging::LogFormat,
     policy::{Mode, Policy},
     settings::{DEFAULT_DISCOVER_INTERVAL, DEFAULT_TIMEOUT, DEFAULT_WARN, Settings},
 };

@@ -3,6 +3,7 @@
 mod events;
 mod findings;
 mod flows;
+mod format;
 mod hops;
 mod outlet;
 mod status;
@@ -17,6 +18,7 @@ use std::{
 pub use events::{Event, EventWriter, Summary};
 pub use findings::{findings_document, findings_report};
 pub use flows::{FlowWriter, Listed, Totals, flows_document, flows_of_document, served_flows};
+pub use format::{EventFormat, FlowFormat, Format};
 pub use hops::{HopReport, config_document};
 pub use outlet::Outlet;
 use serde::Serialize;
@@ -24,9 +26,22 @@ pub use status::{AttachmentStatus, status_document, status_report};
 pub use table::Table;
 pub use timeouts::{Limited, timeouts_document, timeouts_report};
 
+use crate::exit::{Code, Error, is_closed_pipe};
+
 /// Writes a message to stderr. There is nobody to tell when that fails.
 pub fn message(text: Arguments<'_>) {
     drop(writeln!(io::stderr().lock(), "{}", tame(&text.to_string())));
+}
+
+/// Prints `error` with its causes on stderr and returns the code to exit with.
+///
+/// A closed stdout is no error: its reader has seen enough.
+pub fn report(error: &anyhow::Error) -> Code {
+    if is_closed_pipe(error) {
+        return Code::Ok;
+    }
+    message(format_args!("injector: {error:#}"));
+    Error::code_of(error)
 }
 
 /// Writes lines of data to stdout.

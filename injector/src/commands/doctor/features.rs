@@ -4,9 +4,9 @@
 use super::Check;
 use crate::{
     adopt, bpf,
-    cli::{OnConflict, Track},
     feature::{self, ADOPTION, CONFLICTS, Feature, PACKETS},
     settings::Settings,
+    values::{OnConflict, Track},
 };
 
 /// All of them. Without the usual programs there is no use in trying more.

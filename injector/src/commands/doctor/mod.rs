@@ -8,9 +8,9 @@ use serde::Serialize;
 use crate::{
     bpf::{self, Foreign},
     cgroup::Cgroup,
-    cli::{Doctor, Format},
+    cli::Doctor,
     exit::Code,
-    output::{self, Table},
+    output::{self, Format, Table},
 };
 
 /// One thing looked at.

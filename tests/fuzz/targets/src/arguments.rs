@@ -3,11 +3,11 @@
 use injector::{
     agent::{Listen, Pattern},
     aws::family::generation,
-    cli::Warn,
     client::Server,
     duration,
     hop::{HopArg, parse_prefix},
     pins::PinDir,
+    values::Warn,
 };
 
 /// A word a line. What is read is written so that it is read again as the same.

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use injector::config::{Config, ConfigError, to_toml};
+use injector::{
+    config::{Config, to_toml},
+    exit::ConfigError,
+};
 
 /// A file. What is wrong with it is told with line and column; what is right is shown so that it is read again.
 pub fn config(bytes: &[u8]) {
