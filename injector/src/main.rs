@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use injector::{cli::Cli, commands, output};
+use injector::{
+    cli::{Cli, commands},
+    output,
+};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

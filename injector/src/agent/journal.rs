@@ -9,10 +9,10 @@ use injector_common::record::FlowSample;
 
 use super::limiter::Limiter;
 use crate::{
-    discover,
-    duration::elapsed,
+    attachment::watch::Change,
+    discovery,
     flow::{Flow, Names, Origin},
-    watch::Change,
+    units::elapsed,
 };
 
 /// A complaint that stays the same is told again after this time.
@@ -54,7 +54,7 @@ impl Journal {
     }
 
     /// Tells which hops are in force as the cloud named them.
-    pub(super) fn discovered(&mut self, changes: &[discover::Change]) {
+    pub(super) fn discovered(&mut self, changes: &[discovery::Change]) {
         for change in changes {
             if self.admits_discovered() {
                 tracing::info!(event = "discovered", "discovered: {change}");

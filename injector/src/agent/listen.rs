@@ -14,7 +14,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::exit::Error;
+use crate::error::Error;
 
 /// As it is written on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]

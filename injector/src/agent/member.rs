@@ -14,17 +14,21 @@ use injector_common::{
 
 use super::journal::Journal;
 use crate::{
-    adopt::{self, Unless},
-    bpf::Standing,
-    cgroup::Cgroup,
+    agent::metrics::{AtRisk, Metrics},
+    attachment::{
+        self, Held,
+        acquire::{self, How},
+        adopt::{self, Unless},
+        watch::{Change, Watch},
+    },
+    bpf::{
+        Standing,
+        pins::{self, PinDir},
+    },
     flow::Origin,
-    held::{self, Held},
-    metrics::{AtRisk, Metrics},
+    host::cgroup::Cgroup,
     output::AttachmentStatus,
-    pins::{self, PinDir},
-    place::{self, How},
     rules::Rules,
-    watch::{Change, Watch},
 };
 
 /// Flows that one scan writes out for the server, at most.
@@ -58,7 +62,7 @@ impl Member {
     pub(super) fn take(directory: &Path, rules: &Arc<Rules>) -> anyhow::Result<(Self, Vec<String>)> {
         let cgroup = Cgroup::open(directory)?;
         let how = How { watch: true, log: false };
-        let place = place::take(&pins::lock_all()?, &PinDir::for_cgroup(cgroup.path()), &cgroup, rules, how)?;
+        let place = acquire::take(&pins::lock_all()?, &PinDir::for_cgroup(cgroup.path()), &cgroup, rules, how)?;
         let origin = Arc::new(Origin::of(&place.held.attached));
         let rules = Arc::clone(rules);
         let seen = Seen { at: SystemTime::now(), totals: ScanTotals::EMPTY, at_risk: AtRisk::default() };
@@ -102,7 +106,7 @@ impl Member {
         if standing != Standing::Unpinned {
             return Ok(standing);
         }
-        if self.held.repin(&held::lock()?)? {
+        if self.held.repin(&attachment::lock()?)? {
             tracing::warn!(attachment = self.name(), "its pins were removed from outside, pinned again");
         }
         self.held.standing()
@@ -166,7 +170,7 @@ impl Member {
     /// those that were.
     pub(super) fn replace(&mut self, rules: &Arc<Rules>) -> anyhow::Result<()> {
         // One that is off is let go at the next look.
-        if !self.held.replace(&held::lock()?, &self.cgroup, rules)? {
+        if !self.held.replace(&attachment::lock()?, &self.cgroup, rules)? {
             return Ok(());
         }
         self.rules = Arc::clone(rules);
@@ -189,7 +193,7 @@ impl Member {
     /// Takes the last figures, and the programs off.
     pub(super) fn detach(self, metrics: &Metrics) -> anyhow::Result<()> {
         self.forget(metrics);
-        self.held.detach(&held::lock()?)
+        self.held.detach(&attachment::lock()?)
     }
 
     /// Takes the last figures.

@@ -12,7 +12,7 @@
 //! watcher -> journal (log), metrics, observation -> http
 //! ```
 
-mod discovery;
+mod ask;
 mod health;
 mod hints;
 mod http;
@@ -20,9 +20,9 @@ mod journal;
 mod limiter;
 mod listen;
 mod member;
+pub mod metrics;
 mod observation;
 mod observe;
-mod pattern;
 mod plan;
 mod reload;
 mod service;
@@ -37,9 +37,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-pub use http::{FlowQuery, MAX_FLOWS, Refusal, Route, route};
+pub use http::{FlowQuery, MAX_FLOWS, Refusal, Route, route, web};
 pub use listen::Listen;
-pub use pattern::Pattern;
 use tokio::{
     signal::unix::{self, SignalKind},
     sync::oneshot,
@@ -53,10 +52,12 @@ use self::{
     watcher::{Order, Orders, Watcher},
 };
 use crate::{
-    logging::{self, AgentLog},
-    metrics::{Metrics, Reload},
-    preflight,
-    signals::Signal,
+    agent::metrics::{Metrics, Reload},
+    bpf::preflight,
+    host::{
+        logging::{self, AgentLog},
+        signals::Signal,
+    },
 };
 
 /// The end takes no longer than this, whatever is under way.
@@ -110,7 +111,7 @@ pub fn run(config: PathBuf, listen: &Listen, verbose: u8) -> anyhow::Result<()> 
             result = until_told(started, signals, &orders, &shared) => result,
             () = serve => Ok(()),
             () = hints::pass_on(events, orders.clone()) => Ok(()),
-            () = discovery::ask(wishes, orders.clone()) => Ok(()),
+            () = ask::ask(wishes, orders.clone()) => Ok(()),
             () = watchdog(&shared) => Ok(()),
         };
         service::stopping();

@@ -13,10 +13,10 @@ use super::{
     watcher::Watcher,
 };
 use crate::{
+    agent::metrics::{AtRisk, Conntrack, Ena, Memory, Scan},
+    discovery::local::Host,
     flow::{Names, remaining_ms},
-    host::Host,
-    k8s::workload_of,
-    metrics::{AtRisk, Conntrack, Ena, Memory, Scan},
+    host::pods::workload_of,
 };
 
 /// Kernel memory of a record: `struct bpf_local_storage_elem` with its 64 bytes
@@ -105,7 +105,7 @@ fn count(names: &mut Names, findings: &[Owned]) -> AtRisk {
     at_risk
 }
 
-fn interface(ena: crate::host::Ena) -> Ena {
+fn interface(ena: crate::discovery::local::Ena) -> Ena {
     Ena {
         interface: ena.interface,
         available: ena.conntrack_allowance_available,

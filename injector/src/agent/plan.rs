@@ -7,17 +7,18 @@ use std::{
     time::Duration,
 };
 
-use super::Pattern;
 use crate::{
-    cgroup,
+    agent::metrics::Limit,
     config::{Agent, Config},
-    discover,
-    exit::{ConfigError, Error},
+    discovery,
+    error::{ConfigError, Error},
     hop::Hop,
-    metrics::Limit,
-    policy::{Policy, Resident, Sets},
-    rules::Rules,
-    settings::{self, Settings},
+    host::cgroup::{self, Pattern},
+    rules::{
+        Rules,
+        policy::{Policy, Resident, Sets},
+        settings::{self, Settings},
+    },
 };
 
 /// A configuration, checked in full.
@@ -89,7 +90,7 @@ impl Plan {
             limits: limits(&rules, &config.hops),
             remarks: settings::remarks(rules.fallback()),
             rules: Arc::new(rules),
-            discovery: discover::interval(&config.attach)?,
+            discovery: discovery::interval(&config.attach)?,
             settings: config.attach.clone(),
             told: config.hops.clone(),
             hops: config.hops.clone(),

@@ -8,7 +8,7 @@ use super::{
     service,
     watcher::{LOOKING, Watcher},
 };
-use crate::metrics::Reload;
+use crate::agent::metrics::Reload;
 
 impl Watcher {
     /// Reads the file and puts it in force. On any error all stays as it was.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{member::Member, watcher::Watcher};
-use crate::{cgroup, policy::Resident};
+use crate::{host::cgroup, rules::policy::Resident};
 
 impl Watcher {
     /// Looks at all cgroups in and below `roots`, and puts rules for them in

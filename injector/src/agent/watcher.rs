@@ -15,18 +15,25 @@ use tokio::sync::{oneshot, watch};
 
 use super::{
     Shared,
-    discovery::DISCOVERED,
+    ask::DISCOVERED,
     health::ROUND,
     hints::Hints,
     journal::Journal,
     member::Member,
     observation::{Listing, Observation},
-    pattern::expand,
     plan::{Look, Plan, Source},
 };
 use crate::{
-    adopt::Unless, aws::answers::Answers, bpf::Standing, cgroup, config::OnExit, descriptors, discover::Known,
-    exit::Error, flow::Names,
+    attachment::adopt::Unless,
+    bpf::Standing,
+    config::OnExit,
+    discovery::{Known, aws::answers::Answers},
+    error::Error,
+    flow::Names,
+    host::{
+        cgroup::{self, expand},
+        descriptors,
+    },
 };
 
 /// A file that is being written, or an attachment in trouble, is looked at

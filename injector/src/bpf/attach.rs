@@ -21,7 +21,7 @@ use super::{
     log::BpfLog,
     maps, object, sys,
 };
-use crate::{cgroup::Cgroup, pins::PinDir, rules::Rules};
+use crate::{bpf::pins::PinDir, host::cgroup::Cgroup, rules::Rules};
 
 /// What to attach.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub struct Plan<'a> {
 /// there, of whatever state, are taken off once the new ones are at work.
 /// Returns the stream of the programs' own messages where it was asked for.
 ///
-/// The caller holds [`crate::pins::lock_all`]. Errors leave nothing attached
+/// The caller holds [`crate::bpf::pins::lock_all`]. Errors leave nothing attached
 /// and nothing pinned.
 pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result<Option<BpfLog>> {
     pins.check()?;
@@ -57,7 +57,7 @@ pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result
 /// Goes on with what is there, where it is this build with these rules, and
 /// whole. Tells whether it is.
 ///
-/// The caller holds [`crate::pins::lock_all`].
+/// The caller holds [`crate::bpf::pins::lock_all`].
 pub fn resume(there: &Attached, rules: &Rules) -> anyhow::Result<bool> {
     let description = there.description();
     let is_same = description.build == object::BUILD && description.rules == rules.digest();
@@ -75,7 +75,7 @@ pub fn resume(there: &Attached, rules: &Rules) -> anyhow::Result<bool> {
 /// Puts another build, or other parameters, in the place of what is attached.
 /// Flows and counters go on.
 ///
-/// The caller holds [`crate::pins::lock_all`]. Errors leave what was there.
+/// The caller holds [`crate::bpf::pins::lock_all`]. Errors leave what was there.
 pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result<Option<BpfLog>> {
     let pins = there.pins();
     let mut loaded = Loaded::new(plan, Some(pins))?;

@@ -24,14 +24,16 @@ use super::{
     maps::PerCpu,
     pinned::Pinned,
     records::Records,
-    rules::Hops,
+    rule_maps::Hops,
     sys,
 };
 use crate::{
-    cgroup,
-    exit::Error,
-    pins::{Identity, OtherVersion, PinDir, is_there},
-    stats::Counters,
+    bpf::{
+        pins::{Identity, OtherVersion, PinDir, is_there},
+        stats::Counters,
+    },
+    error::Error,
+    host::cgroup,
 };
 
 /// An attachment whose programs are at work, or were when it was opened.
@@ -127,7 +129,7 @@ impl Attached {
         &self.pins
     }
 
-    /// What became of it. The caller holds [`crate::pins::lock_for_listing`],
+    /// What became of it. The caller holds [`crate::bpf::pins::lock_for_listing`],
     /// or it may be seen half-way.
     pub fn standing(&self) -> anyhow::Result<Standing> {
         let is_hooked = self.hooked_to()? != 0;
@@ -147,7 +149,7 @@ impl Attached {
     }
 
     /// Pins everything again where the pins were removed by somebody. The
-    /// caller holds [`crate::pins::lock_all`].
+    /// caller holds [`crate::bpf::pins::lock_all`].
     pub fn repin(&mut self) -> anyhow::Result<()> {
         // What may be left of it.
         self.pins.remove()?;
@@ -310,7 +312,7 @@ impl Attached {
 
 /// Takes the programs of `pins` off their hooks and removes the pins. Works
 /// on incomplete attachments too. The caller holds
-/// [`crate::pins::lock_all`].
+/// [`crate::bpf::pins::lock_all`].
 ///
 /// The links are held open until the pins are gone, and unhooked then: removing
 /// the pins alone would leave the programs at work for as long as somebody else

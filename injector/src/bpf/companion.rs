@@ -12,7 +12,7 @@ use injector_common::names;
 
 use super::sys;
 use crate::{
-    feature::{CONFLICTS, Feature, PACKETS},
+    bpf::features::{CONFLICTS, Feature, PACKETS},
     rules::Rules,
 };
 

@@ -10,8 +10,8 @@ use aya::programs::{ProgramInfo, loaded_programs};
 
 use super::{attached::open_links, sys};
 use crate::{
-    cgroup::Cgroup,
-    pins::{self, PinDir},
+    bpf::pins::{self, PinDir},
+    host::cgroup::Cgroup,
 };
 
 /// Hooks of a cgroup that concern its TCP sockets.

@@ -22,10 +22,10 @@ use super::{
     maps::{self, Single},
     object,
     pinned::Pinned,
-    rules::{Hops, PinnedRules},
+    rule_maps::{Hops, PinnedRules},
     sys,
 };
-use crate::pins::{self, Expected, Gate, PinDir};
+use crate::bpf::pins::{self, Expected, Gate, PinDir};
 
 /// What `/proc/self/fdinfo` calls the link of an iterator.
 const ITERATOR: &str = "iter";

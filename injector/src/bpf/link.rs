@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use injector_common::names;
 
 use super::{pinned::Pinned, sys};
-use crate::pins::{PinDir, is_there};
+use crate::bpf::pins::{PinDir, is_there};
 
 /// What `/proc/self/fdinfo` calls a link to a cgroup.
 pub(super) const TO_CGROUP: &str = "cgroup";
@@ -23,7 +23,7 @@ fn hook(program: &str) -> u32 {
 
 /// Opens the pinned link of a program.
 ///
-/// Errors with [`crate::exit::Error::Refused`] where it is no link to that program's hook.
+/// Errors with [`crate::error::Error::Refused`] where it is no link to that program's hook.
 pub(super) fn open(pins: &PinDir, program: &str) -> anyhow::Result<Pinned> {
     let link = Pinned::link(pins.pin(program), TO_CGROUP)?;
     if info(&link)?.attach_type != hook(program) {

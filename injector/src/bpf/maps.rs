@@ -175,7 +175,7 @@ pub(super) fn pin(ebpf: &Ebpf, name: &str, pin: &Path) -> anyhow::Result<()> {
 
 /// Opens a pinned map, of whatever form.
 ///
-/// Errors with [`crate::exit::Error::Refused`] where the pin isn't ours, or holds no map.
+/// Errors with [`crate::error::Error::Refused`] where the pin isn't ours, or holds no map.
 pub(super) fn open(pin: &Path) -> anyhow::Result<Map> {
     Pinned::map(pin.to_owned())?;
     let data = MapData::from_pin(pin).with_context(|| format!("opening {}", pin.display()))?;

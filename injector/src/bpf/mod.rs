@@ -5,6 +5,7 @@ mod attach;
 mod attached;
 mod btf;
 mod companion;
+pub mod features;
 mod foreign;
 mod generation;
 mod iterator;
@@ -15,13 +16,16 @@ mod message;
 mod object;
 mod offsets;
 mod pinned;
+pub mod pins;
+pub mod preflight;
 mod records;
 mod refusal;
-mod rules;
+mod rule_maps;
+pub mod stats;
 mod sys;
 mod tcp_info;
 
-use crate::{rules::Rules, settings::Settings};
+use crate::rules::{Rules, settings::Settings};
 
 pub use attach::{Plan, attach, replace, resume};
 pub use attached::{Attached, Opened, Standing, detach, detach_other, hooked_to, hooked_to_by_other};
@@ -31,7 +35,7 @@ pub use iterator::read_values;
 pub use log::BpfLog;
 pub use message::{Malformed, Message};
 pub use offsets::{KERNEL_BTF, offsets, ticks_per_second};
-pub use rules::Hops;
+pub use rule_maps::Hops;
 pub use tcp_info::{TcpInfo, tcp_info};
 
 /// Loads the programs that `settings` ask for and drops them again: what the

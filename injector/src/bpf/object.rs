@@ -14,7 +14,10 @@ use super::{
     offsets::{offsets, ticks_per_second},
     refusal,
 };
-use crate::{feature::PACKETS, pins::PinDir, rules::Rules};
+use crate::{
+    bpf::{features::PACKETS, pins::PinDir},
+    rules::Rules,
+};
 
 /// As built by `cargo xtask ebpf`; build.rs chooses which build.
 static OBJECT: &[u8] = include_bytes_aligned!(env!("INJECTOR_BPF_OBJECT"));
@@ -43,8 +46,8 @@ pub(super) const BUILD: u64 = match u64::from_str_radix(env!("INJECTOR_BPF_BUILD
 /// `log` switches the programs' own messages on; otherwise the verifier removes
 /// them as dead. The lasting maps are those pinned in `there`, where it is given.
 ///
-/// Errors with [`crate::exit::Error::Privilege`] or
-/// [`crate::exit::Error::Unsupported`] where the kernel never will do it.
+/// Errors with [`crate::error::Error::Privilege`] or
+/// [`crate::error::Error::Unsupported`] where the kernel never will do it.
 pub(super) fn load(log: bool, rules: &Rules, there: Option<&PinDir>) -> anyhow::Result<Ebpf> {
     let mut ebpf = create_maps(log, rules, there)?;
     keepalive(&mut ebpf)?.load().map_err(|error| refusal::of_program(names::KEEPALIVE, None, error))?;

@@ -7,7 +7,7 @@ use injector_common::offsets::{COUNT, FIRST_HINT, MEMBERS};
 use rustix::time::{ClockId, clock_getres};
 
 use super::btf::{Btf, BtfError};
-use crate::exit::Error;
+use crate::error::Error;
 
 /// The kernel's BTF.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";

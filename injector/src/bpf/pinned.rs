@@ -10,8 +10,8 @@ use anyhow::Context as _;
 
 use super::sys;
 use crate::{
-    exit::Error,
-    pins::{self, Expected},
+    bpf::pins::{self, Expected},
+    error::Error,
 };
 
 /// An object and the path of its pin. It lives on when the pin is removed.

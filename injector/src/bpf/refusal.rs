@@ -6,8 +6,8 @@ use std::io;
 use aya::programs::ProgramError;
 
 use crate::{
-    exit::Error,
-    feature::{self, Feature},
+    bpf::features::{self, Feature},
+    error::Error,
 };
 
 /// The kernel's own `ENOTSUPP` (include/linux/errno.h), which is not meant to
@@ -84,7 +84,7 @@ fn classify(what: &str, feature: Option<&Feature>, error: anyhow::Error, why: Wh
                 .to_owned(),
         }),
         Why::Unsupported => error.context(Error::Unsupported {
-            what: feature.map_or_else(|| format!("the kernel refused {what}"), |it| it.needs(&feature::release())),
+            what: feature.map_or_else(|| format!("the kernel refused {what}"), |it| it.needs(&features::release())),
             cure: match feature {
                 Some(_) => format!("attach without it; the kernel refused {what}"),
                 None => "`injector doctor` tells what is missing; 5.10 is the oldest kernel that works".to_owned(),
@@ -98,7 +98,7 @@ mod tests {
     use anyhow::anyhow;
 
     use super::*;
-    use crate::exit::Code;
+    use crate::error::Code;
 
     #[test]
     fn the_verdict_stands_before_the_statistics() {

@@ -9,7 +9,7 @@ use super::{
     raw::RawFile,
     values::{Text, Texts},
 };
-use crate::{agent::Pattern, k8s::LOG_ROOT, logging::LogFormat};
+use crate::host::{cgroup::Pattern, logging::LogFormat, pods::LOG_ROOT};
 
 /// A complaint about the byte at an offset.
 type Complaint = (usize, String);

@@ -2,7 +2,7 @@
 
 use std::{iter, ops::Range, path::Path};
 
-use crate::{exit::ConfigError, nearest::nearest};
+use crate::{error::ConfigError, suggest::nearest};
 
 /// An error at the byte `offset` of `text`.
 pub fn at(path: &Path, text: &str, offset: usize, message: String) -> ConfigError {

@@ -21,10 +21,9 @@ pub use agent::{Agent, OnExit};
 pub use show::{cloud, rule, source, to_toml};
 
 use crate::{
-    exit::ConfigError,
+    error::ConfigError,
     hop::{Hop, Place, Source},
-    policy::Policy,
-    settings::Settings,
+    rules::{policy::Policy, settings::Settings},
 };
 
 /// A file with everything in it explained, as `injector config default`

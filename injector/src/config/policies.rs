@@ -8,7 +8,7 @@ use super::{
     resolve::{keepalive, place, start_or},
     values::Text,
 };
-use crate::policy::{Mode, Policy, Who};
+use crate::rules::policy::{Mode, Policy, Who};
 
 /// A complaint about the byte at an offset.
 type Complaint = (usize, String);

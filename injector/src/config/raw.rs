@@ -6,7 +6,7 @@ use toml::Spanned;
 use super::values::{Number, Port, Prefixes, Text, Texts, Time, conflict, direction, discover, kind, track, warn};
 use crate::{
     hop::{Direction, Kind},
-    values::{Discover, OnConflict, Track, Warn},
+    rules::values::{Discover, OnConflict, Track, Warn},
 };
 
 /// The whole file.

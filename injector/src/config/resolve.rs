@@ -12,11 +12,11 @@ use super::{
     values::{Port, Prefixes, Time},
 };
 use crate::{
-    discover,
-    exit::{self, ConfigError},
+    bpf::pins::PinDir,
+    discovery,
+    error::{self, ConfigError},
     hop::{Conflict, Direction, Ends, Hop, MAX_LIMIT, Place, Refused, Source, check_name, conflicts},
-    pins::PinDir,
-    settings::{self, Settings},
+    rules::settings::{self, Settings},
 };
 
 /// A complaint about the byte at an offset.
@@ -61,7 +61,7 @@ fn attach(raw: &RawFile) -> Result<Settings, Complaint> {
     let named = settings.name.as_deref().map_or(Ok(()), |name| PinDir::named(name).map(drop));
     let checked = named
         .and_then(|()| settings::policy(&settings).map(drop))
-        .and_then(|()| discover::interval(&settings).map(drop));
+        .and_then(|()| discovery::interval(&settings).map(drop));
     checked.map_err(|error| {
         let offsets = [
             ("--name", start(raw.name.as_ref())),
@@ -80,8 +80,8 @@ fn attach(raw: &RawFile) -> Result<Settings, Complaint> {
 }
 
 /// Where the value stands that an option of the same name would refuse.
-fn by_option(error: &exit::Error, offsets: &[(&str, usize)]) -> Complaint {
-    let exit::Error::BadValue { what, value, expected } = error else { return (0, error.to_string()) };
+fn by_option(error: &error::Error, offsets: &[(&str, usize)]) -> Complaint {
+    let error::Error::BadValue { what, value, expected } = error else { return (0, error.to_string()) };
     let offset = offsets.iter().find(|(option, _)| option == what).map_or(0, |(_, offset)| *offset);
     let key = what.trim_start_matches("--").replace('-', "_");
     (offset, format!("{key} is {value}: {expected}"))

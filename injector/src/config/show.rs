@@ -7,11 +7,13 @@ use toml::Value;
 
 use super::{Agent, Application, Config, Keepalive};
 use crate::{
-    duration::exact,
     hop::{Ends, Hop, Place},
-    policy::{Mode, Policy, Who},
-    settings::{DEFAULT_DISCOVER_INTERVAL, DEFAULT_TIMEOUT, DEFAULT_WARN, Settings},
-    values::{Discover, OnConflict, Track},
+    rules::{
+        policy::{Mode, Policy, Who},
+        settings::{DEFAULT_DISCOVER_INTERVAL, DEFAULT_TIMEOUT, DEFAULT_WARN, Settings},
+        values::{Discover, OnConflict, Track},
+    },
+    units::exact,
 };
 
 /// Writes `config` as TOML. Comments say where the hops' timeouts come from,

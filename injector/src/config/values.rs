@@ -15,9 +15,9 @@ use toml::Spanned;
 
 use super::raw::{RawKeepalive, RawMode};
 use crate::{
-    duration,
     hop::{self, Direction},
-    values::{Discover, OnConflict, Track, Warn},
+    rules::values::{Discover, OnConflict, Track, Warn},
+    units,
 };
 
 /// Some text.
@@ -129,7 +129,7 @@ macro_rules! scalar {
 
 scalar!(Text, "text in quotes", text: Some(|text| Ok(text.to_owned())), number: None);
 scalar!(Time, "a duration: \"240s\", \"4m\", \"1h30m\", \"500ms\", or a number of seconds",
-    text: Some(duration::parse), number: Some(seconds));
+    text: Some(units::parse), number: Some(seconds));
 scalar!(Number, "a whole number", text: None, number: Some(|number| {
     u32::try_from(number).map_err(|_| format!("{number} is out of range: write a number from 0 to {}", u32::MAX))
 }));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use injector_common::{keepalive::longest_silence_ms, record::FlowSample, stats::FAILED, status::EXPOSED};
 
 use super::Layer7;
-use crate::duration::seconds;
+use crate::units::seconds;
 
 /// Whose keepalive it is: ours as long as nobody changed what we set.
 pub(super) fn owner(sample: &FlowSample) -> &'static str {

@@ -22,7 +22,7 @@ pub enum Conflict {
     /// The same kind at the same place, with two timeouts.
     #[error(
         "{second_name:?} says {} where {first_name:?} says {} for the same {kind}, {place}: keep one of them, or give them different places",
-        crate::duration::exact(*.second_timeout), crate::duration::exact(*.first_timeout)
+        crate::units::exact(*.second_timeout), crate::units::exact(*.first_timeout)
     )]
     Contradiction {
         /// Index of the first one.

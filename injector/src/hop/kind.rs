@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use super::{MAX_LIMIT, MIN_LIMIT, Refused};
-use crate::{duration::seconds, nearest::nearest};
+use crate::{suggest::nearest, units::seconds};
 
 /// What a hop is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]

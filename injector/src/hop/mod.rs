@@ -4,12 +4,11 @@
 //! --hop (parse), --config (crate::config) -> Hop -> compile (what the kernel looks up)
 //! ```
 
-pub mod compile;
 mod conflict;
 mod kind;
 mod parse;
-mod place;
 mod prefix;
+mod scope;
 
 use std::{
     fmt::{self, Display, Formatter},
@@ -20,8 +19,8 @@ use std::{
 pub use conflict::{Conflict, conflicts};
 pub use kind::{Expiry, Facts, Kind, Range};
 pub use parse::HopArg;
-pub use place::{Direction, Ends, Flow, Place};
 pub use prefix::parse_prefix;
+pub use scope::{Direction, Ends, Flow, Place};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
@@ -97,7 +96,7 @@ pub enum Refused {
     #[error("a hop of kind {0} has no default timeout: write {0}:60s, say")]
     NoTimeout(Kind),
     /// A timeout that this kind can't have.
-    #[error("timeout {} is not possible: {kind} {} ({})", crate::duration::exact(*.given), .kind.facts().range, .kind.facts().source)]
+    #[error("timeout {} is not possible: {kind} {} ({})", crate::units::exact(*.given), .kind.facts().range, .kind.facts().source)]
     Timeout {
         /// What was given.
         given: Duration,

@@ -9,7 +9,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{Hop, Kind, Place, Refused, Source, check_name, parse_prefix};
-use crate::duration;
+use crate::units;
 
 /// A hop as typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,9 +58,7 @@ impl FromStr for HopArg {
         Ok(Self {
             name: name.to_owned(),
             kind: kind.parse().map_err(sentence)?,
-            timeout: timeout
-                .map(|text| duration::parse(text).map_err(|error| format!("timeout {error}")))
-                .transpose()?,
+            timeout: timeout.map(|text| units::parse(text).map_err(|error| format!("timeout {error}"))).transpose()?,
             remote: place.map(remote).transpose()?,
         })
     }
@@ -90,7 +88,7 @@ impl Display for HopArg {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}={}", self.name, self.kind)?;
         if let Some(timeout) = self.timeout {
-            write!(formatter, ":{}", duration::exact(timeout))?;
+            write!(formatter, ":{}", units::exact(timeout))?;
         }
         let Some((prefix, port)) = self.remote else { return Ok(()) };
         match prefix {

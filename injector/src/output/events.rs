@@ -12,15 +12,13 @@ use super::{
     whole,
 };
 use crate::{
-    adopt::Report,
-    bpf::Attached,
-    discover,
-    duration::{elapsed, exact},
+    attachment::{adopt::Report, watch::Change},
+    bpf::{Attached, stats::Counters},
+    discovery,
     flow::Flow,
     hop::Hop,
     output::EventFormat,
-    stats::Counters,
-    watch::Change,
+    units::{elapsed, exact},
 };
 
 /// One thing to tell. The serialised form has its kind under `event`.
@@ -54,7 +52,7 @@ pub enum Event<'a> {
         /// Name of the attachment.
         name: &'a str,
         /// What differs.
-        changes: &'a [discover::Change],
+        changes: &'a [discovery::Change],
         /// All hops that are in force.
         hops: Vec<HopReport>,
     },
@@ -114,7 +112,7 @@ impl<'a> Event<'a> {
     }
 
     /// Hops that are in force now.
-    pub fn discovered(name: &'a str, hops: &[Hop], changes: &'a [discover::Change]) -> Self {
+    pub fn discovered(name: &'a str, hops: &[Hop], changes: &'a [discovery::Change]) -> Self {
         Self::Discovered { name, changes, hops: hops.iter().map(HopReport::of).collect() }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{check::Finding, host::Host};
+use crate::{advice::check::Finding, discovery::local::Host};
 
 #[derive(Debug, Serialize)]
 struct Document<'a> {

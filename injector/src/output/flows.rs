@@ -9,10 +9,10 @@ use injector_common::scan::ScanTotals;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    coverage::Coverage,
-    duration::{elapsed, short},
+    attachment::coverage::Coverage,
     flow::Flow,
     output::FlowFormat,
+    units::{elapsed, short},
 };
 
 /// The document of `flows -o json`.

@@ -9,10 +9,12 @@ use serde::Serialize;
 use crate::{
     config::{Agent, Application, Config, OnExit, cloud, rule, source},
     hop::{Direction, Ends, Expiry, Hop, Kind, Place, Range, Source},
-    keepalive::derive_with_reasons,
-    logging::LogFormat,
-    policy::{Mode, Policy},
-    settings::{DEFAULT_DISCOVER_INTERVAL, DEFAULT_TIMEOUT, DEFAULT_WARN, Settings},
+    host::logging::LogFormat,
+    rules::{
+        policy::{Mode, Policy},
+        settings::{DEFAULT_DISCOVER_INTERVAL, DEFAULT_TIMEOUT, DEFAULT_WARN, Settings},
+        timing::derive_with_reasons,
+    },
 };
 
 /// A hop with all there is to say about it.

@@ -26,7 +26,7 @@ pub use status::{AttachmentStatus, status_document, status_report};
 pub use table::Table;
 pub use timeouts::{Limited, timeouts_document, timeouts_report};
 
-use crate::exit::{Code, Error, is_closed_pipe};
+use crate::error::{Code, Error, is_closed_pipe};
 
 /// Writes a message to stderr. There is nobody to tell when that fails.
 pub fn message(text: Arguments<'_>) {
@@ -46,7 +46,7 @@ pub fn report(error: &anyhow::Error) -> Code {
 
 /// Writes lines of data to stdout.
 ///
-/// Errors when stdout is closed, which [`crate::exit`] takes for success.
+/// Errors when stdout is closed, which [`crate::error`] takes for success.
 pub fn line(text: Arguments<'_>) -> io::Result<()> {
     whole(format_args!("{}", tame(&text.to_string())))
 }

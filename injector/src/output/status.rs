@@ -16,11 +16,13 @@ use injector_common::{
 use serde::Serialize;
 
 use crate::{
-    bpf::{Attached, Standing},
-    coverage::Coverage,
-    duration::{exact, moment},
-    pins::{OtherVersion, PinDir},
-    stats::{Counters, Failure},
+    attachment::coverage::Coverage,
+    bpf::{
+        Attached, Standing,
+        pins::{OtherVersion, PinDir},
+        stats::{Counters, Failure},
+    },
+    units::{exact, moment},
 };
 
 const ATTACHED: &str = "attached";

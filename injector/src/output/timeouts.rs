@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::{HopReport, Table};
 use crate::{
-    duration::seconds,
+    discovery::local::{Ena, Host},
     hop::Hop,
-    host::{Ena, Host},
-    keepalive::derive_with_reasons,
+    rules::timing::derive_with_reasons,
+    units::seconds,
 };
 
 /// How many flows each hop limits, by its name. Hops that nothing attached knows
@@ -89,7 +89,7 @@ fn allowance(ena: &Ena) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{hop::HopArg, host::Conntrack};
+    use crate::{discovery::local::Conntrack, hop::HopArg};
 
     fn squeezed(text: &str) -> Vec<String> {
         text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use injector::{
-    metrics::{AtRisk, Conntrack, Ena, Limit, Memory, Metrics, Reload, Scan},
-    stats::Counters,
+    agent::metrics::{AtRisk, Conntrack, Ena, Limit, Memory, Metrics, Reload, Scan},
+    bpf::stats::Counters,
 };
 use injector_common::{
     scan::ScanTotals,

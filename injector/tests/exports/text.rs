@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use injector::metrics::{Format, Metrics, PREFIX};
+use injector::agent::metrics::{Format, Metrics, PREFIX};
 
 use crate::full;
 

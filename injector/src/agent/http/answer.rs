@@ -23,13 +23,13 @@ use super::{
 use crate::{
     agent::{
         Shared,
+        http::web,
+        metrics::Format,
         observation::{Listing, Observation, Owned},
         watcher::{Order, Orders},
     },
     flow::Names,
-    metrics::Format,
     output::{self, Totals},
-    web,
 };
 
 /// The watch loop answers sooner than that, unless it is stuck.

@@ -9,6 +9,7 @@ mod answer;
 mod cached;
 mod peers;
 mod route;
+pub mod web;
 
 use std::{io, sync::Arc, time::Duration};
 

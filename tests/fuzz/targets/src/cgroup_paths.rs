@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use injector::{
-    agent::Pattern,
-    k8s::{pod_of, workload_of},
-    pins::PinDir,
+    bpf::pins::PinDir,
+    host::{
+        cgroup::Pattern,
+        pods::{pod_of, workload_of},
+    },
 };
 
 /// A path a line.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use injector::{
     config::{Config, to_toml},
-    exit::ConfigError,
+    error::ConfigError,
 };
 
 /// A file. What is wrong with it is told with line and column; what is right is shown so that it is read again.

@@ -1,8 +1,8 @@
 //! Values of pinned maps, which whoever is root may have written.
 
 use injector::{
-    duration::{exact, moment},
-    stats::Counters,
+    bpf::stats::Counters,
+    units::{exact, moment},
 };
 use injector_common::{
     attachment::{Attachment, MAX_PATH},

@@ -2,7 +2,11 @@
 
 use std::io::{self, Read};
 
-use injector::{bpf::read_values, flow::remaining_ms, packets::Packets, watch::Watch};
+use injector::{
+    attachment::watch::Watch,
+    bpf::read_values,
+    flow::{packets::Packets, remaining_ms},
+};
 use injector_common::{
     attachment::Pace,
     record::{FlowBrief, FlowSample, TrackedSample, state},

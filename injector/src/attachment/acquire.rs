@@ -1,0 +1,125 @@
+//! The place of an attachment: free, or taken by one that goes on in ours.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use injector_common::attachment::{Attachment, Since};
+
+use crate::{
+    attachment::Held,
+    bpf::{
+        self, Attached, BpfLog, Plan, Standing,
+        pins::{Lock, OtherVersion, PinDir},
+    },
+    error::Error,
+    host::cgroup::Cgroup,
+    rules::Rules,
+};
+
+/// An attachment that this process has made or taken over.
+#[derive(Debug)]
+pub struct Place {
+    /// What is at work.
+    pub held: Held,
+    /// What became of what was there before, in a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// What else is to be had of an attachment.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// This process goes on to watch it.
+    pub watch: bool,
+    /// Open the programs' own log.
+    pub log: bool,
+}
+
+/// Attaches to `cgroup`, or takes over what a process that is gone left there.
+///
+/// Errors with [`Error::AlreadyAttached`] where a process watches it, or where
+/// the name belongs to another cgroup.
+pub fn take(_lock: &Lock, pins: &PinDir, cgroup: &Cgroup, rules: &Rules, how: How) -> anyhow::Result<Place> {
+    let older = OtherVersion::named(pins.name())?;
+    for other in &older {
+        let on = bpf::hooked_to_by_other(other)?;
+        if on.is_some_and(|on| on != cgroup.id()) {
+            return Err(taken(pins, "another cgroup".to_owned(), false));
+        }
+        other.own()?.ok_or_else(|| taken(pins, cgroup.path().display().to_string(), true))?;
+    }
+    let mut notes = Vec::new();
+    let log = put(pins, cgroup, rules, how.log, &mut notes)
+        .with_context(|| format!("attaching to cgroup {}", cgroup.path().display()))?;
+    // Only now, so that there is no moment without protection.
+    for other in &older {
+        notes.push(format!("replaced, as it was attached by another version ({})", other.version));
+        bpf::detach_other(other)?;
+    }
+    let attached = Attached::open(pins.clone())?;
+    let own = if how.watch { pins.own()? } else { None };
+    Ok(Place { held: Held { attached, own, log }, notes })
+}
+
+fn put(
+    pins: &PinDir,
+    cgroup: &Cgroup,
+    rules: &Rules,
+    log: bool,
+    notes: &mut Vec<String>,
+) -> anyhow::Result<Option<BpfLog>> {
+    let describe = |since| Attachment::new(since, cgroup.id(), cgroup.path().as_os_str().as_encoded_bytes());
+    let Some(there) = takeable(pins, cgroup, notes)? else {
+        return bpf::attach(pins, cgroup, &Plan { rules, attachment: &describe(now()), log });
+    };
+    if !log && bpf::resume(&there, rules)? {
+        notes.push("taken over as it was".to_owned());
+        return Ok(None);
+    }
+    let attachment = describe(there.description().since());
+    let log = bpf::replace(&there, cgroup, &Plan { rules, attachment: &attachment, log })?;
+    notes.push("taken over, with programs and parameters replaced".to_owned());
+    Ok(log)
+}
+
+/// What is at work under that name and may be taken over. `None` where nothing
+/// is, whatever pins are left of it.
+fn takeable(pins: &PinDir, cgroup: &Cgroup, notes: &mut Vec<String>) -> anyhow::Result<Option<Attached>> {
+    pins.check()?;
+    if !pins.is_attached() {
+        return Ok(None);
+    }
+    let Some(_own) = pins.own()? else {
+        let cgroup = Attached::open(pins.clone()).map(|there| there.cgroup_path());
+        return Err(taken(pins, cgroup.unwrap_or_default(), true));
+    };
+    let there = match Attached::open(pins.clone()) {
+        Ok(there) => there,
+        Err(error) if Error::is_refusal(&error) => return Err(error),
+        Err(error) => {
+            notes.push(format!("attached anew, as its pins are damaged: {error:#}"));
+            return Ok(None);
+        }
+    };
+    match there.standing()? {
+        Standing::CgroupRemoved => {
+            notes.push(format!("attached anew, as its cgroup {} was removed", there.cgroup_path()));
+            Ok(None)
+        }
+        Standing::AtWork if there.hooked_to()? != cgroup.id() => Err(taken(pins, there.cgroup_path(), false)),
+        Standing::AtWork => Ok(Some(there)),
+        Standing::Detached | Standing::Unpinned | Standing::Replaced => Ok(None),
+    }
+}
+
+fn taken(pins: &PinDir, cgroup: String, watched: bool) -> anyhow::Error {
+    Error::AlreadyAttached { name: pins.name().to_owned(), cgroup, watched }.into()
+}
+
+fn now() -> Since {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Since {
+        unix_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+        boot_ns: boot.tv_sec.cast_unsigned() * 1_000_000_000 + boot.tv_nsec.cast_unsigned(),
+    }
+}

@@ -1,0 +1,123 @@
+//! An attachment in the hands of the process that watches it.
+
+pub mod acquire;
+pub mod adopt;
+pub mod coverage;
+pub mod inotify;
+pub mod watch;
+
+use std::time::Duration;
+
+use injector_common::{
+    record::FlowSample,
+    scan::{self, ScanControl, ScanTotals},
+};
+
+use crate::{
+    attachment::watch::{Change, Watch},
+    bpf::{
+        self, Attached, BpfLog, Plan, Standing,
+        pins::{self, Lock},
+        preflight,
+    },
+    host::cgroup::Cgroup,
+    rules::Rules,
+};
+
+/// An attachment, and the right to watch it.
+#[derive(Debug)]
+pub struct Held {
+    /// What is at work.
+    pub attached: Attached,
+    /// Tells others that a process watches it, where one does.
+    pub own: Option<Lock>,
+    /// The programs' own messages, where they were asked for.
+    pub log: Option<BpfLog>,
+}
+
+/// What a scan brought.
+#[derive(Debug)]
+pub struct Round {
+    /// What is new.
+    pub changes: Vec<(Change, FlowSample)>,
+    /// Sums over all flows.
+    pub totals: ScanTotals,
+    /// How long nothing will happen.
+    pub pause: Duration,
+}
+
+/// Waits for others that are just attaching, detaching or listing: see [`pins::lock_all`]. Mounts bpffs where somebody took
+/// it away.
+pub fn lock() -> anyhow::Result<Lock> {
+    preflight::ensure_bpffs()?;
+    pins::lock_all()
+}
+
+impl Held {
+    /// What became of it. Waits for others that are attaching or detaching, and
+    /// never sees them half-way.
+    pub fn standing(&self) -> anyhow::Result<Standing> {
+        let _lock = pins::lock_for_listing()?;
+        self.attached.standing()
+    }
+
+    /// Pins it again where its pins were removed: the programs live on in our
+    /// hands, and others should find them. Looks once more under the lock: while
+    /// we waited, another one may have taken the name. False where nothing was
+    /// to be done.
+    pub fn repin(&mut self, _lock: &Lock) -> anyhow::Result<bool> {
+        if self.attached.standing()? != Standing::Unpinned {
+            return Ok(false);
+        }
+        self.attached.repin()?;
+        self.own = self.attached.pins().own()?;
+        Ok(true)
+    }
+
+    /// One look, and what is new since the last one that `watch` saw.
+    pub fn scan(&mut self, watch: &mut Watch) -> anyhow::Result<Round> {
+        let mut changes = Vec::new();
+        watch.begin();
+        let mut totals = self.pass(watch, &mut changes)?;
+        if watch.misses_any() {
+            // Where others close meanwhile a scan passes over some: gone is what two don't come upon.
+            totals = self.pass(watch, &mut changes)?;
+        }
+        changes.extend(watch.finish().into_iter().map(|sample| (Change::Closed, sample)));
+        let pause = watch.pause(self.attached.description().pace, &totals);
+        Ok(Round { changes, totals, pause })
+    }
+
+    fn pass(&mut self, watch: &mut Watch, changes: &mut Vec<(Change, FlowSample)>) -> anyhow::Result<ScanTotals> {
+        let request = ScanControl::request(scan::WATCH, 0, watch.room());
+        self.attached.scan(request, |sample| {
+            changes.extend(watch.observe(sample).map(|change| (change, *sample)));
+        })
+    }
+
+    /// Puts other rules in force. False where it is no longer at work under its
+    /// name; errors leave the rules that were.
+    pub fn replace(&mut self, _lock: &Lock, cgroup: &Cgroup, rules: &Rules) -> anyhow::Result<bool> {
+        if self.attached.standing()? != Standing::AtWork {
+            return Ok(false);
+        }
+        if !bpf::resume(&self.attached, rules)? {
+            let attachment = *self.attached.description();
+            let log = self.log.is_some();
+            self.log = bpf::replace(&self.attached, cgroup, &Plan { rules, attachment: &attachment, log })?;
+            self.attached = Attached::open(self.attached.pins().clone())?;
+        }
+        Ok(true)
+    }
+
+    /// Takes it off. Looks once more under the lock: somebody may have put
+    /// another one in its place.
+    pub fn detach(&self, _lock: &Lock) -> anyhow::Result<()> {
+        if self.attached.has_its_pins() {
+            bpf::detach(self.attached.pins())?;
+        }
+        self.attached.unhook()?;
+        pins::tidy();
+        Ok(())
+    }
+}

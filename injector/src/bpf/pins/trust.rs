@@ -1,0 +1,123 @@
+//! Whether what lies where our pins are is what root, or this user, put there.
+//!
+//! bpffs is open to everybody unless it is mounted otherwise, with the sticky bit: any user may be the first to make a
+//! directory in it, or a symlink, under the name that we would take. So nothing there is opened or followed before all that
+//! leads to it is known to be in nobody else's hands. From the mount downwards: what was found to be right can then not be
+//! exchanged any more.
+
+use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
+
+use rustix::{fs::FileType, process::geteuid};
+
+use super::denied;
+use crate::error::Error;
+
+/// What should be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// The mount of bpffs itself.
+    Mount,
+    /// A directory of ours.
+    Directory,
+    /// A pinned object.
+    Object,
+}
+
+/// Sticky: who may write to the directory may still not touch what others made in it.
+const STICKY: u32 = 0o1000;
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// Checks what `path` itself is, whatever it may lead to. Nothing at all is fine: whoever opens it will be told.
+///
+/// Errors with [`Error::Refused`].
+pub(crate) fn check(path: &Path, expected: Expected) -> anyhow::Result<()> {
+    let found = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(|error| denied(error, path))?,
+    };
+    match objection(expected, found.mode(), found.uid(), geteuid().as_raw()) {
+        Some(why) => Err(Error::Refused { path: path.to_owned(), why }.into()),
+        None => Ok(()),
+    }
+}
+
+/// Why something with this mode and owner is not what `user` or root put there; `None` where it is.
+fn objection(expected: Expected, mode: u32, owner: u32, user: u32) -> Option<String> {
+    let kind = FileType::from_raw_mode(mode);
+    if kind == FileType::Symlink {
+        return Some("it is a symlink, and injector makes none: remove it".to_owned());
+    }
+    let (wanted, name) = match expected {
+        Expected::Mount | Expected::Directory => (FileType::Directory, "directory"),
+        Expected::Object => (FileType::RegularFile, "pinned object"),
+    };
+    if kind != wanted {
+        return Some(format!("it is no {name}: remove it"));
+    }
+    if owner != 0 && owner != user {
+        let us = if user == 0 { "root".to_owned() } else { format!("root or user {user}") };
+        return Some(format!("it belongs to user {owner}, not to {us}: remove it, or chown it"));
+    }
+    let is_guarded = expected == Expected::Mount && mode & STICKY != 0;
+    if mode & WRITABLE_BY_OTHERS != 0 && !is_guarded {
+        return Some(format!("others may write to it (mode {:04o}): chmod go-w", mode & 0o7777));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIRECTORY: u32 = 0o040_000;
+    const FILE: u32 = 0o100_000;
+    const LINK: u32 = 0o120_000;
+
+    #[test]
+    fn what_is_refused() {
+        use Expected::{Directory, Mount, Object};
+        let table = [
+            (Mount, DIRECTORY | 0o1777, 0, None),
+            (Mount, DIRECTORY | 0o700, 0, None),
+            (Mount, DIRECTORY | 0o777, 0, Some("(mode 0777)")),
+            (Mount, DIRECTORY | 0o1777, 500, Some("belongs to user 500, not to root or user 7")),
+            (Directory, DIRECTORY | 0o700, 0, None),
+            (Directory, DIRECTORY | 0o755, 7, None),
+            (Directory, DIRECTORY | 0o700, 500, Some("belongs to user 500")),
+            (Directory, DIRECTORY | 0o1777, 0, Some("others may write to it (mode 1777)")),
+            (Directory, DIRECTORY | 0o770, 0, Some("others may write")),
+            (Directory, LINK | 0o777, 0, Some("a symlink")),
+            (Directory, FILE | 0o600, 0, Some("no directory")),
+            (Object, FILE | 0o600, 0, None),
+            (Object, FILE | 0o644, 7, None),
+            (Object, FILE | 0o602, 0, Some("others may write")),
+            (Object, FILE | 0o600, 1, Some("belongs to user 1")),
+            (Object, DIRECTORY | 0o700, 0, Some("no pinned object")),
+            (Object, LINK | 0o777, 0, Some("a symlink")),
+        ];
+        for (expected, mode, owner, part) in table {
+            let found = objection(expected, mode, owner, 7);
+            let is_right = match (&found, part) {
+                (None, None) => true,
+                (Some(why), Some(part)) => why.contains(part),
+                _ => false,
+            };
+            assert!(is_right, "{expected:?} {mode:o} of {owner}: {found:?}");
+        }
+        assert_eq!(
+            objection(Directory, DIRECTORY | 0o700, 1, 0).expect("refused"),
+            "it belongs to user 1, not to root: remove it, or chown it"
+        );
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink("/nowhere", &link).expect("made");
+        let error = check(&link, Expected::Directory).expect_err("refused");
+        assert!(matches!(error.downcast_ref(), Some(Error::Refused { .. })), "{error:#}");
+        assert!(error.to_string().contains("it is a symlink"), "{error:#}");
+        check(&directory.path().join("nothing"), Expected::Object).expect("nothing is there");
+    }
+}

@@ -1,0 +1,96 @@
+//! Arguments of the commands about hops, files and settings.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Subcommand};
+
+use super::FileFormat;
+use crate::{
+    advice::recommend,
+    hop::{Hop, HopArg},
+    output::Format,
+    rules::values::Discover,
+    units,
+};
+
+/// Where the hops on the way of the flows are told.
+#[derive(Clone, Debug, Default, Args)]
+pub struct HopArgs {
+    /// A hop that forgets idle flows; again for each.
+    #[arg(long = "hop", value_name = "NAME=KIND[:TIMEOUT][@PREFIX[:PORT]]", value_parser = HopArg::parse_hop)]
+    pub hops: Vec<Hop>,
+    /// Configuration file; a --hop takes the place of the file's hop of that name.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Ask the cloud for hops, too; those named by --hop and --config stay [default: none].
+    #[arg(long, value_enum, value_name = "CLOUD")]
+    pub discover: Option<Discover>,
+}
+
+/// Arguments of `timeouts`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  injector timeouts --hop eni=eni --hop db=nlb-tcp:1800s@10.0.9.0/24:5432
+  injector timeouts --config /etc/injector/config.toml -o json")]
+pub struct Timeouts {
+    /// The hops.
+    #[command(flatten)]
+    pub hops: HopArgs,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  injector check --hop eni=eni:350s --hop lb=nlb-tcp:1800s
+  injector check --config /etc/injector/config.toml -o json")]
+pub struct Check {
+    /// The hops.
+    #[command(flatten)]
+    pub hops: HopArgs,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// What to do with a configuration file.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether a file is right, and what is wrong where.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Print what a file comes to, defaults and the sources of values included.
+    Show {
+        /// The file.
+        file: PathBuf,
+        /// Form of the output.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: FileFormat,
+    },
+    /// Print a file to start from, with every key explained.
+    Default,
+}
+
+/// Arguments of `recommend`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  injector recommend --for sysctl | tee /etc/sysctl.d/60-tcp-keepalive.conf
+  injector recommend --for cloudformation --timeout 20m > timeouts.yaml")]
+pub struct Recommend {
+    /// What the settings are for.
+    #[arg(long = "for", value_enum, value_name = "TARGET")]
+    pub target: recommend::Target,
+    /// Idle timeout to beat; for the AWS targets, what the hops are set to [default: that of the hop that forgets first, or 350s].
+    #[arg(long, value_name = "DURATION", value_parser = units::parse)]
+    pub timeout: Option<Duration>,
+    /// The hops on the way.
+    #[command(flatten)]
+    pub hops: HopArgs,
+}

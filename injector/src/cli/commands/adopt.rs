@@ -1,0 +1,35 @@
+//! `adopt`: takes over connections that were there before.
+
+use super::target;
+use crate::{
+    attachment::adopt::{self, Report, Unless},
+    bpf::{
+        Attached,
+        pins::{self, Lock},
+        preflight,
+    },
+    cli::Adopt,
+    error::Code,
+    output::{self, Event, EventWriter},
+};
+
+/// Adopts into the attachments that the arguments name.
+pub(super) fn run(args: &Adopt) -> anyhow::Result<Code> {
+    preflight::check_capabilities()?;
+    let mut there = target::opened(&args.target)?;
+    let adopt = |attached: &mut Attached| existing(attached, &pins::lock_for_adopting()?);
+    let reports = there.attached.iter_mut().map(adopt).collect::<anyhow::Result<Vec<_>>>()?;
+    for (attached, report) in there.attached.iter().zip(&reports) {
+        EventWriter::new(args.output).write(&Event::Adopted { name: attached.name(), report })?;
+    }
+    Ok(if there.left_out.is_empty() { Code::Ok } else { Code::Failure })
+}
+
+/// Adopts, and tells what can't be covered, which is no error.
+pub(super) fn existing(attached: &mut Attached, lock: &Lock) -> anyhow::Result<Report> {
+    let report = adopt::adopt(attached, Unless::ToldNot, lock)?;
+    if let Some(gap) = report.gap() {
+        output::message(format_args!("injector: note: {gap}"));
+    }
+    Ok(report)
+}

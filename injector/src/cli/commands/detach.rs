@@ -1,0 +1,91 @@
+//! `detach`: takes programs off and removes their pins.
+
+use anyhow::Context as _;
+
+use super::target;
+use crate::{
+    bpf::{
+        self, Opened,
+        pins::{self, OtherVersion, PinDir},
+        preflight,
+    },
+    cli::Detach,
+    error::{Code, Error},
+    output,
+};
+
+/// Detaches what the arguments name.
+pub(super) fn run(args: &Detach) -> anyhow::Result<Code> {
+    preflight::check_capabilities()?;
+    if !preflight::has_bpffs() {
+        return if args.all { Ok(Code::Ok) } else { Err(missing(args)) };
+    }
+    let lock = pins::lock_all()?;
+    let (mut detached, mut errors) = (Vec::new(), Vec::new());
+    for chosen in chosen(args)? {
+        let name = chosen.name().to_owned();
+        match chosen.detach().with_context(|| format!("detaching {name}")) {
+            Ok(()) => detached.push(name),
+            // The others can be detached all the same.
+            Err(error) => errors.push(error),
+        }
+    }
+    pins::tidy();
+    drop(lock);
+    // Only now, as nobody may read. That is not to hide what went wrong before.
+    let written = detached.iter().try_for_each(|name| output::line(format_args!("detached {name}")));
+    errors.splice(0..0, written.err().map(Into::into));
+    let last = errors.pop();
+    for error in &errors {
+        output::report(error);
+    }
+    last.map_or(Ok(Code::Ok), Err)
+}
+
+/// Something to detach.
+enum Chosen {
+    Ours(PinDir),
+    Other(OtherVersion),
+}
+
+impl Chosen {
+    fn name(&self) -> &str {
+        match self {
+            Self::Ours(pins) => pins.name(),
+            Self::Other(other) => &other.name,
+        }
+    }
+
+    fn detach(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Ours(pins) => bpf::detach(pins),
+            Self::Other(other) => bpf::detach_other(other),
+        }
+    }
+}
+
+/// Incomplete attachments and those of other versions are found by name and by
+/// `--all`.
+fn chosen(args: &Detach) -> anyhow::Result<Vec<Chosen>> {
+    let (ours, others) = if args.all {
+        (PinDir::all()?, OtherVersion::all()?)
+    } else if let Some(name) = &args.target.name {
+        let pins = PinDir::named(name)?;
+        (if pins.exists() { vec![pins] } else { vec![] }, OtherVersion::named(name)?)
+    } else {
+        let Opened { attached, left_out } = target::attachments(&args.target)?;
+        let attached = attached.iter().map(|attached| attached.pins().clone());
+        (attached.chain(left_out.into_iter().map(|(pins, _)| pins)).collect(), vec![])
+    };
+    let chosen: Vec<_> = ours.into_iter().map(Chosen::Ours).chain(others.into_iter().map(Chosen::Other)).collect();
+    if chosen.is_empty() && !args.all { Err(missing(args)) } else { Ok(chosen) }
+}
+
+fn missing(args: &Detach) -> anyhow::Error {
+    let name = args.target.name.clone();
+    let cgroup = args.target.cgroup.as_ref().map(|path| path.display().to_string());
+    match (name, cgroup) {
+        (Some(name), _) => Error::NotAttached { name }.into(),
+        (None, cgroup) => Error::CgroupNotAttached { cgroup: cgroup.unwrap_or_default() }.into(),
+    }
+}

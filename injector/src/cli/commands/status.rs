@@ -1,0 +1,59 @@
+//! `status`: what is attached, and how it does.
+
+use crate::{
+    attachment::coverage::Coverage,
+    bpf::{
+        self, Attached,
+        pins::{self, OtherVersion, PinDir},
+        preflight,
+    },
+    cli::Status,
+    error::{Code, Error},
+    output::{self, AttachmentStatus, Format},
+};
+
+/// Reports on every attachment of this host.
+pub(super) fn run(args: &Status) -> anyhow::Result<Code> {
+    preflight::check_capabilities()?;
+    let lock = pins::lock_for_listing()?;
+    let (ours, others) = (PinDir::all()?, OtherVersion::all()?);
+    drop(lock);
+    let mut attachments = Vec::new();
+    for pins in &ours {
+        attachments.extend(describe(pins)?);
+    }
+    attachments.extend(others.iter().map(AttachmentStatus::other_version));
+    match args.output {
+        Format::Json => output::json_document(&output::status_document(&attachments))?,
+        Format::Table => output::line(format_args!("{}", output::status_report(&attachments)))?,
+    }
+    Ok(Code::Ok)
+}
+
+/// `None` where it was detached meanwhile.
+fn describe(pins: &PinDir) -> anyhow::Result<Option<AttachmentStatus>> {
+    let lock = pins::lock_for_listing()?;
+    if !pins.exists() {
+        return Ok(None);
+    }
+    if let Err(error) = pins.check() {
+        return Ok(Some(AttachmentStatus::refused(pins, &error)));
+    }
+    if !pins.is_attached() {
+        return Ok(Some(AttachmentStatus::incomplete(pins)));
+    }
+    // Complete once, and damaged from outside: no reason to hide the others.
+    let mut attached = match Attached::open(pins.clone()) {
+        Ok(attached) => attached,
+        Err(error) if Error::is_refusal(&error) => return Ok(Some(AttachmentStatus::refused(pins, &error))),
+        Err(error) if bpf::hooked_to(pins).is_some() => return Ok(Some(AttachmentStatus::damaged(pins, &error))),
+        Err(_) => return Ok(Some(AttachmentStatus::incomplete(pins))),
+    };
+    let standing = attached.standing()?;
+    // What is open can be read whatever becomes of its pins: nobody waits for the scan.
+    drop(lock);
+    let counters = attached.counters()?;
+    let totals = attached.totals()?;
+    let coverage = Coverage::of(&mut attached, &totals)?;
+    Ok(Some(AttachmentStatus::attached(&attached, standing, &counters, &totals, Some(coverage))))
+}

@@ -1,0 +1,43 @@
+//! Which attachment is meant.
+
+use anyhow::Context as _;
+
+use crate::{
+    bpf::{
+        self, Attached, Opened,
+        pins::{self, PinDir},
+    },
+    cli::Target,
+    error::Error,
+    host::cgroup::Cgroup,
+};
+
+/// Opens the attachments that `target` names: one, or all. What is open can be read whatever becomes of its pins, so
+/// nobody is locked out for longer than that takes.
+///
+/// Errors as [`attachments`] does.
+pub(super) fn opened(target: &Target) -> anyhow::Result<Opened> {
+    let _lock = pins::lock_for_listing()?;
+    attachments(target).inspect(Opened::warn)
+}
+
+/// The same, for who holds a lock.
+///
+/// Errors with [`Error::NotAttached`] or [`Error::CgroupNotAttached`].
+pub(super) fn attachments(target: &Target) -> anyhow::Result<Opened> {
+    if let Some(name) = &target.name {
+        return Ok(Opened { attached: vec![Attached::open(PinDir::named(name)?)?], left_out: vec![] });
+    }
+    let mut all = Attached::all()?;
+    let Some(path) = &target.cgroup else { return Ok(all) };
+    let cgroup = Cgroup::open(path).context("--cgroup")?;
+    all.attached.retain(|one| one.description().cgroup_id == cgroup.id());
+    // Of these nobody knows whether they are meant.
+    let unknown = all.left_out.extract_if(.., |(pins, _)| bpf::hooked_to(pins).is_none()).collect();
+    Opened { attached: vec![], left_out: unknown }.warn();
+    all.left_out.retain(|(pins, _)| bpf::hooked_to(pins) == Some(cgroup.id()));
+    if all.attached.is_empty() && all.left_out.is_empty() {
+        return Err(Error::CgroupNotAttached { cgroup: cgroup.path().display().to_string() }.into());
+    }
+    Ok(all)
+}

@@ -1,0 +1,84 @@
+//! The command line as typed. What it means is decided in
+//! [`crate::rules::settings`] and [`crate::cli::commands`].
+
+mod args;
+pub mod commands;
+pub mod remote;
+
+use clap::{Parser, Subcommand};
+
+pub use self::args::{
+    Adopt, Attach, Check, ConfigCommand, Detach, Doctor, FileFormat, Flows, HopArgs, Recommend, Run, Sort, Status,
+    Target, Timeouts,
+};
+
+/// Keeps idle TCP connections alive, and tells which come near their end.
+///
+/// Clouds forget TCP connections that are idle for too long, 350 s as a rule.
+/// injector sets keepalive on every new TCP socket of a cgroup, with no change
+/// to the applications in it, and reports the flows that come near the limit
+/// all the same.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Say more on stderr; twice for the BPF programs' own messages.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 ok, 1 failure, 2 usage, 3 unsupported host, 4 missing privilege, \
+5 findings (`flows --at-risk --fail`, `doctor`, `check`).";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Attach to a cgroup and watch its flows.
+    Attach(Attach),
+    /// Run as an agent: attach to the cgroups of a file, watch them, serve metrics.
+    Run(Run),
+    /// List flows, with the time each has left.
+    Flows(Flows),
+    /// Show what is attached, what became of its sockets, and how idle its flows are.
+    Status(Status),
+    /// Take over connections that were there before injector was attached.
+    Adopt(Adopt),
+    /// Take injector off a cgroup again.
+    Detach(Detach),
+    /// Check whether this host has what injector needs.
+    Doctor(Doctor),
+    /// List hops, with the keepalive that each asks for.
+    Timeouts(Timeouts),
+    /// Find timeouts that don't fit each other, along the way of the flows.
+    Check(Check),
+    /// Check, show or start a configuration file.
+    Config {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print settings for a place where no eBPF runs.
+    Recommend(Recommend),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff).
+    Man,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,143 @@
+//! From what AWS answered to hops, and to lines about what it did not say.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    answers::{ATTRIBUTES, Answers, Balancer, INTERFACES, Instance, Interface, Listener, Protocol},
+    family::{family, generation},
+};
+use crate::{
+    discovery::Discovery,
+    hop::{Hop, Kind, Place, Source},
+    units::seconds,
+};
+
+/// Hops and notes; an assumption about several hops for the same reason is
+/// told once.
+#[derive(Debug, Default)]
+struct Findings {
+    hops: Vec<Hop>,
+    notes: Vec<String>,
+    assumed: BTreeMap<(Kind, String), Vec<String>>,
+}
+
+/// What to make of `answers`.
+///
+/// What is not known gets the default of its kind, 350 s: on an interface that
+/// may be too short, and only costs probes then.
+pub fn discover(answers: &Answers) -> Discovery {
+    let mut findings = Findings::default();
+    match &answers.instance {
+        Ok(instance) => findings.interfaces(instance, answers),
+        Err(unanswered) => {
+            findings
+                .notes
+                .push(format!("{unanswered}; no interfaces are known: flows without a hop keep to --timeout"));
+        }
+    }
+    match &answers.balancers {
+        Ok(balancers) => balancers.iter().for_each(|balancer| findings.balancer(balancer)),
+        Err(unanswered) => findings.notes.push(format!("{unanswered}; no load balancers are known: assumed none")),
+    }
+    findings.finish()
+}
+
+impl Findings {
+    fn interfaces(&mut self, instance: &Instance, answers: &Answers) {
+        for interface in instance.interfaces.iter().filter(|interface| !interface.prefixes.is_empty()) {
+            let told = answers.tracking.as_ref().map_err(ToString::to_string).and_then(|tracking| {
+                tracking.get(&interface.id).ok_or_else(|| format!("{INTERFACES}: the answer lacks an interface"))
+            });
+            match told {
+                Ok(Some(timeout)) => self.told(interface, *timeout, INTERFACES.to_owned()),
+                Ok(None) => self.by_generation(interface, &instance.instance_type),
+                Err(why) => self.assumed(Kind::Eni, &interface.id, local(interface), why),
+            }
+        }
+    }
+
+    /// Nothing was set: the default of the generation is in force.
+    fn by_generation(&mut self, interface: &Interface, instance_type: &str) {
+        let family = family(instance_type);
+        if let Some(generation) = generation(instance_type) {
+            let by = format!("{INTERFACES} (not set: default of {family}, {generation})");
+            self.told(interface, generation.default_timeout(), by);
+        } else {
+            let why = format!("TcpEstablishedTimeout is not set, and {family:?} is no family that injector knows");
+            self.assumed(Kind::Eni, &interface.id, local(interface), why);
+        }
+    }
+
+    fn told(&mut self, interface: &Interface, timeout: Duration, by: String) {
+        self.hop(Kind::Eni, &interface.id, Some(timeout), local(interface), Source::Discovered { by });
+    }
+
+    fn balancer(&mut self, balancer: &Balancer) {
+        let name = format!("nlb-{}", balancer.name);
+        match &balancer.listeners {
+            Ok(listeners) => listeners.iter().for_each(|listener| self.listener(&name, balancer, listener)),
+            Err(unanswered) => {
+                let place = Place::remote(balancer.prefixes.clone(), None);
+                self.assumed(Kind::NlbTcp, &name, place, unanswered.to_string());
+            }
+        }
+    }
+
+    fn listener(&mut self, balancer_name: &str, balancer: &Balancer, listener: &Listener) {
+        let name = format!("{balancer_name}-{}", listener.port);
+        let place = Place::remote(balancer.prefixes.clone(), Some(listener.port));
+        match &listener.protocol {
+            Protocol::Tls => self.hop(Kind::NlbTls, &name, None, place, Source::Default),
+            Protocol::Tcp(Ok(timeout)) => {
+                self.hop(Kind::NlbTcp, &name, *timeout, place, Source::Discovered { by: ATTRIBUTES.to_owned() });
+            }
+            Protocol::Tcp(Err(unanswered)) => self.assumed(Kind::NlbTcp, &name, place, unanswered.to_string()),
+        }
+    }
+
+    fn assumed(&mut self, kind: Kind, name: &str, place: Place, why: String) {
+        self.hop(kind, name, None, place, Source::Default);
+        self.assumed.entry((kind, why)).or_default().push(name.to_owned());
+    }
+
+    /// Adds a hop; with the default of its kind where the value that was told is
+    /// outside of what is documented.
+    fn hop(&mut self, kind: Kind, name: &str, timeout: Option<Duration>, place: Place, source: Source) {
+        let told = Hop::new(name, kind, timeout, place.clone(), source);
+        let hop = told.or_else(|refused| {
+            self.notes.push(format!("{name}: {refused}: assumed {}", seconds(default_of(kind))));
+            Hop::new(name, kind, None, place, Source::Default)
+        });
+        self.hops.extend(hop);
+    }
+
+    fn finish(mut self) -> Discovery {
+        for ((kind, why), names) in self.assumed {
+            let assumed = seconds(default_of(kind));
+            self.notes.push(format!("{why}; not known for {}: assumed {assumed}", list(&names)));
+        }
+        Discovery { hops: self.hops, notes: self.notes }
+    }
+}
+
+fn local(interface: &Interface) -> Place {
+    Place::local(interface.prefixes.clone())
+}
+
+/// All kinds that are discovered here have one.
+fn default_of(kind: Kind) -> Duration {
+    kind.facts().default.unwrap_or_default()
+}
+
+/// `a, b, c and 12 more`.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(SHOWN) {
+        None | Some(0) => shown,
+        Some(more) => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

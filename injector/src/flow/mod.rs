@@ -1,0 +1,278 @@
+//! A flow as it is shown: the kernel's sample, with names for its numbers.
+//!
+//! The serialised form is `injector.flows/v1`; units stand in the key names.
+
+pub mod packets;
+mod reason;
+
+use std::{borrow::Cow, net::SocketAddr, path::Path, time::Instant};
+
+use injector_common::{
+    keepalive::Keepalive as Parameters,
+    packets::PacketRecord,
+    record::{ADOPTED, FlowSample, state},
+    stats::{ACTIVE, OUTCOME_NAMES},
+    status::STATUS_NAMES,
+};
+use reason::{owner, reason};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    bpf::{Attached, Hops},
+    flow::packets::Packets,
+    host::{
+        cgroup::CgroupPaths,
+        endpoint::address,
+        pods::{LOG_ROOT, Pod, PodNames, pod_of},
+        process::{Process, SocketHolders},
+    },
+};
+
+/// One flow.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Flow {
+    /// Name of the attachment that has it.
+    pub attachment: String,
+    /// Kernel's socket cookie.
+    pub cookie: u64,
+    /// `protected`, `exposed`, `at_risk`, `overdue` or `stalled`.
+    pub status: Cow<'static, str>,
+    /// Why its keepalive does not protect it: as a rule what the application did.
+    pub reason: Option<String>,
+    /// `active` (connected) or `passive` (accepted).
+    pub direction: Cow<'static, str>,
+    /// TCP state.
+    pub state: Cow<'static, str>,
+    /// Our end.
+    pub local: SocketAddr,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Time since the connection was established.
+    pub age_ms: u64,
+    /// Silence on the wire.
+    pub idle_ms: u64,
+    /// Silence of the applications.
+    pub app_idle_ms: u64,
+    /// Idle timeout of the hop.
+    pub limit_ms: u64,
+    /// Name of that hop; `null` where none is known and `--timeout` stands in.
+    pub hop: Option<String>,
+    /// A timer on the way that keepalive can't hold off.
+    pub layer7: Option<Layer7>,
+    /// Time left until the first of both; negative beyond it.
+    pub remaining_ms: i64,
+    /// Keepalive in force.
+    pub keepalive: Keepalive,
+    /// What became of the socket.
+    pub outcome: Cow<'static, str>,
+    /// `established` where it was seen then, or `adopted`.
+    pub origin: Cow<'static, str>,
+    /// Kernel's id of its cgroup.
+    pub cgroup_id: u64,
+    /// Path of its cgroup; `null` once that is removed.
+    pub cgroup: Option<String>,
+    /// Inode number of its network namespace.
+    pub netns: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Inode number of the socket.
+    pub inode: u64,
+    /// Process that holds it, as far as `/proc` shows it.
+    pub process: Option<Process>,
+    /// Pod it belongs to.
+    pub pod: Option<Pod>,
+    /// Its packets, where they are tracked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packets: Option<Packets>,
+}
+
+/// A timer that sees payload only.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Layer7 {
+    /// Name of the hop that has it.
+    pub hop: Option<String>,
+    /// After which silence of the applications it closes the flow.
+    pub timeout_ms: u64,
+}
+
+/// Keepalive in force on a flow, sysctl defaults filled in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Keepalive {
+    /// `SO_KEEPALIVE`.
+    pub enabled: bool,
+    /// `TCP_KEEPIDLE`.
+    pub idle_s: u32,
+    /// `TCP_KEEPINTVL`.
+    pub interval_s: u32,
+    /// `TCP_KEEPCNT`.
+    pub probes: u32,
+    /// `TCP_USER_TIMEOUT`; 0 when not set.
+    pub user_timeout_ms: u32,
+    /// `injected`, `application` or `none`.
+    pub owner: Cow<'static, str>,
+    /// Probes without an answer.
+    pub unanswered_probes: u8,
+}
+
+/// The attachment that has a flow.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    attachment: String,
+    hops: Hops,
+}
+
+impl Origin {
+    /// The flows of `attached` as it is now.
+    pub fn of(attached: &Attached) -> Self {
+        Self { attachment: attached.name().to_owned(), hops: attached.hops() }
+    }
+}
+
+/// Names for the numbers in samples; read from the host when first needed.
+#[derive(Debug)]
+pub struct Names {
+    paths: Option<CgroupPaths>,
+    holders: Option<SocketHolders>,
+    pods: PodNames,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self::new(Path::new(LOG_ROOT))
+    }
+}
+
+impl Names {
+    /// Names of pods come from `log_root`, which is [`LOG_ROOT`] unless that is
+    /// mounted elsewhere.
+    pub fn new(log_root: &Path) -> Self {
+        Self { paths: None, holders: None, pods: PodNames::new(log_root) }
+    }
+
+    /// Forgets what was read, since cgroups and processes come and go.
+    pub fn refresh(&mut self) {
+        self.paths = None;
+        self.holders = None;
+    }
+
+    /// The pod that a cgroup belongs to.
+    pub fn pod(&mut self, cgroup_id: u64) -> Option<Pod> {
+        let path = self.paths().get(cgroup_id)?.to_owned();
+        self.pod_at(&path)
+    }
+
+    /// The pod that the cgroup at `path` belongs to.
+    pub fn pod_at(&mut self, path: &str) -> Option<Pod> {
+        let pod = pod_of(path)?;
+        let name = self.pods.get(&pod, Instant::now())?;
+        Some(Pod { namespace: name.namespace, name: name.pod, container: name.container })
+    }
+
+    fn paths(&mut self) -> &CgroupPaths {
+        self.paths.get_or_insert_with(|| CgroupPaths::below(Path::new("/")).unwrap_or_default())
+    }
+
+    /// Shows a sample, and its packets where they are tracked.
+    pub fn flow(&mut self, origin: &Origin, sample: &FlowSample, packets: Option<&PacketRecord>) -> Flow {
+        let Origin { attachment, hops } = origin;
+        let hop = hops.name(sample.hop);
+        let layer7 = (sample.layer7_ms != 0)
+            .then(|| Layer7 { hop: hops.name(sample.layer7_hop), timeout_ms: sample.layer7_ms.into() });
+        let cgroup = self.paths().get(sample.cgroup_id).map(str::to_owned);
+        let pod = self.pod(sample.cgroup_id);
+        let holders = self.holders.get_or_insert_with(SocketHolders::load);
+        let (local, peer) = endpoints(sample);
+        Flow {
+            attachment: attachment.clone(),
+            cookie: sample.cookie,
+            status: name(&STATUS_NAMES, sample.status),
+            reason: reason(sample, layer7.as_ref()),
+            direction: if sample.direction == ACTIVE { "active" } else { "passive" }.into(),
+            state: state::name(sample.state).into(),
+            local,
+            peer,
+            age_ms: sample.age_ms,
+            idle_ms: sample.idle_ms,
+            app_idle_ms: sample.app_idle_ms,
+            limit_ms: sample.limit_ms.into(),
+            hop,
+            layer7,
+            remaining_ms: remaining_ms(sample),
+            keepalive: keepalive(sample),
+            outcome: name(&OUTCOME_NAMES, sample.outcome),
+            origin: if sample.origin == ADOPTED { "adopted" } else { "established" }.into(),
+            cgroup_id: sample.cgroup_id,
+            cgroup,
+            netns: sample.netns,
+            uid: sample.uid,
+            inode: sample.inode,
+            process: holders.get(sample.inode),
+            pod,
+            packets: packets.map(Packets::of),
+        }
+    }
+}
+
+fn name(names: &[&'static str], index: u8) -> Cow<'static, str> {
+    names.get(usize::from(index)).copied().unwrap_or("unknown").into()
+}
+
+/// Milliseconds until the first limit; negative beyond it.
+pub fn remaining_ms(sample: &FlowSample) -> i64 {
+    let wire = i64::from(sample.limit_ms).saturating_sub_unsigned(sample.idle_ms);
+    if sample.layer7_ms == 0 {
+        return wire;
+    }
+    wire.min(i64::from(sample.layer7_ms).saturating_sub_unsigned(sample.app_idle_ms))
+}
+
+fn endpoints(sample: &FlowSample) -> (SocketAddr, SocketAddr) {
+    let ends = &sample.endpoints;
+    (address(ends.local_address, ends.local_port), address(ends.peer_address, ends.peer_port))
+}
+
+fn keepalive(sample: &FlowSample) -> Keepalive {
+    let Parameters { idle_s, interval_s, probes, user_timeout_ms } = sample.effective;
+    Keepalive {
+        enabled: sample.enabled != 0,
+        idle_s,
+        interval_s,
+        probes,
+        user_timeout_ms,
+        owner: owner(sample).into(),
+        unanswered_probes: sample.unanswered_probes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use injector_common::status::PROTECTED;
+
+    use super::*;
+
+    const OURS: Parameters = Parameters { idle_s: 240, interval_s: 30, probes: 9, user_timeout_ms: 0 };
+
+    fn sample() -> FlowSample {
+        FlowSample {
+            idle_ms: 1000,
+            limit_ms: 350_000,
+            effective: OURS,
+            applied: OURS,
+            enabled: 1,
+            status: PROTECTED,
+            ..FlowSample::default()
+        }
+    }
+
+    #[test]
+    fn beyond_the_limit_the_remainder_is_negative() {
+        assert_eq!(remaining_ms(&sample()), 349_000);
+        assert_eq!(remaining_ms(&FlowSample { idle_ms: 360_000, ..sample() }), -10_000);
+    }
+
+    #[test]
+    fn a_timer_that_keepalive_does_not_reach() {
+        let sample = FlowSample { layer7_ms: 60_000, app_idle_ms: 50_000, ..sample() };
+        assert_eq!(remaining_ms(&sample), 10_000);
+    }
+}

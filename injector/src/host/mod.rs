@@ -1,0 +1,11 @@
+//! Facts about this host, and no policy. May use `error` and `units`.
+
+pub mod cgroup;
+pub mod descriptors;
+pub mod endpoint;
+pub mod ethtool;
+pub mod lockdown;
+pub mod logging;
+pub mod pods;
+pub mod process;
+pub mod signals;

@@ -1,0 +1,248 @@
+//! What the programs go by: a decision for every limit, and the rules that
+//! lead to them.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use injector_common::{
+    attachment::Pace,
+    conflict::RESPECT,
+    decision::{
+        BY_CGROUP, BY_LOCAL, BY_PEER, BY_PORT, Decision, HopName, KEY_HEAD_BITS, NO_HOP, RuleKey, SAME_CONFLICT,
+        SCOPE_LOCAL, SCOPE_PASSIVE, SET_SHIFT,
+    },
+    keepalive::FlowPolicy,
+};
+use zerocopy::IntoBytes as _;
+
+use crate::{
+    error::Error,
+    hop::Hop,
+    rules::{
+        policy::{Policy, Sets},
+        settings::{self, Settings},
+        trie::{self, Compiled, Key, LOCAL, PASSIVE, compile},
+        values::Track,
+    },
+};
+
+// Userspace and the kernel side name the same bits.
+const _: () = assert!(LOCAL == SCOPE_LOCAL && PASSIVE == SCOPE_PASSIVE && trie::SET_SHIFT == SET_SHIFT);
+
+/// The rules of one generation.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Decisions, the first one for flows that no rule names.
+    pub decisions: Vec<Decision>,
+    /// Keys with how many of their bits count, and the index of a decision.
+    pub entries: Vec<Entry>,
+    /// Lookups that can find anything.
+    pub lookups: u32,
+    /// Names of the hops, by their indices.
+    pub hops: Vec<HopName>,
+    /// Numbers of cgroups, as they are now: they come and go with these, and
+    /// make no other rules.
+    pub cgroups: Vec<(u64, u32)>,
+    /// Whether packets are looked at, too.
+    pub tracks_packets: bool,
+}
+
+/// A rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its key.
+    pub key: RuleKey,
+    /// How many bits of the key count.
+    pub bits: u32,
+    /// Index of its decision.
+    pub decision: u32,
+}
+
+impl Rules {
+    /// From what was asked for, without policies.
+    ///
+    /// Errors where a setting does not go with a limit, naming both.
+    pub fn new(settings: &Settings, hops: &[Hop]) -> Result<Self, Error> {
+        Self::with(settings, hops, &[], &Sets::of(&[], &[]))
+    }
+
+    /// From what was asked for, with policies that don't ask whose a flow is.
+    ///
+    /// Errors where one does: that takes somebody who looks after cgroups as
+    /// they come.
+    pub fn for_anyone(settings: &Settings, hops: &[Hop], policies: &[Policy]) -> Result<Self, Error> {
+        if let Some(index) = policies.iter().position(|policy| !policy.who.is_anyone()) {
+            return Err(Error::BadValue {
+                what: "[[policy]]",
+                value: format!("for some cgroups or pods (the {}. one)", index + 1),
+                expected: "`injector run` can do that, `attach` can't".to_owned(),
+            });
+        }
+        Self::with(settings, hops, policies, &Sets::of(policies, &[]))
+    }
+
+    /// From what was asked for, with policies for the cgroups in `sets`.
+    ///
+    /// Errors as [`Self::new`] does.
+    pub fn with(settings: &Settings, hops: &[Hop], policies: &[Policy], sets: &Sets) -> Result<Self, Error> {
+        let places: Vec<_> = policies.iter().map(|policy| &policy.place).collect();
+        let Compiled { decisions, entries, uses } = compile(hops, &places, &sets.sets);
+        let fallback =
+            Decision { policy: settings::policy(settings)?, hop: NO_HOP, layer7_hop: NO_HOP, ..Decision::default() };
+        let decided = decisions.iter().map(|decision| decide(settings, hops, policies, decision));
+        let by_cgroup = policies.iter().any(|policy| !policy.who.is_anyone());
+        let uses =
+            [(uses.remote_port, BY_PORT), (uses.remote, BY_PEER), (uses.local, BY_LOCAL), (by_cgroup, BY_CGROUP)];
+        Ok(Self {
+            decisions: [Ok(fallback)].into_iter().chain(decided).collect::<Result<_, _>>()?,
+            entries: entries.into_iter().map(entry).collect(),
+            lookups: uses.iter().filter(|(is_used, _)| *is_used).map(|(_, lookup)| lookup).sum(),
+            hops: hops.iter().map(|hop| HopName::new(&hop.name)).collect(),
+            cgroups: sets.cgroups.clone(),
+            tracks_packets: settings.track.unwrap_or_default() == Track::Packets,
+        })
+    }
+
+    /// Whether any application may be overruled.
+    pub fn overrules(&self) -> bool {
+        let by_policy = |decision: &Decision| ![RESPECT, SAME_CONFLICT].contains(&decision.instead.conflict);
+        self.fallback().conflict != RESPECT || self.decisions.iter().any(by_policy)
+    }
+
+    /// What flows get that no rule names.
+    pub fn fallback(&self) -> &FlowPolicy {
+        &self.decisions[0].policy
+    }
+
+    /// How soon after each other there can be something to see.
+    pub fn pace(&self) -> Pace {
+        let limits = self.decisions.iter().map(|decision| (decision.policy.warn_ms, decision.policy.limit_ms));
+        let timers = self.decisions.iter().map(|decision| (decision.layer7_warn_ms, decision.layer7_ms));
+        limits.chain(timers).filter(|&(_, limit_ms)| limit_ms > 0).fold(Pace::SLOWEST, |pace, (warn_ms, limit_ms)| {
+            Pace {
+                first_ms: pace.first_ms.min(warn_ms),
+                margin_ms: pace.margin_ms.min(limit_ms.saturating_sub(warn_ms)),
+            }
+        })
+    }
+
+    /// Tells these rules from others.
+    pub fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(self.decisions.as_bytes());
+        hasher.write(self.hops.as_bytes());
+        self.lookups.hash(&mut hasher);
+        self.tracks_packets.hash(&mut hasher);
+        for Entry { key, bits, decision } in &self.entries {
+            hasher.write(key.as_bytes());
+            (bits, decision).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
+fn decide(
+    settings: &Settings,
+    hops: &[Hop],
+    policies: &[Policy],
+    decision: &trie::Decision,
+) -> Result<Decision, Error> {
+    let index = |hop: usize| u32::try_from(hop).unwrap_or(NO_HOP);
+    let mut decided = Decision { hop: NO_HOP, layer7_hop: NO_HOP, ..Decision::default() };
+    if let Some(limit) = &decision.limit {
+        decided.policy = settings::policy_for(settings, &hops[limit.hop])?;
+        decided.hop = index(limit.hop);
+    }
+    if let Some(timer) = &decision.layer7 {
+        decided.layer7_ms = timer.timeout_ms;
+        decided.layer7_warn_ms = settings::warn_mark(settings, &hops[timer.hop])?;
+        decided.layer7_hop = index(timer.hop);
+    }
+    if let Some(order) = decision.policy {
+        decided.instead = policies[order].instead(order);
+    }
+    Ok(decided)
+}
+
+/// The fallback comes before all that was compiled.
+fn entry((key, decision): (Key, u32)) -> Entry {
+    let Key { scope, port, prefix_len, address } = key;
+    let word = |at: usize| u32::from_ne_bytes([address[at], address[at + 1], address[at + 2], address[at + 3]]);
+    Entry {
+        key: RuleKey { scope, port, address: [word(0), word(4), word(8), word(12)] },
+        bits: KEY_HEAD_BITS + u32::from(prefix_len),
+        decision: decision + 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use injector_common::keepalive::Keepalive;
+
+    use super::*;
+    use crate::{
+        hop::{HopArg, Place},
+        rules::{
+            policy::{Mode, Resident, Who},
+            values::OnConflict,
+        },
+    };
+
+    fn rules(args: &[&str]) -> Rules {
+        let hops: Vec<_> = args.iter().map(|text| HopArg::parse_hop(text).expect(text)).collect();
+        Rules::new(&Settings::default(), &hops).expect("they go together")
+    }
+
+    #[test]
+    fn without_hops_there_is_the_fallback_alone() {
+        let rules = rules(&[]);
+        assert_eq!((rules.decisions.len(), rules.entries.len(), rules.lookups), (1, 0, 0));
+        assert_eq!((rules.fallback().limit_ms, rules.fallback().keepalive.idle_s), (350_000, 240));
+    }
+
+    #[test]
+    fn every_rule_leads_to_its_decision() {
+        let rules = rules(&["db=nlb-tcp:1800s@10.0.9.0/24:5432", "lb=alb:60s@10.0.9.0/24"]);
+        assert_eq!(rules.lookups, BY_PORT | BY_PEER);
+        for entry in &rules.entries {
+            let decision = &rules.decisions[entry.decision as usize];
+            let (hop, limit_ms) = if entry.key.port == 5432 { (0, 1_800_000) } else { (NO_HOP, 0) };
+            assert_eq!((decision.hop, decision.policy.limit_ms), (hop, limit_ms), "{entry:?}");
+        }
+    }
+
+    #[test]
+    fn policies_come_with_their_cgroups() {
+        let policy = |cgroup: Option<&str>, keepalive, on_conflict| Policy {
+            who: Who { cgroup: cgroup.map(|text| text.parse().expect(text)), ..Who::default() },
+            place: Place::ANYWHERE,
+            keepalive,
+            on_conflict,
+            adopt: None,
+        };
+        let explicit = Mode::Explicit(Keepalive { idle_s: 60, interval_s: 8, probes: 9, user_timeout_ms: 0 });
+        let policies = [policy(Some("a"), Mode::Exempt, None), policy(None, explicit, Some(OnConflict::Enforce))];
+        let resident = Resident { id: 7, path: "/a/b".to_owned(), pod: None };
+        let sets = Sets::of(&policies, &[resident]);
+        let rules = Rules::with(&Settings::default(), &[], &policies, &sets).expect("they go together");
+        assert_eq!((rules.lookups, &rules.cgroups[..]), (BY_PEER | BY_CGROUP, &[(7, 1)][..]));
+        assert!(rules.overrules());
+        for entry in &rules.entries {
+            let policy = rules.decisions[entry.decision as usize].instead.of(rules.fallback());
+            let expected = if entry.key.scope >> SET_SHIFT == 1 { (0, 0) } else { (60, 2) };
+            assert_eq!((policy.keepalive.idle_s, policy.conflict), expected, "{entry:?}");
+        }
+        let error = Rules::for_anyone(&Settings::default(), &[], &policies).expect_err("asks for a cgroup");
+        assert!(error.to_string().contains("the 1. one"), "{error}");
+    }
+
+    #[test]
+    fn other_rules_have_another_digest() {
+        let table: [&[&str]; 4] = [&[], &["a=eni"], &["a=eni:60s"], &["b=eni"]];
+        for (index, one) in table.iter().enumerate() {
+            for (other_index, other) in table.iter().enumerate() {
+                let is_same = rules(one).digest() == rules(other).digest();
+                assert_eq!(is_same, index == other_index, "{one:?} {other:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What is to be done with which flow: settings and policies, and the tables that the kernel looks them up in. Pure. May use
+//! `hop` and all below it.
+
+pub mod compile;
+pub mod policy;
+pub mod settings;
+pub mod timing;
+mod trie;
+pub mod values;
+
+pub use compile::{Entry, Rules};

@@ -1,0 +1,191 @@
+//! What the arguments of `attach` come to, checked against the kernel's
+//! ranges and against each other.
+
+use std::{path::PathBuf, time::Duration};
+
+use injector_common::keepalive::{FlowPolicy, Keepalive, MAX_IDLE_S, MAX_PROBES};
+
+use crate::{
+    error::Error,
+    hop::{Hop, MAX_LIMIT, MIN_LIMIT_S},
+    rules::{
+        timing::{derive, probes_below},
+        values::{Discover, OnConflict, Track, Warn},
+    },
+    units,
+};
+
+/// `--timeout` unless told otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(350);
+/// `--warn` unless told otherwise.
+pub const DEFAULT_WARN: Warn = Warn::Percent(80);
+/// `--discover-interval` unless told otherwise.
+pub const DEFAULT_DISCOVER_INTERVAL: Duration = Duration::from_secs(300);
+/// What `attach` is to do, from its arguments or from a file. What is left out
+/// has its default.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `--cgroup`.
+    pub cgroup: Option<PathBuf>,
+    /// `--name`.
+    pub name: Option<String>,
+    /// `--timeout`.
+    pub timeout: Option<Duration>,
+    /// `--idle`.
+    pub idle: Option<Duration>,
+    /// `--interval`.
+    pub interval: Option<Duration>,
+    /// `--probes`.
+    pub probes: Option<u32>,
+    /// `--user-timeout`.
+    pub user_timeout: Option<Duration>,
+    /// `--warn`.
+    pub warn: Option<Warn>,
+    /// `--on-conflict`.
+    pub on_conflict: Option<OnConflict>,
+    /// `--track`.
+    pub track: Option<Track>,
+    /// `--discover`.
+    pub discover: Option<Discover>,
+    /// `--discover-interval`.
+    pub discover_interval: Option<Duration>,
+}
+
+impl Settings {
+    /// These, and where they say nothing `other`.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            cgroup: self.cgroup.or(other.cgroup),
+            name: self.name.or(other.name),
+            timeout: self.timeout.or(other.timeout),
+            idle: self.idle.or(other.idle),
+            interval: self.interval.or(other.interval),
+            probes: self.probes.or(other.probes),
+            user_timeout: self.user_timeout.or(other.user_timeout),
+            warn: self.warn.or(other.warn),
+            on_conflict: self.on_conflict.or(other.on_conflict),
+            track: self.track.or(other.track),
+            discover: self.discover.or(other.discover),
+            discover_interval: self.discover_interval.or(other.discover_interval),
+        }
+    }
+}
+
+/// The policy for flows that no hop is known for.
+///
+/// Errors with [`Error::BadValue`], naming the option and its range.
+pub fn policy(settings: &Settings) -> Result<FlowPolicy, Error> {
+    let timeout = settings.timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let limit_ms = limit(timeout)?;
+    let derived = derive(limit_ms / 1000);
+    Ok(FlowPolicy {
+        keepalive: Keepalive {
+            idle_s: probe_time("--idle", settings.idle, derived.idle_s, timeout)?,
+            interval_s: probe_time("--interval", settings.interval, derived.interval_s, timeout)?,
+            probes: probes(settings.probes.unwrap_or(derived.probes))?,
+            user_timeout_ms: settings.user_timeout.map_or(Ok(0), user_timeout)?,
+        },
+        limit_ms,
+        warn_ms: warn(settings.warn.unwrap_or(DEFAULT_WARN), timeout, limit_ms)?,
+        conflict: settings.on_conflict.unwrap_or_default().code(),
+    })
+}
+
+/// The policy for flows that `hop` limits.
+///
+/// Errors as [`policy`] does, naming the hop.
+pub fn policy_for(settings: &Settings, hop: &Hop) -> Result<FlowPolicy, Error> {
+    policy(&Settings { timeout: Some(hop.timeout), ..settings.clone() }).map_err(|error| at(hop, error))
+}
+
+/// Idle time in milliseconds from which to warn of the timer of `hop`.
+pub fn warn_mark(settings: &Settings, hop: &Hop) -> Result<u32, Error> {
+    warn(settings.warn.unwrap_or(DEFAULT_WARN), hop.timeout, hop.timeout_ms()).map_err(|error| at(hop, error))
+}
+
+fn at(hop: &Hop, error: Error) -> Error {
+    match error {
+        Error::BadValue { what, value, expected } => {
+            Error::BadValue { what, value, expected: format!("{expected} (hop {})", hop.name) }
+        }
+        other => other,
+    }
+}
+
+/// What is allowed but may surprise; a sentence each.
+pub fn remarks(policy: &FlowPolicy) -> Vec<String> {
+    let Keepalive { idle_s, interval_s, probes, .. } = policy.keepalive;
+    let mut remarks = Vec::new();
+    let below = probes_below(policy.limit_ms, idle_s, interval_s, probes);
+    if below < 2 {
+        remarks.push(format!("only {below} probe falls below the idle timeout: if it is lost, so is the flow"));
+    }
+    if policy.warn_ms <= idle_s.saturating_mul(1000) {
+        remarks.push("flows are warned of before their first probe: every idle flow will be reported".to_owned());
+    }
+    remarks
+}
+
+/// Milliseconds of an idle timeout that keepalive can serve.
+pub(crate) fn limit(timeout: Duration) -> Result<u32, Error> {
+    let range = || {
+        bad("--timeout", units::exact(timeout), format!("give {MIN_LIMIT_S}s to {}s (49 days)", MAX_LIMIT.as_secs()))
+    };
+    if timeout < Duration::from_secs(MIN_LIMIT_S.into()) || timeout > MAX_LIMIT {
+        return Err(range());
+    }
+    u32::try_from(timeout.as_millis()).map_err(|_| range())
+}
+
+/// Idle or interval, which must both lie below the timeout: the kernel never
+/// probes more often than the longer one of them says.
+fn probe_time(what: &'static str, given: Option<Duration>, derived: u32, timeout: Duration) -> Result<u32, Error> {
+    let Some(given) = given else { return Ok(derived) };
+    let refused = |expected| bad(what, units::exact(given), expected);
+    let seconds = u32::try_from(given.as_secs())
+        .ok()
+        .filter(|seconds| (1..=MAX_IDLE_S).contains(seconds) && given.subsec_nanos() == 0)
+        .ok_or_else(|| refused(format!("the kernel takes whole seconds from 1 to {MAX_IDLE_S}")))?;
+    if given >= timeout {
+        let timeout = units::exact(timeout);
+        return Err(refused(format!("probes must come more often than the idle timeout of {timeout}")));
+    }
+    Ok(seconds)
+}
+
+fn probes(given: u32) -> Result<u32, Error> {
+    if (1..=MAX_PROBES).contains(&given) {
+        Ok(given)
+    } else {
+        Err(bad("--probes", given.to_string(), format!("the kernel takes 1 to {MAX_PROBES}")))
+    }
+}
+
+/// The kernel takes an `int` of milliseconds.
+fn user_timeout(given: Duration) -> Result<u32, Error> {
+    i32::try_from(given.as_millis())
+        .ok()
+        .filter(|&ms| ms > 0)
+        .map(i32::cast_unsigned)
+        .ok_or_else(|| bad("--user-timeout", units::exact(given), format!("the kernel takes 1ms to {}ms", i32::MAX)))
+}
+
+fn warn(warn: Warn, timeout: Duration, limit_ms: u32) -> Result<u32, Error> {
+    match warn {
+        Warn::Percent(percent) if (1..=99).contains(&percent) => {
+            Ok(u32::try_from(u64::from(limit_ms) * u64::from(percent) / 100).unwrap_or(limit_ms))
+        }
+        Warn::Percent(percent) => Err(bad("--warn", format!("{percent}%"), "give 1% to 99%".to_owned())),
+        Warn::Idle(idle) => {
+            u32::try_from(idle.as_millis()).ok().filter(|&ms| ms > 0 && ms < limit_ms).ok_or_else(|| {
+                let expected = format!("give a time below the idle timeout of {}", units::exact(timeout));
+                bad("--warn", units::exact(idle), expected)
+            })
+        }
+    }
+}
+
+const fn bad(what: &'static str, value: String, expected: String) -> Error {
+    Error::BadValue { what, value, expected }
+}
