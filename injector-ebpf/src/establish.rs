@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use injector_common::{
-    keepalive::{FlowPolicy, Keepalive, Own, Selection, Sysctl, choose},
+    keepalive::{Action, FlowPolicy, Keepalive, Own, Sysctl, choose},
     record::{self, FlowRecord},
     stats,
 };
@@ -42,7 +42,7 @@ pub fn established(ctx: &SockOpsContext) {
         reported: 0,
         direction,
         outcome,
-        origin: flow::ESTABLISHED,
+        origin: record::ESTABLISHED,
         choice,
         generation: maps::generation(),
         applied,
@@ -60,10 +60,10 @@ pub fn established(ctx: &SockOpsContext) {
 fn treat(ctx: &SockOpsContext, policy: &FlowPolicy, socket: *mut bpf_sock) -> (u8, Keepalive) {
     let (own, sysctl) = own_choice(socket);
     let (outcome, keepalive) = match choose(policy, &own, &sysctl) {
-        Selection::Exempt => return (stats::EXEMPT, Keepalive::default()),
-        Selection::Respect => return (stats::RESPECTED, Keepalive::default()),
-        Selection::Inject(keepalive) => (stats::INJECTED, keepalive),
-        Selection::Tighten(keepalive) => (stats::TIGHTENED, keepalive),
+        Action::Exempt => return (stats::EXEMPT, Keepalive::default()),
+        Action::Respect => return (stats::RESPECTED, Keepalive::default()),
+        Action::Inject(keepalive) => (stats::INJECTED, keepalive),
+        Action::Tighten(keepalive) => (stats::TIGHTENED, keepalive),
     };
     if apply(ctx, &keepalive).is_ok() { (outcome, keepalive) } else { (stats::FAILED, keepalive) }
 }
