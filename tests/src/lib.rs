@@ -5,7 +5,7 @@
 //! id and a counter, so that tests run side by side and don't depend on what others left behind. What goes wrong panics,
 //! with the command and its output, because that is what a test wants to print.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![expect(clippy::missing_panics_doc, reason = "a harness reports everything that goes wrong by a panic")]
 
 mod bpf;
@@ -30,7 +30,6 @@ pub use deadline::eventually;
 pub use host::cgroup::{Cgroup, mount_point as cgroup_mount};
 pub use host::locks::{Listing, until_it_waits, until_it_waits_no_more};
 pub use host::netns::Netns;
-pub use host::privilege::require_root;
 pub use injector::Injector;
 pub use injector::adoption::{Adoption, Denied};
 pub use injector::agent::Agent;

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use object::write::{Object, Symbol, SymbolSection};
 use object::{Architecture, BinaryFormat, Endianness, SectionKind, SymbolFlags, SymbolKind, SymbolScope};
 
-use crate::bpf::bpffs::{self, BPFFS};
 use crate::host::cgroup::Cgroup;
+use crate::host::isolation::BPFFS;
 use crate::programs::command::tool;
 use crate::unique::unique_name;
 
@@ -27,7 +27,6 @@ impl ForeignProgram {
 
     /// Loads the program and attaches it to a cgroup.
     pub fn attach(cgroup: &Cgroup) -> Self {
-        bpffs::ensure_mounted();
         let directory = tempfile::tempdir().expect("there is room for a temporary directory");
         let file = directory.path().join("foreign.bpf.o");
         fs::write(&file, object_file()).expect("there is room for an object file");

@@ -1,6 +1,5 @@
 //! The kernel's BPF objects, seen and made without `injector`.
 
-pub(crate) mod bpffs;
 pub(crate) mod foreign;
 pub(crate) mod objects;
 pub(crate) mod scribe;

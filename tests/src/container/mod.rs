@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::bpf::bpffs::BPFFS;
 use crate::container::daemonset::DaemonSet;
 use crate::container::image::Image;
 use crate::deadline::eventually;
 use crate::host::cgroup::{Cgroup, mount_point};
+use crate::host::isolation::BPFFS;
 use crate::host::netns::Netns;
 use crate::injector::Injector;
 use crate::network::http::{Answer, request};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::host::privilege::require_root;
+use crate::host::isolation::isolate;
 use crate::programs::command::tool;
 use crate::unique::unique_name;
 
@@ -24,7 +24,7 @@ pub struct Cgroup {
 impl Cgroup {
     /// Makes a cgroup of its own directly below the mount.
     pub fn new(role: &str) -> Self {
-        require_root();
+        isolate();
         Self::make(mount_point().join(unique_name(role)))
     }
 

@@ -7,7 +7,7 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::host::privilege::require_root;
+use crate::host::isolation::isolate;
 use crate::programs::command::{pipe, tool};
 use crate::unique::unique_name;
 
@@ -20,7 +20,7 @@ pub struct Netns {
 impl Netns {
     /// Makes the namespace.
     pub fn new(role: &str) -> Self {
-        require_root();
+        isolate();
         let namespace = Self { name: unique_name(role) };
         tool("ip", &["netns", "add", &namespace.name]);
         // Addresses are ours alone here: don't wait a second for each to be found unique.

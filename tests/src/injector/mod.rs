@@ -13,9 +13,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::bpf::bpffs;
 use crate::host::cgroup::Cgroup;
-use crate::host::privilege::require_root;
+use crate::host::isolation::isolate;
 use crate::injector::attachment::{Attachment, PINS};
 use crate::injector::reports::{AttachmentStatus, Flow};
 use crate::programs::command::tool;
@@ -49,8 +48,7 @@ impl Injector {
 
     /// Takes the binary at this path.
     pub fn at(binary: PathBuf) -> Self {
-        require_root();
-        bpffs::ensure_mounted();
+        isolate();
         assert!(
             binary.is_file(),
             "no injector binary at {}: build it (`cargo build -p injector`) or set {BINARY_VARIABLE}",

@@ -82,12 +82,10 @@ fn a_child_cgroup_may_have_its_own_attachment() {
     }
 }
 
-/// `--all` would end other tests' attachments: it runs with a bpffs of its own.
 #[test]
 fn detach_all_ends_every_attachment_it_can_see() {
     let scene = Scene::new("all");
     let script = "set -e; injector=$1; shift
-        mount -t bpf bpf /sys/fs/bpf
         for cgroup; do \"$injector\" attach --detach --cgroup \"$cgroup\"; done
         for cgroup; do bpftool cgroup show \"$cgroup\" | grep -q sock_ops; done
         \"$injector\" detach --all
@@ -95,8 +93,8 @@ fn detach_all_ends_every_attachment_it_can_see() {
         if ls -A /sys/fs/bpf/injector/v1 | grep .; then exit 1; fi
         \"$injector\" detach --all";
     let cgroups = [scene.inside.path_text(), scene.outside.path_text()];
-    let arguments = [&["--mount", "sh", "-c", script, "sh", scene.injector.binary()], &cgroups[..]].concat();
-    injector_tests::tool("unshare", &arguments);
+    let arguments = [&["-c", script, "sh", scene.injector.binary()], &cgroups[..]].concat();
+    injector_tests::tool("sh", &arguments);
     assert_nothing_left(&scene);
 }
 
@@ -123,12 +121,11 @@ fn others_may_come_and_go_meanwhile() {
     });
 }
 
-/// Each time the last one goes, so does the directory above. With a bpffs of its own, so that it is the last one.
+/// Each time the last one goes, so does the directory above.
 #[test]
 fn many_come_and_go_at_once() {
     let scene = Scene::new("at-once");
     let script = "injector=$1; shift
-        mount -t bpf bpf /sys/fs/bpf
         come_and_go() {
             for _ in 1 2 3 4 5 6 7 8; do
                 \"$injector\" attach --detach --cgroup \"$1\" && \"$injector\" detach --cgroup \"$1\" || return
@@ -139,6 +136,6 @@ fn many_come_and_go_at_once() {
         if ls -A /sys/fs/bpf/injector/v1 | grep .; then exit 1; fi";
     let children = ["a", "b"].map(|name| scene.inside.child(name));
     let cgroups = [scene.outside.path_text(), children[0].path_text(), children[1].path_text()];
-    let arguments = [&["--mount", "sh", "-c", script, "sh", scene.injector.binary()], &cgroups[..]].concat();
-    injector_tests::tool("unshare", &arguments);
+    let arguments = [&["-c", script, "sh", scene.injector.binary()], &cgroups[..]].concat();
+    injector_tests::tool("sh", &arguments);
 }

@@ -68,6 +68,7 @@ fn all_attachments_are_listed_unless_one_is_named() {
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
     let (near, far) = connected(&mut client, &mut server, Route::V4);
     let flows = scene.injector.run(&["flows", "-o", "jsonl"]).ok().json_lines();
+    assert_eq!(flows.len(), 2);
     for (attachment, socket) in [(&one, &near), (&other, &far)] {
         let ours = |flow: &&Value| flow["attachment"] == attachment.name();
         let cookies: Vec<&Value> = flows.iter().filter(ours).map(|flow| &flow["cookie"]).collect();

@@ -1,3 +1,4 @@
 //! The lab itself.
 
 mod harness;
+mod isolation;

@@ -33,25 +33,17 @@ fn the_link_is_detached_by_someone_else() {
     objects.wait_until_freed();
 }
 
-/// The mount is the watch's own, in a namespace of its own: nobody else loses theirs.
 #[test]
 fn bpffs_is_unmounted() {
     let scene = Scene::new("unmounted");
-    let own_mount = "umount --all-targets /sys/fs/bpf && mount -t bpf bpf /sys/fs/bpf && exec \"$@\"";
-    let arguments = ["--mount", "sh", "-c", own_mount, "sh", scene.injector.binary()];
-    let attach = ["attach", "--cgroup", scene.inside.path_text()];
-    let mut watch = Process::spawn(Place::default(), "unshare", &[&arguments, &attach[..], SOON_AGAIN].concat());
-    assert!(watch.expect_line(SOON).starts_with("attached "));
+    let mut attachment = scene.attach(SOON_AGAIN);
     let before = scene.inside.program_ids("sock_ops");
-    let namespace = format!("--mount=/proc/{}/ns/mnt", watch.pid());
     // Lazily: the watch keeps files there open.
-    tool("nsenter", &[&namespace, "umount", "--lazy", "/sys/fs/bpf"]);
-    eventually("it is pinned again", SOON, || watch.stderr().contains("pinned again").then_some(()));
+    tool("umount", &["--lazy", "/sys/fs/bpf"]);
+    attachment.says("pinned again");
     assert_eq!(scene.inside.program_ids("sock_ops"), before);
-    let status = tool("nsenter", &[&namespace, scene.injector.binary(), "status"]);
-    assert!(status.contains("attached to cgroup"), "{status}");
-    watch.signal(Signal::TERM);
-    assert!(watch.wait(SOON).success(), "{}", watch.stderr());
+    assert_eq!(attachment.status().state, "attached");
+    attachment.stop(Signal::TERM).ok();
     assert_nothing_left(&scene);
 }
 
