@@ -79,7 +79,8 @@ fn what_others_take_off_is_put_back() {
     scene.injector.run(&["detach", "--name", &name]).ok();
     eventually("it is attached again", SOON, || (scene.inside.programs().len() == 1).then_some(()));
     agent.says("was detached by someone else");
-    std::fs::remove_dir_all(format!("{}/{name}", injector_tests::PINS)).expect("pinned");
+    // The agent may have made new ones before all of the old ones are gone.
+    let _ = std::fs::remove_dir_all(format!("{}/{name}", injector_tests::PINS));
     eventually("it is pinned again", SOON, || pins(&name).filter(|pins| pins.contains(&"keepalive".to_owned())));
     agent.says("pinned again");
 }
