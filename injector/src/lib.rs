@@ -15,18 +15,44 @@
 #[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
 compile_error!("injector serves 64-bit little-endian machines only, as its BPF object does: x86-64 or aarch64");
 
-pub mod advice;
-pub mod agent;
-pub mod attachment;
-pub mod bpf;
-pub mod cli;
-pub mod config;
-pub mod discovery;
-pub mod error;
-pub mod flow;
-pub mod hop;
-pub mod host;
-pub mod output;
-pub mod rules;
-pub mod suggest;
-pub mod units;
+mod advice;
+mod agent;
+mod attachment;
+mod bpf;
+mod cli;
+mod config;
+mod discovery;
+mod error;
+mod flow;
+mod hop;
+mod host;
+mod output;
+mod rules;
+mod suggest;
+mod units;
+
+pub use cli::main;
+
+/// What fuzz targets and the tests of pages and metrics look at. Not an interface: nothing here is stable.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::{
+        agent::{FlowQuery, Listen, MAX_FLOWS, Route, metrics, route, web},
+        attachment::watch::Watch,
+        bpf::{Btf, Message, pins::PinDir, read_values, stats::Counters},
+        cli::remote::Server,
+        config::{Config, to_toml},
+        discovery::aws::family::generation,
+        error::ConfigError,
+        flow::{packets::Packets, remaining_ms},
+        hop::{HopArg, parse_prefix},
+        host::{
+            cgroup::{Pattern, cgroup2_mounts, whole},
+            pods::{PodName, pod_of, workload_of},
+            process::socket,
+        },
+        output::{FlowFormat, FlowWriter, Listed, flows_document, flows_of_document},
+        rules::values::Warn,
+        units::{exact, moment, parse as parse_duration},
+    };
+}

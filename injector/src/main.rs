@@ -1,17 +1,7 @@
-//! The command line: parse, run, turn the result into an exit code.
+//! The program: all of it is in the library, where tests reach it.
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use injector::{
-    cli::{Cli, commands},
-    output,
-};
-
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match commands::run(cli) {
-        Ok(code) => code.into(),
-        Err(error) => output::report(&error).into(),
-    }
+    injector::main()
 }

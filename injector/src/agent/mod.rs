@@ -37,7 +37,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-pub use http::{FlowQuery, MAX_FLOWS, Refusal, Route, route, web};
+pub use http::{FlowQuery, MAX_FLOWS, Route, route, web};
 pub use listen::Listen;
 use tokio::{
     signal::unix::{self, SignalKind},

@@ -29,12 +29,12 @@ use crate::rules::{Rules, settings::Settings};
 
 pub use attach::{Plan, attach, replace, resume};
 pub use attached::{Attached, Opened, Standing, detach, detach_other, hooked_to, hooked_to_by_other};
-pub use btf::{Btf, BtfError};
+pub use btf::Btf;
 pub use foreign::{Foreign, foreign_programs};
 pub use iterator::read_values;
 pub use log::BpfLog;
-pub use message::{Malformed, Message};
-pub use offsets::{KERNEL_BTF, offsets, ticks_per_second};
+pub use message::Message;
+pub use offsets::{KERNEL_BTF, offsets};
 pub use rule_maps::Hops;
 pub use tcp_info::{TcpInfo, tcp_info};
 

@@ -5,12 +5,24 @@ mod args;
 pub mod commands;
 pub mod remote;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 pub use self::args::{
     Adopt, Attach, Check, ConfigCommand, Detach, Doctor, FileFormat, Flows, HopArgs, Recommend, Run, Sort, Status,
     Target, Timeouts,
 };
+
+use crate::output;
+
+/// Parses the command line, runs it, and turns the result into an exit code.
+pub fn main() -> ExitCode {
+    match commands::run(Cli::parse()) {
+        Ok(code) => code.into(),
+        Err(error) => output::report(&error).into(),
+    }
+}
 
 /// Keeps idle TCP connections alive, and tells which come near their end.
 ///

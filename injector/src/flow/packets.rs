@@ -31,7 +31,6 @@ pub enum ProbedBy {
 /// The packets of one direction by class, as `injector_common::packets` tells
 /// them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[expect(missing_docs, reason = "the names of the classes")]
 pub struct Counts {
     pub data: u32,
     pub ack: u32,

@@ -17,10 +17,12 @@ use std::{
 };
 
 pub use conflict::{Conflict, conflicts};
-pub use kind::{Expiry, Facts, Kind, Range};
+pub use kind::{Expiry, Kind, Range};
 pub use parse::HopArg;
 pub use prefix::parse_prefix;
-pub use scope::{Direction, Ends, Flow, Place};
+#[cfg(test)]
+pub use scope::Flow;
+pub use scope::{Direction, Ends, Place};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
@@ -124,12 +126,6 @@ impl Hop {
             return Err(Refused::Timeout { given: timeout, kind });
         }
         Ok(Self { name: name.to_owned(), kind, timeout, place, source })
-    }
-
-    /// Whether it lies on the way of `flow`. This is the definition: what the
-    /// kernel looks up is compiled from the same places, and tested against it.
-    pub fn applies(&self, flow: &Flow) -> bool {
-        self.place.contains(flow)
     }
 
     /// Its timeout in milliseconds; ranges keep it within 32 bits.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use injector::agent::metrics::{Format, PREFIX};
+use injector::internals::metrics::{Format, PREFIX};
 use serde_json::Value;
 
 use crate::full;

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use injector::{
-    agent::metrics::{AtRisk, Conntrack, Ena, Limit, Memory, Metrics, Reload, Scan},
-    bpf::stats::Counters,
+use injector::internals::{
+    Counters,
+    metrics::{AtRisk, Conntrack, Ena, Limit, Memory, Metrics, Reload, Scan},
 };
 use injector_common::{
     scan::ScanTotals,
@@ -30,7 +30,6 @@ pub(crate) fn metrics() -> Metrics {
     figures.scan_failures = 2;
     figures.flows_expired = 3;
     figures.flows_lost = 4;
-    figures.events_dropped = 6;
     figures.log_lines_dropped = 7;
     figures.memory = Some(Memory { maps_bytes: 8192, storage_bytes: 4096 });
     figures.conntrack = Some(Conntrack { entries: 250, limit: 262_144 });

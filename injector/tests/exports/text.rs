@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use injector::agent::metrics::{Format, Metrics, PREFIX};
+use injector::internals::metrics::{Format, Metrics, PREFIX};
 
 use crate::full;
 
@@ -47,7 +47,6 @@ fn every_figure_has_its_line() {
         "config_last_reload_success_timestamp_seconds 1750000000.5",
         "discovery_failures_total{call=\"imds\"} 1",
         "discovery_failures_total{call=\"ec2:DescribeNetworkInterfaces\"} 0",
-        "ring_buffer_events_dropped_total 6",
         "log_lines_dropped_total 7",
         "map_memory_bytes 8192.0",
         "storage_memory_bytes 4096.0",

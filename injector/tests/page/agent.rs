@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use injector::agent::web::{CONTENT_SECURITY_POLICY, PAGE};
+use injector::internals::web::{CONTENT_SECURITY_POLICY, PAGE};
 use serde_json::{Value, json};
 
 /// Serves until the test ends.

@@ -106,7 +106,7 @@ impl Agent {
     pub fn metric(&self, name: &str) -> Option<f64> {
         let answer = self.get("/metrics");
         assert_eq!(answer.code, 200, "{answer:?}");
-        let name = format!("keepalive_injector_{name} ");
+        let name = format!("injector_{name} ");
         answer.body.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok())
     }
 

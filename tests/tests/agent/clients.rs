@@ -183,7 +183,7 @@ fn a_log_that_nobody_reads() {
             thread::sleep(Duration::from_millis(2));
         }
         let metrics = get("/metrics")?.body;
-        let dropped = metrics.lines().find_map(|line| line.strip_prefix("keepalive_injector_log_lines_dropped_total "));
+        let dropped = metrics.lines().find_map(|line| line.strip_prefix("injector_log_lines_dropped_total "));
         dropped.is_some_and(|count| count != "0").then_some(())
     });
     assert_eq!(get("/healthz").expect("an answer").code, 200);

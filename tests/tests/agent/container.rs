@@ -54,7 +54,7 @@ fn it_works_with_exactly_what_the_manifest_gives_it() {
     assert_eq!(pods, [Kubelet::pod(), Kubelet::pod()], "{list:#}");
     let metrics = agent.get("/metrics").body;
     for line in ["attached_cgroups 1.0", "sockets_total{direction=\"active\",outcome=\"injected\"} 1"] {
-        assert!(metrics.contains(&format!("keepalive_injector_{line}\n")), "{line}:\n{metrics}");
+        assert!(metrics.contains(&format!("injector_{line}\n")), "{line}:\n{metrics}");
     }
 
     let load = Load { rate: 500, count: 5000, step: 1000 };

@@ -24,7 +24,7 @@ use tokio::{
 use self::peers::Peers;
 
 pub(super) use self::answer::State;
-pub use self::route::{FlowQuery, MAX_FLOWS, Refusal, Route, route};
+pub use self::route::{FlowQuery, MAX_FLOWS, Route, route};
 use super::listen::Listener;
 
 /// Connections at a time; further ones wait in the kernel's queue.

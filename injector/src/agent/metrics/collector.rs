@@ -123,11 +123,6 @@ fn agent(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
         figures.discovery_failures.iter().map(|(call, count)| ([("call", *call)], *count)),
     )?;
     writer.counter(
-        "ring_buffer_events_dropped",
-        "Events that the ring buffer had no room for.",
-        &figures.events_dropped,
-    )?;
-    writer.counter(
         "log_lines_dropped",
         "Log lines held back because there were too many alike.",
         &figures.log_lines_dropped,

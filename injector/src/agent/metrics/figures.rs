@@ -104,8 +104,6 @@ pub struct Figures {
     pub flows_expired: u64,
     /// Flows that ended while at risk, overdue or stalled.
     pub flows_lost: u64,
-    /// Events that the ring buffer had no room for.
-    pub events_dropped: u64,
     /// Log lines that were held back.
     pub log_lines_dropped: u64,
     /// Memory in the kernel.

@@ -31,7 +31,7 @@ pub use exposition::Format;
 pub use figures::{Conntrack, Ena, Figures, Limit, Memory, Reload, Scan};
 
 /// What every name begins with.
-pub const PREFIX: &str = "keepalive_injector";
+pub const PREFIX: &str = "injector";
 
 /// All metrics of this process.
 #[derive(Debug)]

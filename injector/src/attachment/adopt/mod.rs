@@ -19,7 +19,7 @@ use injector_common::{
     record::state,
 };
 pub use probe::probe;
-pub use report::{Denied, Report};
+pub use report::Report;
 
 use self::{
     defaults::Defaults,

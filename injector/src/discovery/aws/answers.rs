@@ -93,6 +93,7 @@ pub enum Protocol {
     /// the answer does not have that attribute.
     Tcp(Answer<Option<Duration>>),
     /// Ends TLS. Its timeout is fixed.
+    #[cfg_attr(not(any(feature = "aws", test)), expect(dead_code, reason = "only AWS answers it"))]
     Tls,
 }
 

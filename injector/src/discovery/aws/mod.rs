@@ -19,6 +19,7 @@ pub mod family;
 #[cfg(feature = "aws")]
 mod imds;
 
+#[cfg(feature = "aws")]
 use std::time::Duration;
 
 use answers::Answers;
@@ -27,7 +28,8 @@ use crate::error::Error;
 
 /// All calls together take no longer than this: what has not answered by then
 /// is not known.
-pub const DEADLINE: Duration = Duration::from_secs(8);
+#[cfg(feature = "aws")]
+const DEADLINE: Duration = Duration::from_secs(8);
 
 /// Whether this build can ask.
 ///
@@ -44,7 +46,7 @@ pub fn check_support() -> Result<(), Error> {
 }
 
 /// Asks the metadata of this instance, EC2 and Elastic Load Balancing. Answers
-/// within [`DEADLINE`], whatever they do.
+/// within `DEADLINE`, whatever they do.
 #[cfg(feature = "aws")]
 pub async fn ask() -> Answers {
     let calls = calls::Calls::new(DEADLINE);

@@ -20,8 +20,8 @@ use std::{
 use anyhow::Context as _;
 use locate::{check_is_plain, locate};
 use mounts::Mounts;
-pub use mounts::{Mount, cgroup2_mounts, whole};
-pub use pattern::{Expansion, Pattern, expand};
+pub use mounts::{cgroup2_mounts, whole};
+pub use pattern::{Pattern, expand};
 use rustix::fs::fstatfs;
 
 use crate::error::Error;

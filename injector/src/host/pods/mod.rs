@@ -11,7 +11,7 @@ pub mod names;
 pub mod object_name;
 pub mod workload;
 
-pub use cgroup_path::{PodRef, Qos, Runtime, pod_of};
+pub use cgroup_path::pod_of;
 pub use names::{PodName, PodNames};
 pub use workload::workload_of;
 

@@ -50,7 +50,7 @@ fn look_up_in(compiled: &Compiled, flow: &Flow, set: u16) -> Decision {
 }
 
 fn naive(hops: &[Hop], flow: &Flow) -> Decision {
-    let on_the_way = hops.iter().enumerate().filter(|(_, hop)| hop.applies(flow));
+    let on_the_way = hops.iter().enumerate().filter(|(_, hop)| hop.place.contains(flow));
     on_the_way.fold(Decision::default(), |best, (index, hop)| best.or_better(Decision::of(index, hop)))
 }
 

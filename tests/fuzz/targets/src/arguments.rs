@@ -1,14 +1,7 @@
 //! Words of the command line that have a form of their own.
 
-use injector::{
-    agent::Listen,
-    bpf::pins::PinDir,
-    cli::remote::Server,
-    discovery::aws::family::generation,
-    hop::{HopArg, parse_prefix},
-    host::cgroup::Pattern,
-    rules::values::Warn,
-    units,
+use injector::internals::{
+    HopArg, Listen, Pattern, PinDir, Server, Warn, exact, generation, parse_duration, parse_prefix,
 };
 
 /// A word a line. What is read is written so that it is read again as the same.
@@ -23,8 +16,8 @@ pub fn arguments(bytes: &[u8]) {
         if let Ok(prefix) = parse_prefix(&word) {
             assert_eq!(parse_prefix(&prefix.to_string()), Ok(prefix), "{word}");
         }
-        if let Ok(duration) = units::parse(&word) {
-            assert_eq!(units::parse(&units::exact(duration)), Ok(duration), "{word}");
+        if let Ok(duration) = parse_duration(&word) {
+            assert_eq!(parse_duration(&exact(duration)), Ok(duration), "{word}");
         }
         if let Ok(server) = word.parse::<Server>() {
             assert_eq!(server.to_string().parse(), Ok(server), "{word}");

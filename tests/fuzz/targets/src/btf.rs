@@ -1,6 +1,6 @@
 //! The kernel's type information.
 
-use injector::bpf::Btf;
+use injector::internals::Btf;
 use injector_common::offsets::MEMBERS;
 
 /// BTF. Whatever it says, each member is looked for, by paths that the kernel has and by one through all structures that

@@ -2,13 +2,7 @@
 
 use std::path::Path;
 
-use injector::{
-    bpf::pins::PinDir,
-    host::{
-        cgroup::Pattern,
-        pods::{pod_of, workload_of},
-    },
-};
+use injector::internals::{Pattern, PinDir, pod_of, workload_of};
 
 /// A path a line.
 pub fn cgroup_paths(bytes: &[u8]) {

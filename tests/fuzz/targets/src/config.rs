@@ -2,10 +2,7 @@
 
 use std::path::Path;
 
-use injector::{
-    config::{Config, to_toml},
-    error::ConfigError,
-};
+use injector::internals::{Config, ConfigError, to_toml};
 
 /// A file. What is wrong with it is told with line and column; what is right is shown so that it is read again.
 pub fn config(bytes: &[u8]) {

@@ -1,6 +1,6 @@
 //! What a server answers to `flows --server`.
 
-use injector::output::{FlowFormat, FlowWriter, Listed, flows_document as document, flows_of_document};
+use injector::internals::{FlowFormat, FlowWriter, Listed, flows_document as document, flows_of_document};
 
 /// A document. Whatever its flows are called, each is one line, and nothing in it controls a terminal.
 pub fn flows_document(bytes: &[u8]) {

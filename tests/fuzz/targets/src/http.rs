@@ -1,7 +1,7 @@
 //! Requests to the agent.
 
 use hyper::{Method, Uri};
-use injector::agent::{FlowQuery, MAX_FLOWS, Route, route};
+use injector::internals::{FlowQuery, MAX_FLOWS, Route, route};
 
 /// Method, blank, target. Nothing but reading is understood, and no more than a bounded list.
 pub fn http(bytes: &[u8]) {

@@ -1,6 +1,6 @@
 //! Names in the kubelet's log directories.
 
-use injector::host::pods::{PodName, workload_of};
+use injector::internals::{PodName, workload_of};
 
 /// A file name a line. What is taken for names of objects has no markup, path or control character.
 pub fn log_names(bytes: &[u8]) {

@@ -1,6 +1,6 @@
 //! Records of the BPF programs' own log.
 
-use injector::bpf::Message;
+use injector::internals::Message;
 
 /// One record. Its message comes from the bytes that it says it has, and from no others.
 pub fn messages(bytes: &[u8]) {

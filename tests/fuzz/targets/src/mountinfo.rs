@@ -1,6 +1,6 @@
 //! `/proc/self/mountinfo`.
 
-use injector::host::cgroup::{cgroup2_mounts, whole};
+use injector::internals::{cgroup2_mounts, whole};
 
 /// Lines of mounts. None of them hides the host's own cgroup v2.
 pub fn mountinfo(bytes: &[u8]) {

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, io::Cursor, os::unix::ffi::OsStrExt as _, path::Path};
 
-use injector::host::process::socket;
+use injector::internals::socket;
 use procfs::{FromRead as _, process::Stat};
 
 /// `comm` of a process, which is any 15 bytes; and a link in `/proc/PID/fd`.

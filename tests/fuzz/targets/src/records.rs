@@ -1,9 +1,6 @@
 //! Values of pinned maps, which whoever is root may have written.
 
-use injector::{
-    bpf::stats::Counters,
-    units::{exact, moment},
-};
+use injector::internals::{Counters, exact, moment};
 use injector_common::{
     attachment::{Attachment, MAX_PATH},
     decision::{Best, Decision, HopName},

@@ -2,11 +2,7 @@
 
 use std::io::{self, Read};
 
-use injector::{
-    attachment::watch::Watch,
-    bpf::read_values,
-    flow::{packets::Packets, remaining_ms},
-};
+use injector::internals::{Packets, Watch, read_values, remaining_ms};
 use injector_common::{
     attachment::Pace,
     record::{FlowBrief, FlowSample, TrackedSample, state},
