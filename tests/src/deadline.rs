@@ -3,6 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// How long anything may take that a local kernel does at once. Machines are busy: it only bounds a failure.
+pub const SOON: Duration = Duration::from_secs(60);
+
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Calls `probe` until it returns a value, and panics with `what` when none came in time.

@@ -1,5 +1,6 @@
 //! Names that no other test uses.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
@@ -8,4 +9,11 @@ static COUNTER: AtomicU32 = AtomicU32::new(0);
 pub fn unique_name(role: &str) -> String {
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     format!("injtest-{}-{number}-{role}", std::process::id())
+}
+
+/// A loopback address, of those that all of 127.0.0.0/8 are, that no other test uses.
+pub fn unique_address(port: u16) -> SocketAddr {
+    // At most 22 bits, and 127.0.0.1 is everybody's.
+    let address = 0x7f40_0000 + (std::process::id() & 0x003f_ffff);
+    SocketAddr::new(Ipv4Addr::from_bits(address).into(), port)
 }

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
+pub(crate) use injector_tests::SOON;
 use injector_tests::{
     Attachment, Cgroup, Flow, Injector, Keepalive, Netns, Peer, Place, Route, Socket, connected, pins,
 };
-
-/// For what a local kernel does at once.
-pub(crate) const SOON: Duration = Duration::from_secs(5);
 
 /// What the usual limit of 350 s asks for.
 pub(crate) const USUAL: Keepalive = Keepalive::on(240, 30, 9);

@@ -6,10 +6,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::deadline::eventually;
+use crate::deadline::{SOON, eventually};
 use crate::injector::attachment::PINS;
 use crate::programs::command::tool;
-use crate::programs::output::SOON;
 
 /// Programs, maps and links by the kernel's ids, which are not used again soon.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,18 +1,16 @@
 //! Records in the BPF programs' log that they did not write (`peers/scribe.py`).
 
-use std::fmt::Write as _;
-use std::time::Duration;
-
 use serde_json::Value;
+use std::fmt::Write as _;
 
 use crate::bpf::objects::Objects;
+use crate::deadline::SOON;
 use crate::peers::peer::PYTHON;
 use crate::programs::command::tool;
 use crate::programs::process::{Place, Process};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/scribe.py");
 const LOG_MAP: &str = "AYA_LOGS";
-const SOON: Duration = Duration::from_secs(10);
 
 /// Writes into the log of one attachment.
 #[derive(Debug)]

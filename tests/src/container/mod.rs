@@ -12,13 +12,13 @@ use tempfile::TempDir;
 
 use crate::container::daemonset::DaemonSet;
 use crate::container::image::Image;
-use crate::deadline::eventually;
+use crate::deadline::{SOON, eventually};
 use crate::host::cgroup::{Cgroup, mount_point};
 use crate::host::isolation::BPFFS;
 use crate::host::netns::Netns;
 use crate::injector::Injector;
 use crate::network::http::{Answer, request};
-use crate::programs::output::{Output, SOON};
+use crate::programs::output::Output;
 use crate::programs::process::{Place, Process};
 use crate::unique::unique_name;
 

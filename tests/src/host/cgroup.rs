@@ -8,12 +8,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::deadline::SOON;
 use crate::host::isolation::isolate;
 use crate::programs::command::tool;
 use crate::unique::unique_name;
-
-/// How long a cgroup may take to become empty once its processes are killed.
-const EMPTY_WITHIN: Duration = Duration::from_secs(10);
 
 /// A cgroup below the cgroup v2 mount. Dropping it kills what runs in it and removes it with its children.
 #[derive(Debug)]
@@ -104,7 +102,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        let deadline = Instant::now() + EMPTY_WITHIN;
+        let deadline = Instant::now() + SOON;
         while let Err(error) = remove_tree(&self.path) {
             if Instant::now() > deadline {
                 // No second panic while a test unwinds: the failure itself matters more than what it leaves.

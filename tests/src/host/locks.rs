@@ -2,9 +2,8 @@
 
 use std::fs::{self, File};
 
-use crate::deadline::eventually;
+use crate::deadline::{SOON, eventually};
 use crate::injector::attachment::PINS;
-use crate::programs::output::SOON;
 
 /// Locks as an `injector` does that lists attachments: nobody attaches or detaches while it lives.
 #[derive(Debug)]

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::deadline::SOON;
 use crate::host::cgroup::Cgroup;
 use crate::injector::Injector;
 use crate::injector::attachment::Attachment;
-use crate::programs::output::{Output, SOON};
+use crate::programs::output::Output;
 
 /// What became of the sockets that were there before.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::deadline::eventually;
+use crate::deadline::{SOON, eventually};
 use crate::host::cgroup::Cgroup;
 use crate::injector::Injector;
 use crate::network::http::{Answer, request};
-use crate::programs::output::{Output, SOON};
+use crate::programs::output::Output;
 use crate::programs::process::{Process, Signal};
 
 /// An agent with a configuration file of its own. Dropping it ends it, and detaches what it left.

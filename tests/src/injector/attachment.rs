@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::deadline::eventually;
+use crate::deadline::{SOON, eventually};
 use crate::host::cgroup::Cgroup;
 use crate::injector::Injector;
 use crate::injector::reports::{AttachmentStatus, Flow};
-use crate::programs::output::{Output, SOON};
+use crate::programs::output::Output;
 use crate::programs::process::{Process, Signal};
 
 /// Where attachments of this ABI are pinned.

@@ -13,12 +13,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::deadline::SOON;
 use crate::host::cgroup::Cgroup;
 use crate::host::isolation::isolate;
 use crate::injector::attachment::{Attachment, PINS};
 use crate::injector::reports::{AttachmentStatus, Flow};
 use crate::programs::command::tool;
-use crate::programs::output::{Output, SOON};
+use crate::programs::output::Output;
 use crate::programs::process::{Place, Process};
 
 /// Names the binary to test, where it is not beside the test's own.

@@ -1,16 +1,14 @@
 //! Packets that no honest peer sends (`peers/forge.py`).
 
-use std::time::Duration;
-
 use serde_json::Value;
 
+use crate::deadline::SOON;
 use crate::host::netns::Netns;
 use crate::peers::peer::PYTHON;
 use crate::peers::socket::Socket;
 use crate::programs::process::{Place, Process};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/forge.py");
-const SOON: Duration = Duration::from_secs(10);
 
 /// Sends packets in the name of sockets on the loopback device of a namespace.
 #[derive(Debug)]

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rustix::net::{self, SocketFlags};
 
+use crate::deadline::SOON;
+
 /// An answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -55,7 +57,7 @@ pub fn connect_from(source: IpAddr, address: SocketAddr) -> TcpStream {
 /// Asks as a client does.
 pub fn request(address: SocketAddr, method: &str, path: &str, headers: &str) -> Answer {
     let text = format!("{method} {path} HTTP/1.1\r\nHost: agent\r\n{headers}\r\n");
-    ask(address, text.as_bytes(), Duration::from_secs(30)).unwrap_or_else(|| panic!("no answer to {method} {path}"))
+    ask(address, text.as_bytes(), SOON).unwrap_or_else(|| panic!("no answer to {method} {path}"))
 }
 
 fn parse(text: &str) -> Option<Answer> {

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use crate::deadline::SOON;
 use crate::host::netns::Netns;
 use crate::peers::peer::PYTHON;
 use crate::peers::socket::Socket;
 use crate::programs::process::{Place, Process};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/witness.py");
-const SOON: Duration = Duration::from_secs(10);
 
 /// Captures packets on a device of a namespace.
 #[derive(Debug)]

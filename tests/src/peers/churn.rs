@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::deadline::SOON;
 use crate::peers::peer::PYTHON;
 use crate::programs::process::{Place, Process};
 
@@ -37,7 +38,6 @@ pub struct ChurnReport {
     pub unprotected: u32,
     /// Sockets by `TCP_KEEPIDLE`, in seconds.
     pub idle: BTreeMap<String, u32>,
-    seconds: f64,
 }
 
 impl Churn {
@@ -70,15 +70,8 @@ impl Churn {
         }
     }
 
-    /// Ten times as long as a step takes, and some time to start.
+    /// Far longer than a step takes, and some time to start.
     fn patience(&self) -> Duration {
-        Duration::from_secs(10) + Duration::from_secs(10) * self.load.step / self.load.rate
-    }
-}
-
-impl ChurnReport {
-    /// Connections a second, as it came out.
-    pub fn rate(&self) -> f64 {
-        f64::from(self.connections) / self.seconds
+        SOON + Duration::from_secs(10) * self.load.step / self.load.rate
     }
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::deadline::SOON;
 use crate::peers::peer::PYTHON;
 use crate::programs::process::{Place, Process};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/crowd.py");
-const CONNECTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// A running program and its connections.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Crowd {
     pub fn connect(place: Place<'_>, address: &str, port: u16, count: usize) -> Self {
         let [port, count] = [port.to_string(), count.to_string()];
         let mut process = Process::spawn(place, PYTHON, &[SCRIPT, address, &port, &count]);
-        assert_eq!(process.expect_line(CONNECTS_WITHIN), count, "{}", process.stderr());
+        assert_eq!(process.expect_line(SOON), count, "{}", process.stderr());
         Self { process }
     }
 
@@ -44,7 +44,7 @@ impl Crowd {
     /// Sends PING on all connections at once.
     pub fn ping(&mut self, within: Duration) -> Pings {
         self.process.send_line(&within.as_secs_f64().to_string());
-        let line = self.process.expect_line(within + CONNECTS_WITHIN);
+        let line = self.process.expect_line(within + SOON);
         serde_json::from_str(&line).expect("the program reports in JSON")
     }
 }

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::deadline::SOON;
 use crate::peers::socket::{Failure, Keepalive, Route, Socket};
 use crate::programs::process::{Place, Process};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/peer.py");
 /// The distribution's Python: tests don't depend on what else is on the search path.
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
-/// For what a local kernel does at once.
-const SOON: Duration = Duration::from_secs(10);
 
 /// A running Python program and its sockets.
 #[derive(Debug)]

@@ -1,14 +1,11 @@
 //! How a run of the binary ended.
 
 use std::os::unix::process::ExitStatusExt;
-use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::deadline::SOON;
 use crate::programs::process::Process;
-
-/// Generous: debug builds run beside other tests on few cores.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// How a run of the binary ended.
 #[derive(Clone, Debug)]

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::deadline::eventually;
+use crate::deadline::{SOON, eventually};
 use crate::programs::command::tool;
 use crate::programs::process::{Place, Process, Signal};
 
 /// The account that Debian's package makes: the server refuses to run as root.
 const ACCOUNT: &str = "postgres";
-const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
 /// A server with a fresh, empty database and PostgreSQL's own defaults for keepalive. Dropping it stops it.
 #[derive(Debug)]
@@ -56,7 +55,7 @@ impl Postgres {
         ]
         .concat();
         let process = Process::spawn(place, "setpriv", &arguments);
-        eventually("PostgreSQL is ready", STARTS_WITHIN, || {
+        eventually("PostgreSQL is ready", SOON, || {
             process.stderr().contains("ready to accept connections").then_some(())
         });
         Self { process, _data: data }
@@ -67,7 +66,7 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         // The immediate shutdown: the server ends its children, which a plain kill would leave.
         self.process.signal(Signal::QUIT);
-        let _ = self.process.wait_if_ends(Duration::from_secs(10));
+        let _ = self.process.wait_if_ends(SOON);
     }
 }
 

@@ -1,12 +1,11 @@
 //! A real Redis server.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tempfile::TempDir;
 
+use crate::deadline::SOON;
 use crate::programs::process::{Place, Process, left};
-
-const STARTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// An empty server with Redis's own defaults for keepalive. Dropping it stops it.
 #[derive(Debug)]
@@ -35,7 +34,7 @@ impl Redis {
             [&configuration, "--dir", &directory, "--save", "", "--protected-mode", "no", "--bind", "*", "-::*"];
         let mut process = Process::spawn(place, "redis-server", &arguments);
         let started = Instant::now();
-        while !process.expect_line(left(started, STARTS_WITHIN)).contains("Ready to accept connections") {}
+        while !process.expect_line(left(started, SOON)).contains("Ready to accept connections") {}
         Self { process, _data: data }
     }
     /// The server's process id.

@@ -1,13 +1,8 @@
 //! A real server of any kind that stays in the foreground.
 
-use std::time::Duration;
-
-use crate::deadline::eventually;
+use crate::deadline::{SOON, eventually};
 use crate::host::netns::Netns;
 use crate::programs::process::{Place, Process};
-
-/// Databases make their files first.
-const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
 /// A server. Dropping it kills it.
 #[derive(Debug)]
@@ -20,7 +15,7 @@ impl Server {
     pub fn start(netns: &Netns, program: &str, arguments: &[&str], port: u16) -> Self {
         let mut process = Process::spawn(Place::netns(netns), program, arguments);
         let filter = format!("sport = :{port}");
-        eventually(&format!("{program} listens on port {port}"), STARTS_WITHIN, || {
+        eventually(&format!("{program} listens on port {port}"), SOON, || {
             let ended = process.has_ended();
             assert!(!ended, "{program} ended:\n{}\n{}", process.rest().join("\n"), process.stderr());
             (!netns.tool("ss", &["-H", "-l", "-t", "-n", &filter]).is_empty()).then_some(())

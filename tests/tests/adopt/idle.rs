@@ -9,7 +9,7 @@ use injector_tests::{
     eventually,
 };
 
-use crate::scene::{Scene, find, flow_of};
+use crate::scene::{SOON, Scene, find, flow_of};
 
 const TOLERANCE: Duration = Duration::from_millis(100);
 /// Longer than delayed acknowledgements, and no round number of seconds.
@@ -47,13 +47,13 @@ impl Watched {
     /// Asks for the flows between two looks at the wire, until nothing passed in between.
     fn assert_idle(&mut self, attachment: &Attachment) {
         let payload = self.witness.last_payload(&self.near, &self.far);
-        for _ in 0..20 {
+        eventually("the wire rests for as long as `flows` takes", SOON, || {
             let packet = self.last_packet();
             let from = Instant::now();
             let flows = attachment.flows();
             let to = Instant::now();
             if self.last_packet().bounds().0 > packet.bounds().1 {
-                continue;
+                return None;
             }
             for flow in [find(flows.clone(), &self.near), find(flows, &self.far)] {
                 assert!(since(packet, from, to).contains(&flow.idle()), "{:?}: {flow:#?}", since(packet, from, to));
@@ -64,9 +64,8 @@ impl Watched {
                 );
                 assert!(flow.idle_ms <= flow.age_ms + 100, "{flow:#?}");
             }
-            return;
-        }
-        panic!("the wire never rests for as long as `flows` takes");
+            Some(())
+        });
     }
 }
 
@@ -106,7 +105,7 @@ fn after_probes_of_the_peer() {
     let attachment = watched.adopt(&[]);
     watched.assert_idle(&attachment);
     let near = flow_of(&attachment, &watched.near);
-    assert!(near.idle() < Duration::from_millis(1200) && near.app_idle() > PAUSE, "{near:#?}");
+    assert!(near.idle() < Duration::from_secs(2) && near.app_idle() > PAUSE, "{near:#?}");
 }
 
 #[test]
@@ -115,25 +114,28 @@ fn the_first_probe_counts_the_silence_before() {
     watched.client.send(&watched.near, "before").unwrap();
     thread::sleep(Duration::from_secs(5));
     let before = watched.last_packet();
-    let attachment = watched.adopt(&["--timeout", "10s", "--idle", "6s"]);
-    let first = eventually("a probe", Duration::from_secs(10), || {
+    let attachment = watched.adopt(&["--timeout", "25s", "--idle", "15s"]);
+    let first = eventually("a probe", SOON, || {
         let last = watched.last_packet();
         (last.bounds().0 > before.bounds().1).then_some(last)
     });
     let silence = first.bounds().0 - before.bounds().1;
-    assert!((5800..7000).contains(&silence.as_millis()), "{silence:?}");
+    // It would be 20 s where the silence before did not count.
+    assert!((14_800..17_500).contains(&silence.as_millis()), "{silence:?}");
     assert_eq!(flow_of(&attachment, &watched.near).status, Status::Protected);
 }
 
 /// Nothing on this way forgets it, so that the probe is answered.
 #[test]
 fn a_flow_beyond_its_limit_is_tried_at_once() {
+    const SILENCE: Duration = Duration::from_secs(22);
     let mut watched = Watched::new(Route::V6);
     watched.client.send(&watched.near, "before").unwrap();
-    thread::sleep(Duration::from_secs(5));
-    let attachment = watched.adopt(&["--timeout", "4s"]);
-    let flow = eventually("a probe", Duration::from_secs(1), || {
-        Some(flow_of(&attachment, &watched.near)).filter(|flow| flow.idle() < Duration::from_secs(2))
+    thread::sleep(SILENCE);
+    let attachment = watched.adopt(&["--timeout", "20s"]);
+    // Where it were not tried at once, it would be after 13 s.
+    let flow = eventually("a probe", Duration::from_secs(10), || {
+        Some(flow_of(&attachment, &watched.near)).filter(|flow| flow.idle() < SILENCE)
     });
     assert_eq!(flow.status, Status::Protected, "{flow:#?}");
     watched.assert_idle(&attachment);
@@ -152,6 +154,6 @@ fn a_forgotten_flow_is_told() {
     thread::sleep(Duration::from_secs(6));
     let mut attachment = Injector::find().attach(&inside, &["--timeout", "4s", "--existing", "-o", "jsonl"]);
     assert_eq!(attachment.adoption().connections(), 1);
-    let told = attachment.event(Duration::from_secs(5)).expect("it is told");
+    let told = attachment.event(SOON).expect("it is told");
     assert_eq!((&told["event"], &told["flow"]["cookie"]), (&"overdue".into(), &near.cookie.into()), "{told:#}");
 }

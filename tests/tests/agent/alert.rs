@@ -1,21 +1,18 @@
 //! A real Prometheus, with the alert rules that we ship.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
-use injector_tests::{Place, Process, ask, eventually};
+use injector_tests::{Place, Process, ask, eventually, unique_address};
 use serde_json::{Value, json};
 
 use super::{SHORT, agent, exposed};
 use crate::scene::{SOON, Scene};
 
-/// Nothing else uses it here.
-const PROMETHEUS: &str = "127.0.0.1:19437";
-
-fn alerts() -> Option<Value> {
+fn alerts(prometheus: SocketAddr) -> Option<Value> {
     let request = b"GET /api/v1/alerts HTTP/1.0\r\nAccept-Encoding: identity\r\n\r\n";
-    let answer = ask(PROMETHEUS.parse().expect("an address"), request, Duration::from_secs(5))?;
+    let answer = ask(prometheus, request, SOON)?;
     serde_json::from_str(&answer.body).ok()
 }
 
@@ -35,19 +32,20 @@ fn flows_at_risk_fire_an_alert() {
     });
     // YAML is a superset of JSON.
     fs::write(file("prometheus.yml"), config.to_string()).expect("written");
+    let address = unique_address(9090);
     let (config, storage) = (format!("--config.file={}", file("prometheus.yml")), file("data"));
     let storage = format!("--storage.tsdb.path={storage}");
-    let listen = format!("--web.listen-address={PROMETHEUS}");
+    let listen = format!("--web.listen-address={address}");
     let _prometheus = Process::spawn(Place::default(), "prometheus", &[&config, &storage, &listen]);
 
     let at_risk = |alerts: &Value| {
         let list = alerts["data"]["alerts"].as_array().cloned().unwrap_or_default();
         list.into_iter().find(|alert| alert["labels"]["alertname"] == "InjectorFlowsAtRisk")
     };
-    eventually("Prometheus answers", SOON * 6, || alerts().filter(|alerts| at_risk(alerts).is_none()));
+    eventually("Prometheus answers", SOON, || alerts(address).filter(|alerts| at_risk(alerts).is_none()));
     let _flow = exposed(&scene);
-    let alert = eventually("the alert fires", SOON * 6, || {
-        alerts().as_ref().and_then(at_risk).filter(|alert| alert["state"] == "firing")
+    let alert = eventually("the alert fires", SOON, || {
+        alerts(address).as_ref().and_then(at_risk).filter(|alert| alert["state"] == "firing")
     });
     assert_eq!(alert["labels"]["workload"], "_unknown", "{alert:#}");
 }

@@ -17,9 +17,7 @@ fn new_ones_as_they_appear() {
     assert!(ready.code == 503 && ready.body.contains("later: no such cgroup yet"), "{ready:?}");
 
     let (second, other) = (scene.inside.child("b.service"), scene.inside.child("c.scope"));
-    let started = Instant::now();
     eventually("it is attached", SOON, || (second.programs().len() == 1).then_some(()));
-    assert!(started.elapsed().as_secs() < 5, "by a hint, not by looking now and then");
     let later = scene.inside.child("later");
     eventually("it is ready", SOON, || (agent.get("/readyz").code == 200).then_some(()));
     assert_eq!((other.programs(), later.programs().len()), (vec![], 1));
@@ -35,10 +33,24 @@ fn new_ones_as_they_appear() {
     assert_eq!(later.programs().len(), 1);
 }
 
+/// An agent that looked only now and then would take 10 s for each.
+#[test]
+fn new_ones_are_noticed_at_once() {
+    let scene = Scene::new("agent-hints");
+    let _agent = agent(&scene, "cgroups = [\"{cgroup}/*.service\"]");
+    let started = Instant::now();
+    for number in 0..4 {
+        let new = scene.inside.child(&format!("{number}.service"));
+        eventually("it is attached", SOON, || (new.programs().len() == 1).then_some(()));
+    }
+    assert!(started.elapsed().as_secs() < 25, "{:?}", started.elapsed());
+}
+
 #[test]
 fn who_is_attached_to_nothing_is_not_ready() {
     let scene = Scene::new("agent-idle");
     let agent = agent(&scene, "cgroups = [\"{cgroup}/kubepods*\", \"{cgroup}/kubelet*/*kubepods*\"]");
+    let told = || agent.log().matches("attached to nothing").count();
     agent.says("attached to nothing: no cgroup matches");
     let ready = agent.get("/readyz");
     assert!(ready.code == 503 && ready.body.contains("kubelet*/*kubepods*"), "{ready:?}");
@@ -51,7 +63,9 @@ fn who_is_attached_to_nothing_is_not_ready() {
     assert_eq!((kubelet.programs(), kubepods.programs().len()), (vec![], 1));
     drop((kubepods, kubelet));
     eventually("it is not", SOON, || (agent.get("/readyz").code == 503).then_some(()));
-    assert_eq!(agent.log().matches("attached to nothing").count(), 2, "once each time: {}", agent.log());
+    // The log is a queue: the agent answers before its last line is written.
+    eventually("it is told again", SOON, || (told() >= 2).then_some(()));
+    assert_eq!(told(), 2, "once each time: {}", agent.log());
 }
 
 #[test]
@@ -63,9 +77,7 @@ fn what_is_left_is_as_configured() {
         agent.stop(Signal::TERM).ok();
         agent.configure(&format!("{SHORT}on_exit = \"{on_exit}\""));
         agent.begin();
-        let started = Instant::now();
-        let output = agent.stop(Signal::TERM).ok();
-        assert!(started.elapsed().as_secs() < 5, "{output:?}");
+        agent.stop(Signal::TERM).ok();
         assert_eq!((scene.inside.programs().len(), pins(&name).is_some()), (programs, programs == 1), "{on_exit}");
         agent.begin();
     }

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use injector_tests::{Agent, PINS, Place, Process, Signal, ask, connect_from, eventually, exchange, request, tool};
+use injector_tests::{
+    Agent, PINS, Place, Process, Signal, ask, connect_from, eventually, exchange, request, tool, unique_address,
+    until_it_waits,
+};
 
 use super::{SHORT, agent, exposed};
 use crate::scene::{SOON, Scene};
@@ -65,7 +68,7 @@ fn a_thousand_scrapes_at_once() {
                 .stack_size(64 * 1024)
                 .spawn_scoped(scope, move || {
                     let stream = connect_from(one_of_many(number), address);
-                    let answer = exchange(stream, b"GET /metrics HTTP/1.1\r\n\r\n", Duration::from_secs(30));
+                    let answer = exchange(stream, b"GET /metrics HTTP/1.1\r\n\r\n", SOON);
                     answered.fetch_add(usize::from(answer.is_some_and(|answer| answer.code == 200)), Ordering::Relaxed);
                 })
                 .expect("a thread");
@@ -125,14 +128,18 @@ fn who_floods_it_keeps_nobody_away() {
             };
             thread::Builder::new().stack_size(64 * 1024).spawn_scoped(scope, flood).expect("a thread");
         }
-        for _ in 0..8 {
-            thread::sleep(Duration::from_millis(500));
-            let started = Instant::now();
-            let answer = ask(address, b"GET /healthz HTTP/1.1\r\n\r\n", SOON);
-            let (took, code) = (started.elapsed(), answer.map(|answer| answer.code));
-            // The kubelet waits for 3 s.
-            assert!(took < Duration::from_secs(2) && code == Some(200), "{code:?} after {took:?}");
-        }
+        let mut times: Vec<_> = (0..8)
+            .map(|_| {
+                thread::sleep(Duration::from_millis(500));
+                let started = Instant::now();
+                let answer = ask(address, b"GET /healthz HTTP/1.1\r\n\r\n", SOON);
+                assert_eq!(answer.map(|answer| answer.code), Some(200));
+                started.elapsed()
+            })
+            .collect();
+        // The kubelet waits for 3 s. One answer may be late because the machine is busy, but not most of them.
+        times.sort();
+        assert!(times[4] < Duration::from_secs(2), "{times:?}");
     });
 }
 
@@ -147,7 +154,9 @@ fn a_loop_that_is_stuck_holds_up_no_scrape() {
     let hold = ["--exclusive", "--no-fork", PINS, "sh", "-c", "echo held; exec sleep 600"];
     let mut holder = Process::spawn(Place::default(), "flock", &hold);
     assert_eq!(holder.expect_line(SOON), "held");
-    thread::sleep(Duration::from_secs(1));
+    // So that the next look needs the lock.
+    agent.signal(Signal::HUP);
+    until_it_waits(agent.pid());
     let (address, started) = (agent.address(), Instant::now());
     thread::scope(|scope| {
         let scrape = || request(address, "GET", "/metrics", "");
@@ -158,9 +167,9 @@ fn a_loop_that_is_stuck_holds_up_no_scrape() {
         }
     });
     // Prometheus waits for 10 s.
-    assert!(started.elapsed() < Duration::from_secs(8), "answered after {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(10), "answered after {:?}", started.elapsed());
     drop(holder);
-    eventually("it goes on", SOON * 4, || agent.metric("last_scan_timestamp_seconds").filter(|time| *time > known));
+    eventually("it goes on", SOON, || agent.metric("last_scan_timestamp_seconds").filter(|time| *time > known));
 }
 
 /// Nobody reads what it logs.
@@ -172,12 +181,13 @@ fn a_log_that_nobody_reads() {
     let (config, fifo) = (agent.file(), format!("{}.log", agent.file()));
     tool("mkfifo", &[&fifo]);
     let wrapper = ["sh", "-c", r#"exec 3<>"$0"; exec "$@" 2>"$0""#, &fifo];
+    // Nobody reads where it listens, so it has to be known.
+    let address = unique_address(9435);
     let mut unread =
-        scene.injector.spawn_through(&wrapper, &["run", "--config", &config, "--listen", "127.0.0.1:19436"]);
-    let address = "127.0.0.1:19436".parse().expect("an address");
+        scene.injector.spawn_through(&wrapper, &["run", "--config", &config, "--listen", &address.to_string()]);
     let get = |path: &str| ask(address, format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes(), SOON);
     eventually("it is ready", SOON, || get("/readyz").filter(|answer| answer.code == 200));
-    eventually("it drops lines", Duration::from_secs(60), || {
+    eventually("it drops lines", SOON, || {
         for _ in 0..200 {
             unread.signal(Signal::HUP);
             thread::sleep(Duration::from_millis(2));
@@ -188,15 +198,15 @@ fn a_log_that_nobody_reads() {
     });
     assert_eq!(get("/healthz").expect("an answer").code, 200);
     unread.signal(Signal::TERM);
-    unread.wait(Duration::from_secs(6));
+    unread.wait(SOON);
     agent.begin();
 }
 
-/// A flow that comes near its limit is told about when it does.
+/// A flow that comes near its limit is told about when it does, and not when slow clients are let go, after 20 s.
 fn told_in_time(scene: &Scene, agent: &Agent) {
     let started = Instant::now();
     let _flow = exposed(scene);
     agent.says("a flow comes near its limit");
     let took = started.elapsed();
-    assert!(took > Duration::from_secs(3) && took < Duration::from_secs(6), "told after {took:?}");
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(15), "told after {took:?}");
 }

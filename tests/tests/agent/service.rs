@@ -9,7 +9,7 @@ use super::SHORT;
 use crate::scene::{SOON, Scene};
 
 /// How often it wants to hear of the agent.
-const WATCHDOG: Duration = Duration::from_secs(1);
+const WATCHDOG: Duration = Duration::from_secs(4);
 
 /// The next message that is no sign of life, a line each.
 fn news(socket: &UnixDatagram) -> Vec<String> {
@@ -35,7 +35,7 @@ fn a_service_manager_is_told() {
     let (config, path) = (directory.path().join("config.toml"), directory.path().join("notify"));
     std::fs::write(&config, format!("cgroups = [\"{}\"]", scene.inside.path_text())).expect("written");
     let socket = UnixDatagram::bind(&path).expect("a place for it");
-    socket.set_read_timeout(Some(SOON * 4)).expect("not zero");
+    socket.set_read_timeout(Some(SOON)).expect("not zero");
 
     let notify = format!("NOTIFY_SOCKET={}", path.display());
     let watchdog = format!("WATCHDOG_USEC={}", WATCHDOG.as_micros());

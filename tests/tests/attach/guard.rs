@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use injector_tests::{Keepalive, Place, Process, Route, Status, connected};
 
-use crate::scene::{Scene, USUAL};
+use crate::scene::{SOON, Scene, USUAL};
 
 /// What a connected socket reads back after each of these calls, made on a socket of its own.
 fn read_back(mode: &str) -> [Keepalive; 4] {
@@ -84,7 +84,7 @@ fn multipath_tcp_is_no_way_around_it() {
         let attachment = scene.attach(&["--on-conflict", mode]);
         let place = Place::cgroup(&scene.inside).on(&scene.netns);
         let mut process = Process::spawn(place, "/usr/bin/python3", &["-c", MULTIPATH]);
-        let local = process.expect_line(Duration::from_secs(10));
+        let local = process.expect_line(SOON);
         let flows = attachment.flows();
         let flow = flows.iter().find(|flow| flow.local.to_string() == local).expect("it has a record");
         assert_eq!((flow.keepalive.enabled, flow.status), (enabled, status), "{mode}: {flow:#?}");
@@ -137,7 +137,7 @@ fn every_other_call_is_as_without_us() {
     let _attachment = scene.attach(&["--on-conflict", "enforce"]);
     let run = |place: Place<'_>| {
         let mut process = Process::spawn(place, "/usr/bin/python3", &["-c", OTHER_CALLS]);
-        assert!(process.wait(Duration::from_secs(10)).success(), "{}", process.stderr());
+        assert!(process.wait(SOON).success(), "{}", process.stderr());
         process.rest()
     };
     let inside = run(Place::cgroup(&scene.inside));
@@ -151,7 +151,7 @@ fn a_long_value_is_no_way_around_it() {
     let _attachment = scene.attach(&["--on-conflict", "tighten"]);
     let call = "import socket; s = socket.socket(); s.setsockopt(1, 9, bytes(65536)); print(s.getsockopt(1, 9))";
     let mut process = Process::spawn(Place::cgroup(&scene.inside), "/usr/bin/python3", &["-c", call]);
-    assert_eq!(process.expect_line(Duration::from_secs(10)), "1");
+    assert_eq!(process.expect_line(SOON), "1");
 }
 
 #[test]

@@ -58,11 +58,9 @@ fn it_ends_by_itself_after_the_given_time() {
     let scene = Scene::new("for");
     let started = Instant::now();
     let mut attachment = scene.attach(&["--for", "1s"]);
-    let attached = Instant::now();
     assert_eq!(scene.keepalive_inside().0, USUAL);
     let output = attachment.end().ok();
     assert!(started.elapsed() >= Duration::from_secs(1));
-    assert!(attached.elapsed() < Duration::from_secs(3));
     assert!(!output.stdout.is_empty(), "a summary: {output:?}");
     assert_nothing_left(&scene);
 }

@@ -1,10 +1,8 @@
 //! A cgroup that is removed while something is attached to it.
 
-use std::time::Duration;
-
 use injector_tests::{Keepalive, Peer, Place, Route, connected, pins};
 
-use crate::scene::Scene;
+use crate::scene::{SOON, Scene};
 
 #[test]
 fn the_watch_ends_by_itself_and_cleans_up() {
@@ -26,7 +24,7 @@ fn status_does_not_claim_to_be_at_work() {
     let attachment = scene.injector.attach_detached(&child, &[]);
     assert_eq!(attachment.status().state, "attached");
     drop(child);
-    injector_tests::eventually("the kernel takes the program off", Duration::from_secs(5), || {
+    injector_tests::eventually("the kernel takes the program off", SOON, || {
         (attachment.status().state == "cgroup_removed").then_some(())
     });
     scene.injector.run(&["detach", "--name", attachment.name()]).ok();
@@ -46,7 +44,7 @@ fn a_cgroup_of_the_same_path_is_another_one() {
         client.keepalive(&near)
     };
     assert_eq!(keepalive(&child), Keepalive::UNTOUCHED);
-    injector_tests::eventually("the kernel takes the program off", Duration::from_secs(5), || {
+    injector_tests::eventually("the kernel takes the program off", SOON, || {
         (before.status().state == "cgroup_removed").then_some(())
     });
     let _after = scene.injector.attach(&child, &["--timeout", "350s"]);

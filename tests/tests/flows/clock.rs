@@ -33,7 +33,7 @@ fn a_watch_tells_in_time_whatever_the_clock_says() {
         let mut arguments: Vec<&str> = environment.iter().map(String::as_str).collect();
         arguments.push(injector.binary());
         let mut watch = Process::spawn(Place::default(), "env", &[&arguments, &attach[..]].concat());
-        let mut event = || -> Value { serde_json::from_str(&watch.expect_line(SOON * 3)).unwrap() };
+        let mut event = || -> Value { serde_json::from_str(&watch.expect_line(SOON)).unwrap() };
         assert_eq!(event()["event"], "attached");
         let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
         let (near, _far) = connected(&mut client, &mut server, Route::V4);
@@ -43,7 +43,7 @@ fn a_watch_tells_in_time_whatever_the_clock_says() {
         watch.signal(Signal::TERM);
         assert!(watch.wait(SOON).success(), "{}", watch.stderr());
         let summary: Value = serde_json::from_str(&watch.rest().pop().expect("a summary")).unwrap();
-        assert!(summary["watched_ms"].as_u64().expect("a number") < 60_000, "{summary}");
+        assert!(summary["watched_ms"].as_u64().expect("a number") < 600_000, "{summary}");
         assert_nothing_left(&scene);
     }
 }
@@ -62,5 +62,5 @@ fn an_attachment_of_tomorrow_is_reported() {
     assert!(report.contains(attachment.name()), "{report}");
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
     let (near, _far) = connected(&mut client, &mut server, Route::V4);
-    assert!(flow_of(&attachment, &near).age_ms < 60_000);
+    assert!(flow_of(&attachment, &near).age_ms < 600_000);
 }

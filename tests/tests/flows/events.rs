@@ -7,8 +7,11 @@ use serde_json::Value;
 
 use crate::scene::{SOON, Scene, assert_nothing_left, flow_of};
 
-/// The watcher's own floor between two scans, and the time that a scan takes on a busy machine.
-const SLACK: Duration = Duration::from_millis(1500);
+/// The watcher's own floor between two scans, and what a busy machine takes for one.
+const SLACK: Duration = Duration::from_secs(5);
+/// How long a flow is idle when it comes near its limit, and when it passes it.
+const MARK: Duration = Duration::from_secs(8);
+const LIMIT: Duration = Duration::from_secs(16);
 
 /// Waits for the next event about this socket; events about others are theirs.
 fn next_event(attachment: &mut Attachment, socket: &Socket) -> (String, Value) {
@@ -30,10 +33,10 @@ struct Watched {
     scene: Scene,
 }
 
-/// A watched connection without keepalive, and a limit of 4 s.
+/// A watched connection without keepalive.
 fn exposed(format: &str) -> Watched {
     let scene = Scene::new("events");
-    let attachment = scene.attach(&["--timeout", "4s", "-o", format]);
+    let attachment = scene.attach(&["--timeout", "16s", "--warn", "8s", "-o", format]);
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
     let connected_from = Instant::now();
     let (near, _far) = connected(&mut client, &mut server, Route::V4);
@@ -56,22 +59,22 @@ impl Watched {
 #[test]
 fn at_risk_then_overdue_then_recovered_then_closed() {
     let mut watched = exposed("jsonl");
-    let at_risk = watched.expect("at_risk", Duration::from_millis(3200));
+    let at_risk = watched.expect("at_risk", MARK);
     assert_eq!(at_risk["flow"]["status"], "at_risk");
     assert!(at_risk["flow"]["process"]["pid"] == watched.client.pid(), "{at_risk:#}");
-    let overdue = watched.expect("overdue", Duration::from_secs(4));
+    let overdue = watched.expect("overdue", LIMIT);
     assert_eq!(overdue["flow"]["status"], "overdue");
 
     watched.client.send(&watched.near, "awake").unwrap();
     watched.connected = Instant::now();
     watched.expect("recovered", Duration::ZERO);
 
-    watched.expect("at_risk", Duration::from_millis(3200));
+    watched.expect("at_risk", MARK);
     watched.connected = Instant::now();
     watched.client.close(&watched.near);
     let (name, event) = next_event(&mut watched.attachment, &watched.near);
     // At the limit at latest, when the watcher would look anyway.
-    assert!(name == "closed" && watched.connected.elapsed() < SLACK + Duration::from_secs(1), "{event:#}");
+    assert!(name == "closed" && watched.connected.elapsed() < LIMIT, "{event:#}");
 
     let output = watched.attachment.stop(Signal::TERM).ok();
     let summary = output.json_lines().pop().expect("a summary");
@@ -121,17 +124,17 @@ fn a_peer_that_no_longer_answers() {
 /// A flow that is adopted may be at its mark already, long before a new one could be.
 #[test]
 fn what_is_adopted_is_looked_at_at_once() {
-    const MARK: Duration = Duration::from_secs(5);
+    const MARK: Duration = Duration::from_secs(20);
     let scene = Scene::new("adopted-late");
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
     let (near, _far) = connected(&mut client, &mut server, Route::V4);
     std::thread::sleep(MARK);
-    let mut attachment = scene.attach(&["--timeout", "40s", "--warn", "5s", "--idle", "35s", "-o", "jsonl"]);
+    let mut attachment = scene.attach(&["--timeout", "100s", "--warn", "20s", "--idle", "85s", "-o", "jsonl"]);
     scene.injector.adopt(attachment.name());
     let adopted = Instant::now();
     let (name, event) = next_event(&mut attachment, &near);
     assert_eq!(name, "at_risk", "{event:#}");
-    assert!(adopted.elapsed() < SLACK, "after {:?}", adopted.elapsed());
+    assert!(adopted.elapsed() < MARK / 2, "after {:?}", adopted.elapsed());
 }
 
 /// Nobody reads what it prints: that is no reason to fall over, or to leave something behind.

@@ -1,12 +1,11 @@
 //! What `status` says of attachments.
 
 use std::thread;
-use std::time::Duration;
 
-use injector_tests::{AttachmentKeepalive, Outcomes, Route, Signal, connected};
+use injector_tests::{AttachmentKeepalive, Outcomes, Route, Signal, connected, eventually};
 use serde_json::json;
 
-use crate::scene::Scene;
+use crate::scene::{SOON, Scene};
 
 #[test]
 fn it_names_the_attachment_and_its_parameters() {
@@ -75,10 +74,8 @@ fn its_counters_and_sums_add_up() {
     }
     beside.close(&far);
     other.close(&near);
-    thread::sleep(Duration::from_millis(100));
-    let status = attachment.status();
-    assert_eq!(status.sockets.active, injected(6));
-    assert_eq!(status.flows["total"], 0);
+    eventually("no flow is left", SOON, || (attachment.status().flows["total"] == 0).then_some(()));
+    assert_eq!(attachment.status().sockets.active, injected(6));
 }
 
 /// A scan adds up in the kernel: two at once must not add into each other.

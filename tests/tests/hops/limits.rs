@@ -10,14 +10,14 @@ use injector_tests::{
 };
 use tempfile::NamedTempFile;
 
-use crate::scene::{Scene, USUAL, find, flow_of};
+use crate::scene::{SOON, Scene, USUAL, find, flow_of};
 
 /// What 4 s ask for.
 pub(crate) const TIGHT: Keepalive = Keepalive::on(1, 1, 9);
 /// What 60 s ask for.
 pub(crate) const SHORT: Keepalive = Keepalive::on(41, 5, 9);
 const IDLE: Duration = Duration::from_secs(12);
-const ANSWER: Duration = Duration::from_secs(3);
+const ANSWER: Duration = Duration::from_secs(30);
 
 pub(crate) fn file(text: &str) -> NamedTempFile {
     let file = NamedTempFile::new().expect("there is room for a temporary file");
@@ -121,8 +121,8 @@ fn each_flow_has_the_keepalive_of_its_own_hop() {
 fn told_of_timer(attachment: &Attachment, socket: &Socket) -> Flow {
     let flow = flow_of(attachment, socket);
     let timer = flow.layer7.as_ref().expect("a timer");
-    assert_eq!((timer.hop.as_deref(), timer.timeout_ms), (Some("web"), 4_000));
-    assert_eq!(flow.reason.as_deref(), Some("keepalive does not help here: web closes at 4s"));
+    assert_eq!((timer.hop.as_deref(), timer.timeout_ms), (Some("web"), 20_000));
+    assert_eq!(flow.reason.as_deref(), Some("keepalive does not help here: web closes at 20s"));
     flow
 }
 
@@ -130,7 +130,18 @@ fn told_of_timer(attachment: &Attachment, socket: &Socket) -> Flow {
 #[test]
 fn keepalive_does_not_help_against_a_timer_of_the_application_layer() {
     let scene = Scene::new("layer7");
-    let attachment = scene.attach(&["--timeout", "5s", "--idle", "1s", "--hop", "web=alb:4s@127.0.0.0/8"]);
+    let attachment = scene.attach(&[
+        "--timeout",
+        "60s",
+        "--idle",
+        "1s",
+        "--interval",
+        "1s",
+        "--warn",
+        "50%",
+        "--hop",
+        "web=alb:20s@127.0.0.0/8",
+    ]);
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
     let (near, _far) = connected(&mut client, &mut server, Route::V4);
     let (free, _far) = connected(&mut client, &mut server, Route::V6);
@@ -138,11 +149,11 @@ fn keepalive_does_not_help_against_a_timer_of_the_application_layer() {
     let fresh = told_of_timer(&attachment, &near);
     assert_eq!((fresh.status, fresh.hop.as_deref()), (Status::Exposed, None));
     for status in [Status::AtRisk, Status::Overdue] {
-        let flow = injector_tests::eventually("the status follows the applications", Duration::from_secs(8), || {
+        let flow = injector_tests::eventually("the status follows the applications", SOON, || {
             Some(told_of_timer(&attachment, &near)).filter(|flow| flow.status == status)
         });
         assert!(flow.keepalive.enabled && flow.idle() < Duration::from_secs(2), "{flow:#?}");
-        assert_eq!(flow.remaining_ms, 4_000 - flow.app_idle_ms.cast_signed(), "{flow:#?}");
+        assert_eq!(flow.remaining_ms, 20_000 - flow.app_idle_ms.cast_signed(), "{flow:#?}");
     }
     let kept = flow_of(&attachment, &free);
     assert_eq!((kept.status, kept.layer7), (Status::Protected, None));

@@ -94,7 +94,7 @@ fn the_reader_of_a_watch_has_seen_enough() {
     let objects = Objects::pinned(&scene.inside.attachment_name());
     let (near, _far) = connected(&mut client, &mut server, Route::V4);
     client.set(&near, "SO_KEEPALIVE", 0);
-    assert!(watch.wait(SOON * 3).success(), "{}", watch.stderr());
+    assert!(watch.wait(SOON).success(), "{}", watch.stderr());
     assert!(watch.stderr().contains("stdout was closed"), "{}", watch.stderr());
     assert_nothing_left(&scene);
     objects.wait_until_freed();

@@ -8,9 +8,6 @@ use crate::scene::{Scene, assert_nothing_left};
 const LOAD: Load = Load { rate: 500, count: 15_000, step: 1_350 };
 /// Replacements meanwhile.
 const REPLACEMENTS: usize = 10;
-/// What a machine that does other things as well should reach of the rate.
-const MOST_OF_IT: f64 = 0.8;
-
 /// How an agent ends, and the next one begins.
 #[derive(Clone, Copy, Debug)]
 enum Replacement {
@@ -56,8 +53,6 @@ fn every_connection_is_protected_while_the_agent_is_replaced() {
     assert_eq!((report.connections, report.unprotected), (LOAD.count, 0), "{report:?}");
     let by_idle: Vec<&str> = report.idle.keys().map(String::as_str).collect();
     assert_eq!(by_idle, ["240", "41"], "both parameters had their time: {report:?}");
-    let wanted = f64::from(LOAD.rate) * MOST_OF_IT;
-    assert!(report.rate() >= wanted, "this machine is too slow: {} connections a second", report.rate());
     drop(attachment);
     assert_nothing_left(&scene);
 }
