@@ -17,26 +17,32 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| format!("{text:?} is no duration: write 240s, 4m, 1h30m, 500ms or bare seconds"))
 }
 
-/// Writes a duration the way [`parse`] reads it, without spaces: `4m10s`.
+/// Writes a duration as a setting, the way [`parse`] reads it: `350s`, `1500ms`. One quantity has one spelling, however long it is.
 pub fn exact(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string().replace(' ', "")
+    if duration.subsec_nanos() == 0 {
+        format!("{}s", duration.as_secs())
+    } else if duration.subsec_nanos().is_multiple_of(1_000_000) {
+        format!("{}ms", duration.as_millis())
+    } else {
+        humantime::format_duration(duration).to_string().replace(' ', "")
+    }
 }
 
-/// Writes seconds, as makers of networks do: `350s`; parts of a second as
-/// [`exact`] does.
-pub fn seconds(duration: Duration) -> String {
-    if duration.subsec_nanos() == 0 { format!("{}s", duration.as_secs()) } else { exact(duration) }
-}
+/// Beyond an hour, seconds say little.
+const HOUR_S: u64 = 3600;
 
-/// Writes milliseconds in the few characters a table has: `3.2s`, `42s`,
-/// `4m10s`; negative where something lies in the past.
+/// Writes milliseconds in the few characters a table has: `3.2s`, `350s`, `1h30m`; negative where something lies in the past.
 pub fn short(ms: i64) -> String {
     let sign = if ms < 0 { "-" } else { "" };
     let ms = ms.unsigned_abs();
+    let seconds = ms / 1000;
     if ms < 10_000 {
-        format!("{sign}{}.{}s", ms / 1000, ms % 1000 / 100)
+        format!("{sign}{seconds}.{}s", ms % 1000 / 100)
+    } else if seconds <= HOUR_S {
+        format!("{sign}{seconds}s")
     } else {
-        format!("{sign}{}", exact(Duration::from_secs(ms / 1000)))
+        let minutes = Duration::from_secs(seconds / 60 * 60);
+        format!("{sign}{}", humantime::format_duration(minutes).to_string().replace(' ', ""))
     }
 }
 
@@ -81,17 +87,26 @@ mod tests {
     }
 
     #[test]
-    fn in_seconds() {
-        let table = [(350_000, "350s"), (1_500, "1s500ms"), (432_000_000, "432000s"), (0, "0s")];
+    fn settings() {
+        let table = [(350_000, "350s"), (1_500, "1500ms"), (432_000_000, "432000s"), (0, "0s"), (90_000, "90s")];
         for (ms, text) in table {
-            assert_eq!(seconds(Duration::from_millis(ms)), text);
+            assert_eq!(exact(Duration::from_millis(ms)), text);
         }
+        assert_eq!(exact(Duration::from_nanos(1_000_001)), "1ms1ns");
     }
 
     #[test]
     fn shortened() {
-        let table =
-            [(0, "0.0s"), (3_250, "3.2s"), (42_900, "42s"), (250_000, "4m10s"), (-12_000, "-12s"), (-50, "-0.0s")];
+        let table = [
+            (0, "0.0s"),
+            (3_250, "3.2s"),
+            (42_900, "42s"),
+            (350_000, "350s"),
+            (3_600_000, "3600s"),
+            (5_430_000, "1h30m"),
+            (-12_000, "-12s"),
+            (-50, "-0.0s"),
+        ];
         for (ms, text) in table {
             assert_eq!(short(ms), text);
         }
@@ -112,8 +127,8 @@ mod tests {
         }
 
         #[test]
-        fn exact_comes_back(seconds in 0_u64..1_000_000_000) {
-            let duration = Duration::from_secs(seconds);
+        fn exact_comes_back(ns in 0_u64..1_000_000_000_000_000_000) {
+            let duration = Duration::from_nanos(ns);
             prop_assert_eq!(parse(&exact(duration)), Ok(duration));
         }
     }

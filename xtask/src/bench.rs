@@ -17,7 +17,7 @@ pub(crate) struct Args {
     /// A few small rounds: whether it runs at all.
     #[arg(long)]
     quick: bool,
-    /// Write docs/benchmarks.md from all results in target/bench/.
+    /// Write docs/src/benchmarks.md from all results in target/bench/.
     #[arg(long, conflicts_with = "quick")]
     record: bool,
 }
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bench.arg("--quick");
     }
     if args.record {
-        bench.arg("--record").arg(workspace::root().join("docs/benchmarks.md"));
+        bench.arg("--record").arg(workspace::root().join("docs/src/benchmarks.md"));
     }
     // Takes the place of this process: Ctrl-C then finds the one that cleans up, and nobody returns before it is done.
     let error = bench.args(&args.names).env("INJECTOR_BIN", injector).exec();

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     bpf::{build, toolchain::Toolchain},
     cargo::cargo,
-    deploy, run, say,
+    deploy, docs, run, say,
     setup::tools::{self, OTHER_TARGET},
     workspace,
 };
@@ -47,6 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         cargo().args(["doc", "--no-deps"]).args(HOST_CRATES).env("RUSTDOCFLAGS", "-D warnings"),
         "mend the warnings above",
     )?;
+    docs::check()?;
     deploy::check()
 }
 

@@ -9,6 +9,7 @@ mod bpf;
 mod cargo;
 mod demo;
 mod deploy;
+mod docs;
 mod ebpf;
 mod fuzz;
 mod image;

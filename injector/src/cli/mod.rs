@@ -7,7 +7,7 @@ pub mod remote;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use self::args::{
     Adopt, Attach, Check, ConfigCommand, Detach, Doctor, FileFormat, Flows, HopArgs, Recommend, Run, Sort, Status,
@@ -22,6 +22,11 @@ pub fn main() -> ExitCode {
         Ok(code) => code.into(),
         Err(error) => output::report(&error).into(),
     }
+}
+
+/// The definition of the command line, from which completions, manual pages and documentation follow.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Keeps idle TCP connections alive, and tells which come near their end.
@@ -85,8 +90,6 @@ pub enum Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

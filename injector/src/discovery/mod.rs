@@ -22,7 +22,7 @@ use crate::{
         settings::{DEFAULT_DISCOVER_INTERVAL, Settings},
         values::Discover,
     },
-    units::{self, seconds},
+    units::exact,
 };
 
 /// The cloud answers within a few seconds; asking more often only gets us
@@ -61,9 +61,9 @@ pub fn beside(told: &[Hop], discovery: Discovery) -> Discovery {
             notes.push(format!(
                 "{} ({}) as discovered gives way to {} ({}, {})",
                 goes.name,
-                seconds(goes.timeout),
+                exact(goes.timeout),
                 stays.name,
-                seconds(stays.timeout),
+                exact(stays.timeout),
                 stays.source
             ));
         }
@@ -90,7 +90,7 @@ pub fn changes(before: &[Hop], now: &[Hop]) -> Vec<Change> {
 /// `eni-1 350s`, `eni-1 350s -> 1800s`, `eni-1 gone`, `eni-1 350s elsewhere`.
 impl Display for Change {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        let text = |ms: u32| seconds(Duration::from_millis(ms.into()));
+        let text = |ms: u32| exact(Duration::from_millis(ms.into()));
         let hop = &self.hop;
         match (self.from_ms, self.to_ms) {
             (None, Some(to)) => write!(formatter, "{hop} {}", text(to)),
@@ -108,8 +108,8 @@ impl Display for Change {
 pub fn interval(settings: &Settings) -> Result<Option<Duration>, Error> {
     let interval = settings.discover_interval.unwrap_or(DEFAULT_DISCOVER_INTERVAL);
     if interval < MIN_INTERVAL {
-        let expected = format!("give {} or more", units::exact(MIN_INTERVAL));
-        return Err(Error::BadValue { what: "--discover-interval", value: units::exact(interval), expected });
+        let expected = format!("give {} or more", exact(MIN_INTERVAL));
+        return Err(Error::BadValue { what: "--discover-interval", value: exact(interval), expected });
     }
     match settings.discover.unwrap_or_default() {
         Discover::None => Ok(None),

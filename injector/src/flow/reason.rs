@@ -5,7 +5,7 @@ use std::time::Duration;
 use injector_common::{keepalive::longest_silence_ms, record::FlowSample, stats::FAILED, status::EXPOSED};
 
 use super::Layer7;
-use crate::units::seconds;
+use crate::units::exact;
 
 /// Whose keepalive it is: ours as long as nobody changed what we set.
 pub(super) fn owner(sample: &FlowSample) -> &'static str {
@@ -28,7 +28,7 @@ fn as_applied(sample: &FlowSample) -> bool {
 pub(super) fn reason(sample: &FlowSample, layer7: Option<&Layer7>) -> Option<String> {
     if let Some(timer) = layer7 {
         let hop = timer.hop.as_deref().unwrap_or("a hop");
-        let at = seconds(Duration::from_millis(timer.timeout_ms));
+        let at = exact(Duration::from_millis(timer.timeout_ms));
         return Some(format!("keepalive does not help here: {hop} closes at {at}"));
     }
     if sample.enabled != 0 && as_applied(sample) {

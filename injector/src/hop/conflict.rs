@@ -122,7 +122,7 @@ mod tests {
         let table: [(&[&str], Option<&str>); 8] = [
             (&["a=eni", "b=nlb-tcp"], None),
             (&["a=eni", "a=nlb-tcp"], Some("another hop with the name \"a\"")),
-            (&["a=eni:350s", "b=eni:60s"], Some("\"b\" says 1m where \"a\" says 5m50s for the same eni, anywhere")),
+            (&["a=eni:350s", "b=eni:60s"], Some("\"b\" says 60s where \"a\" says 350s for the same eni, anywhere")),
             (&["a=eni:350s", "b=eni"], Some("\"b\" repeats \"a\"")),
             (&["a=nlb-tcp:60s@10.0.0.0/8", "b=nlb-tcp:90s@10.1.0.0/16"], None),
             (&["a=nlb-tcp:60s@10.0.0.0/8", "b=nlb-tcp:90s@10.0.0.0/8:443"], None),

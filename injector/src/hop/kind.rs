@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use super::{MAX_LIMIT, MIN_LIMIT, Refused};
-use crate::{suggest::nearest, units::seconds};
+use crate::{suggest::nearest, units::exact};
 
 /// What a hop is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -193,7 +193,7 @@ impl Range {
     pub fn bounds(self) -> String {
         match self {
             Self::Fixed(_) => "fixed".to_owned(),
-            Self::Within(min, max) => format!("{} to {}", seconds(min), seconds(max)),
+            Self::Within(min, max) => format!("{} to {}", exact(min), exact(max)),
         }
     }
 
@@ -210,7 +210,7 @@ impl Range {
 impl Display for Range {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fixed(only) => write!(formatter, "always has {}", seconds(*only)),
+            Self::Fixed(only) => write!(formatter, "always has {}", exact(*only)),
             Self::Within(..) => write!(formatter, "takes {}", self.bounds()),
         }
     }

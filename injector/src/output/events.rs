@@ -180,7 +180,7 @@ fn text(event: &Event<'_>) -> String {
     }
 }
 
-/// `2026-01-01T00:00:00Z  at risk  10.0.0.1:40000 -> 10.0.9.7:5432  idle 4m40s of 5m50s, ...`
+/// `2026-01-01T00:00:00Z  at risk  10.0.0.1:40000 -> 10.0.9.7:5432  idle 280s of 350s, ...`
 fn flow_line(what: &str, flow: &Flow) -> String {
     let now = humantime::format_rfc3339_seconds(SystemTime::now());
     let arrow = if flow.direction == "active" { "->" } else { "<-" };
@@ -220,7 +220,7 @@ mod tests {
         let mut totals = ScanTotals::EMPTY;
         totals.by_status[0] = 2;
         let summary = Summary::new(61_000, false, &Counters::new(values), &totals);
-        let expected = "detached after 1m1s: sockets: 3 injected; flows: 2 protected";
+        let expected = "detached after 61s: sockets: 3 injected; flows: 2 protected";
         assert_eq!(summary_text(&summary), expected);
         let empty = Summary::new(500, true, &Counters::new(vec![]), &ScanTotals::EMPTY);
         assert_eq!(summary_text(&empty), "programs left at work after 0.5s: sockets: none; flows: none");

@@ -9,7 +9,7 @@ use crate::{
     discovery::local::{Ena, Host},
     hop::Hop,
     rules::timing::derive_with_reasons,
-    units::seconds,
+    units::exact,
 };
 
 /// How many flows each hop limits, by its name. Hops that nothing attached knows
@@ -38,7 +38,7 @@ pub fn timeouts_report(hops: &[Hop], host: &Host, limited: &Limited) -> String {
         table.row([
             hop.name.clone(),
             hop.kind.to_string(),
-            seconds(hop.timeout),
+            exact(hop.timeout),
             facts.range.bounds(),
             facts.expiry.name().to_owned(),
             keepalive(hop),
@@ -63,7 +63,7 @@ fn keepalive(hop: &Hop) -> String {
 fn remarks(hop: &Hop) -> Vec<String> {
     let name = &hop.name;
     if !hop.kind.facts().keepalive {
-        return vec![format!("{name}: keepalive does not help here: {name} closes at {}", seconds(hop.timeout))];
+        return vec![format!("{name}: keepalive does not help here: {name} closes at {}", exact(hop.timeout))];
     }
     match derive_with_reasons(hop.timeout) {
         Ok(derived) => derived.caveats.iter().map(|caveat| format!("{name}: {caveat}")).collect(),

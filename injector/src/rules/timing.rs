@@ -154,7 +154,7 @@ mod tests {
             (350_000, Ok((4, "240/30/9", vec![]))),
             (350_999, Ok((4, "240/30/9", vec![]))),
             (86_400_000, Ok((8, "32767/7405/9", vec![Caveat::Capped]))),
-            (1_999, Err("1s999ms is too short: the kernel probes after 1s at the earliest")),
+            (1_999, Err("1999ms is too short: the kernel probes after 1s at the earliest")),
             (0, Err("0s is too short")),
             (
                 50 * 86_400_000,

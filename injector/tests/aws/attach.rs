@@ -82,5 +82,5 @@ fn the_file_says_how_often_to_ask() {
     assert_eq!(discovered(&mut attachment), ["eni-0a1b2c3d4e5f60001 1800 60"]);
     let arguments = ["attach", "--cgroup", "/", "--config", &file, "--discover", "none", "--discover-interval", "1m"];
     let refused = injector.run(&arguments);
-    assert!(refused.stderr.contains("--discover-interval is 1m: there is nobody to ask"), "{refused:?}");
+    assert!(refused.stderr.contains("--discover-interval is 60s: there is nobody to ask"), "{refused:?}");
 }

@@ -165,7 +165,7 @@ fn the_file_says_whom_to_ask_unless_the_command_line_does() {
     let output = injector.run(&["timeouts", "--config", &file, "--discover", "none", "-o", "json"]).ok();
     assert_eq!(hops(&output), [""; 0]);
     let shown = injector.run(&["config", "show", &file]).ok().stdout;
-    assert!(shown.contains("discover = \"aws\"\ndiscover_interval = \"5m\"\n"), "{shown}");
+    assert!(shown.contains("discover = \"aws\"\ndiscover_interval = \"300s\"\n"), "{shown}");
 }
 
 #[test]

@@ -39,8 +39,8 @@ fn the_page_shows_what_the_agent_says() {
     for text in [
         "<b>4,100</b><span>protected</span>",
         "<b>400</b><span>at risk</span>",
-        "forgotten after 5m50s",
-        "≤ 5m50s",
+        "limits: 350s",
+        "≤ 350s",
         "the first 100",
         "shop/web-0 (app)",
         // Hostile names, as text.

@@ -1,4 +1,4 @@
-//! The results as text: on the terminal, and in `docs/benchmarks.md`.
+//! The results as text: on the terminal, and in `docs/src/benchmarks.md`.
 
 use std::{fs, path::Path};
 

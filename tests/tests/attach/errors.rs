@@ -36,7 +36,7 @@ fn values_out_of_range() {
         (&["--probes", "0"], &["probes"]),
         (&["--timeout", "100000s", "--idle", "32768s"], &["idle", "32"]),
         (&["--timeout", "100000s", "--interval", "32768s"], &["interval", "32"]),
-        (&["--timeout", "350s", "--idle", "350s"], &["idle", "5m50s"]),
+        (&["--timeout", "350s", "--idle", "350s"], &["idle", "350s"]),
         (&["--timeout", "60s", "--idle", "2m"], &["idle", "timeout"]),
         (&["--timeout", "60s", "--interval", "2m"], &["interval", "timeout"]),
         (&["--idle", "0"], &["idle"]),

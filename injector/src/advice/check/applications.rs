@@ -10,7 +10,7 @@ use crate::{
         policy::{Mode, Policy},
         timing::derive_with_reasons,
     },
-    units::seconds,
+    units::exact,
 };
 
 pub(super) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
@@ -29,8 +29,8 @@ pub(super) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
 /// keepalive or one that comes too late.
 fn idle_or_late(facts: &Facts<'_>, application: &Application) -> Option<Finding> {
     let hop = facts.shortest(&application.place).filter(|hop| outlives(application, hop.timeout))?;
-    let (name, limit) = (&application.name, seconds(hop.timeout));
-    let kept = application.idle.map_or_else(|| "for good".to_owned(), |idle| format!("for {}", seconds(idle)));
+    let (name, limit) = (&application.name, exact(hop.timeout));
+    let kept = application.idle.map_or_else(|| "for good".to_owned(), |idle| format!("for {}", exact(idle)));
     let set = format!("let {name} close connections that are idle for less than {limit}; or {}", cure(hop.timeout));
     let location = format!("{name}: {}; {}: {}", application.source, hop.name, hop.source);
     match facts.silence(application) {
@@ -48,7 +48,7 @@ fn idle_or_late(facts: &Facts<'_>, application: &Application) -> Option<Finding>
             code: "keepalive-late",
             what: format!(
                 "keepalive of {name} leaves {} of silence, {} ({}) waits only {limit}",
-                seconds(silence),
+                exact(silence),
                 hop.name,
                 hop.kind
             ),
@@ -82,12 +82,12 @@ fn short_user_timeout(
         code: "user-timeout-short",
         what: format!(
             "TCP_USER_TIMEOUT of {name} is {}, its second keepalive probe is due after {}",
-            seconds(user_timeout), seconds(second_probe)
+            exact(user_timeout), exact(second_probe)
         ),
         why: "one lost probe ends a connection that is well, since the time is over before a second one is sent".to_owned(),
         set: format!(
             "TCP_USER_TIMEOUT to more than {}, best to idle + interval x probes; or leave it out, which leaves it to the number of probes",
-            seconds(second_probe)
+            exact(second_probe)
         ),
         location,
     })
@@ -131,10 +131,10 @@ fn explicit(policy: &Policy) -> Option<(Duration, Duration, Option<Duration>)> {
 /// `whose` are the keys that say so, `keys` those that can be left out.
 fn late(facts: &Facts<'_>, what: &str, silence: Duration, place: &Place, whose: &str, keys: &str) -> Option<Finding> {
     let hop = facts.shortest(place).filter(|hop| silence >= hop.timeout)?;
-    let limit = seconds(hop.timeout);
+    let limit = exact(hop.timeout);
     Some(Finding {
         code: "keepalive-late",
-        what: format!("{what} leaves {} of silence, {} ({}) waits only {limit}", seconds(silence), hop.name, hop.kind),
+        what: format!("{what} leaves {} of silence, {} ({}) waits only {limit}", exact(silence), hop.name, hop.kind),
         why: "the connection is forgotten before the probe that would keep it".to_owned(),
         set: format!("leave {keys} out, so that the values follow from the limit; or {}", cure(hop.timeout)),
         location: format!("{whose}; {}: {}", hop.name, hop.source),

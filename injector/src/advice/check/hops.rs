@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{Facts, Finding, cure, outlives};
 use crate::{
     hop::{Direction, Hop, Kind, Range},
-    units::seconds,
+    units::exact,
 };
 
 pub(super) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
@@ -38,16 +38,16 @@ fn outlives_eni(balancer: &Hop, eni: &Hop) -> Option<Finding> {
     if balancer.timeout <= eni.timeout || !balancer.place.may_share_a_flow(&eni.place) {
         return None;
     }
-    let (longer, shorter) = (seconds(balancer.timeout), seconds(eni.timeout));
+    let (longer, shorter) = (exact(balancer.timeout), exact(eni.timeout));
     let (name, setting) = (&balancer.name, setting(balancer.kind)?);
     Some(Finding {
         code: "lb-outlives-eni",
         what: format!(
-            "{name} ({}) keeps an idle connection for {longer}, {} (eni) forgets it after {shorter}",
+            "{name} ({}) keeps an idle connection for {longer}, {} (eni) drops it after {shorter}",
             balancer.kind, eni.name
         ),
         why: format!(
-            "after {shorter} of silence the network interface drops what still comes, without a word, while {name} has \
+            "after {shorter} without a packet the network interface drops what still comes, without a word, while {name} has \
              the connection open: it looks alive and fails at the next request"
         ),
         set: format!(
@@ -67,9 +67,9 @@ fn mixed_enis(enis: &[&Hop]) -> Option<Finding> {
         code: "eni-mixed",
         what: format!(
             "network interfaces differ in their timeout: {}",
-            list(&|eni| format!("{} {}", eni.name, seconds(eni.timeout)))
+            list(&|eni| format!("{} {}", eni.name, exact(eni.timeout)))
         ),
-        why: "Nitro v6 forgets idle connections after 350s where nothing is set, older generations after 432000s: an \
+        why: "Nitro v6 drops idle connections after 350s where nothing is set, older generations after 432000s: an \
               application that lives on one of them breaks when it is moved to the other"
             .to_owned(),
         set: format!("TcpEstablishedTimeout to the same value on all of them; or {}", cure(shortest)),
@@ -90,7 +90,7 @@ fn layer7(facts: &Facts<'_>, hop: &Hop) -> Option<Finding> {
 /// A timer on the way of our own connections, unless all applications close
 /// them before it does.
 fn closed_by(facts: &Facts<'_>, hop: &Hop) -> Option<Finding> {
-    let (name, timeout) = (&hop.name, seconds(hop.timeout));
+    let (name, timeout) = (&hop.name, exact(hop.timeout));
     let behind = || facts.config.applications.iter().filter(|one| one.place.may_share_a_flow(&hop.place));
     let late: Vec<_> = behind().filter(|one| outlives(one, hop.timeout)).collect();
     if late.is_empty() && behind().next().is_some() {
@@ -124,12 +124,12 @@ fn closed_by(facts: &Facts<'_>, hop: &Hop) -> Option<Finding> {
 fn closes_before(facts: &Facts<'_>, hop: &Hop) -> Option<Finding> {
     let behind = facts.config.applications.iter().filter(|one| one.place.may_share_a_flow(&hop.place));
     let (application, idle) = behind.filter_map(|one| Some((one, one.idle?))).find(|(_, idle)| *idle <= hop.timeout)?;
-    let (name, server, timeout) = (&hop.name, &application.name, seconds(hop.timeout));
+    let (name, server, timeout) = (&hop.name, &application.name, exact(hop.timeout));
     Some(Finding {
         code: "target-closes-first",
         what: format!(
             "{server} closes idle connections at {}, {name} ({}) in front of it at {timeout}",
-            seconds(idle),
+            exact(idle),
             hop.kind
         ),
         why: format!("{name} may send a request on a connection that {server} is closing: the client gets an HTTP 502"),

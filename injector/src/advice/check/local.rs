@@ -8,7 +8,7 @@ use crate::{
     discovery::local::{CONNTRACK_SYSCTL, Conntrack, Ena, TcpKeepalive},
     hop::{Hop, Kind, Place},
     rules::timing::{Timing, derive},
-    units::seconds,
+    units::exact,
 };
 
 /// Share of the connection tracking table from which it counts as nearly full.
@@ -30,7 +30,7 @@ fn sysctl_late(facts: &Facts<'_>, hop: &Hop, sysctl: TcpKeepalive) -> Option<Fin
         return None;
     }
     let Timing { idle_s, interval_s, probes } = derive(hop.timeout_ms() / 1000);
-    let limit = seconds(hop.timeout);
+    let limit = exact(hop.timeout);
     Some(Finding {
         code: "sysctl-late",
         what: format!(
@@ -63,10 +63,10 @@ fn conntrack_short(facts: &Facts<'_>, hop: &Hop, conntrack: Conntrack) -> Option
         code: "conntrack-short",
         what: format!(
             "connection tracking of this host forgets after {}, before {} ({}) does after {}",
-            seconds(timeout),
+            exact(timeout),
             hop.name,
             hop.kind,
-            seconds(hop.timeout)
+            exact(hop.timeout)
         ),
         why: "where a firewall or NAT of this host goes by it, packets of connections that it forgot are dropped or \
               lose their translation"
@@ -74,7 +74,7 @@ fn conntrack_short(facts: &Facts<'_>, hop: &Hop, conntrack: Conntrack) -> Option
         set: format!(
             "{CONNTRACK_SYSCTL} to {} or more; or --hop conntrack=nf-conntrack:{}, so that it counts; or {}",
             hop.timeout.as_secs(),
-            seconds(timeout),
+            exact(timeout),
             cure(timeout)
         ),
         location: format!("{CONNTRACK_SYSCTL} of this network namespace"),

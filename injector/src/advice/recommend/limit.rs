@@ -93,8 +93,8 @@ mod tests {
     #[test]
     fn comments_say_limit_and_chances() {
         let table = [
-            (350, "For an idle timeout of 5m50s.", "First probe after 240 s of silence, then every 30 s:", "4 probes"),
-            (60, "For an idle timeout of 1m.", "First probe after 41 s of silence, then every 5 s:", "4 probes"),
+            (350, "For an idle timeout of 350s.", "First probe after 240 s of silence, then every 30 s:", "4 probes"),
+            (60, "For an idle timeout of 60s.", "First probe after 41 s of silence, then every 5 s:", "4 probes"),
             (2, "For an idle timeout of 2s.", "First probe after 1 s of silence, then every 1 s:", "one probe"),
         ];
         for (seconds, limit, probes, chances) in table {

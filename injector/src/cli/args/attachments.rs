@@ -265,20 +265,20 @@ mod tests {
             (&["--probes", "0"], "the kernel takes 1 to 127"),
             (
                 &["--timeout", "100000", "--idle", "32768"],
-                "--idle is 9h6m8s: the kernel takes whole seconds from 1 to 32767",
+                "--idle is 32768s: the kernel takes whole seconds from 1 to 32767",
             ),
             (&["--idle", "0"], "from 1 to 32767"),
             (&["--idle", "1500ms"], "whole seconds"),
-            (&["--interval", "32768"], "--interval is 9h6m8s"),
-            (&["--idle", "350"], "--idle is 5m50s: probes must come more often than the idle timeout of 5m50s"),
-            (&["--interval", "400"], "--interval is 6m40s: probes must come more often"),
+            (&["--interval", "32768"], "--interval is 32768s"),
+            (&["--idle", "350"], "--idle is 350s: probes must come more often than the idle timeout of 350s"),
+            (&["--interval", "400"], "--interval is 400s: probes must come more often"),
             (&["--timeout", "1s"], "--timeout is 1s: give 2s to 4233600s (49 days)"),
             (&["--timeout", "50days"], "give 2s to 4233600s"),
             (&["--user-timeout", "0"], "--user-timeout"),
             (&["--user-timeout", "30days"], "--user-timeout"),
             (&["--warn", "100%"], "--warn is 100%: give 1% to 99%"),
             (&["--warn", "0%"], "give 1% to 99%"),
-            (&["--warn", "6m"], "--warn is 6m: give a time below the idle timeout of 5m50s"),
+            (&["--warn", "6m"], "--warn is 360s: give a time below the idle timeout of 350s"),
         ];
         for (args, expected) in table {
             let error = parse(args).expect_err(expected);

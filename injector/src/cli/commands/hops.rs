@@ -56,7 +56,7 @@ mod tests {
         let error = merge(file, &hops(&["c=eni:90s"])).expect_err("a conflict").to_string();
         assert_eq!(
             error,
-            "--hop is c: \"c\" says 1m30s where \"a\" says 1m for the same eni, anywhere: keep one of them, or give them different places"
+            "--hop is c: \"c\" says 90s where \"a\" says 60s for the same eni, anywhere: keep one of them, or give them different places"
         );
         assert!(merge(vec![], &hops(&["a=eni", "a=gwlb"])).is_err());
         assert_eq!(merge(vec![], &hops(&["a=eni"])).expect("one hop")[0].timeout, Duration::from_secs(350));

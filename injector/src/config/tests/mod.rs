@@ -25,8 +25,8 @@ fn the_default_file_is_what_an_empty_one_means() {
     assert!(config.hops.is_empty() && config.applications.is_empty());
     let shown = to_toml(&config);
     assert_eq!(shown, to_toml(&Config::default()));
-    let expected = "timeout = \"5m50s\"\nwarn = \"80%\"\non_conflict = \"respect\"\ntrack = \"sockets\"\n\
-                    discover = \"none\"\ndiscover_interval = \"5m\"\n\
+    let expected = "timeout = \"350s\"\nwarn = \"80%\"\non_conflict = \"respect\"\ntrack = \"sockets\"\n\
+                    discover = \"none\"\ndiscover_interval = \"300s\"\n\
                     on_exit = \"keep\"\nlog = \"text\"\npod_logs = \"/var/log\"\nadopt = false\n";
     assert_eq!(shown, expected);
 }

@@ -83,7 +83,7 @@ const WRONG: &[(&str, &str)] = &[
     ("timeout = ^99999999999999999999", "duration"),
     ("idle = ^0", "idle is 0s: the kernel takes whole seconds from 1 to 32767"),
     ("idle = ^\"1500ms\"", "whole seconds"),
-    ("idle = ^400", "idle is 6m40s: probes must come more often"),
+    ("idle = ^400", "idle is 400s: probes must come more often"),
     ("timeout = 10\nidle = ^10", "probes must come more often than the idle timeout of 10s"),
     ("interval = ^0", "interval is 0s"),
     ("interval = ^\"6m\"", "probes must come more often"),
@@ -166,11 +166,11 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "[[hop]]\nname = \"a\"\nkind = \"nlb-tcp\"\ntimeout = 60\n[[hop]]\nname = \"b\"\nkind = \"nlb-tcp\"\ntimeout = ^90",
-        "\"b\" says 1m30s where \"a\" says 1m for the same nlb-tcp, anywhere",
+        "\"b\" says 90s where \"a\" says 60s for the same nlb-tcp, anywhere",
     ),
     (
         "[[hop]]\nname = \"a\"\nkind = \"nlb-tcp\"\ntimeout = 60\n[[hop]]\nname = \"b\"\nkind = ^\"nlb-tcp\"",
-        "\"b\" says 5m50s where \"a\" says 1m",
+        "\"b\" says 350s where \"a\" says 60s",
     ),
     ("[[hop]]\nname = \"a\"\nkind = \"nlb-tcp\"\n[[hop]]\nname = \"b\"\nkind = ^\"nlb-tcp\"", "\"b\" repeats \"a\""),
     (

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     discovery::Discovery,
     hop::{Hop, Kind, Place, Source},
-    units::seconds,
+    units::exact,
 };
 
 /// Hops and notes; an assumption about several hops for the same reason is
@@ -105,7 +105,7 @@ impl Findings {
     fn hop(&mut self, kind: Kind, name: &str, timeout: Option<Duration>, place: Place, source: Source) {
         let told = Hop::new(name, kind, timeout, place.clone(), source);
         let hop = told.or_else(|refused| {
-            self.notes.push(format!("{name}: {refused}: assumed {}", seconds(default_of(kind))));
+            self.notes.push(format!("{name}: {refused}: assumed {}", exact(default_of(kind))));
             Hop::new(name, kind, None, place, Source::Default)
         });
         self.hops.extend(hop);
@@ -113,7 +113,7 @@ impl Findings {
 
     fn finish(mut self) -> Discovery {
         for ((kind, why), names) in self.assumed {
-            let assumed = seconds(default_of(kind));
+            let assumed = exact(default_of(kind));
             self.notes.push(format!("{why}; not known for {}: assumed {assumed}", list(&names)));
         }
         Discovery { hops: self.hops, notes: self.notes }

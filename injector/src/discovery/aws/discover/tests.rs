@@ -41,7 +41,7 @@ fn of_balancer(listeners: Answer<Vec<Listener>>) -> Discovery {
 
 /// `NAME KIND TIMEOUT SOURCE PLACE` of each hop.
 fn lines(discovery: &Discovery) -> Vec<String> {
-    let line = |hop: &Hop| format!("{} {} {} {}, {}", hop.name, hop.kind, seconds(hop.timeout), hop.source, hop.place);
+    let line = |hop: &Hop| format!("{} {} {} {}, {}", hop.name, hop.kind, exact(hop.timeout), hop.source, hop.place);
     discovery.hops.iter().map(line).collect()
 }
 
