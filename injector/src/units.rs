@@ -14,7 +14,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     } else {
         humantime::parse_duration(text).ok()
     };
-    duration.ok_or_else(|| format!("{text:?} is no duration: write 240s, 4m, 1h30m, 500ms or bare seconds"))
+    duration.ok_or_else(|| format!("invalid duration {text:?}: expected 240s, 4m, 1h30m, 500ms or bare seconds"))
 }
 
 /// Writes a duration as a setting, the way [`parse`] reads it: `350s`, `1500ms`. One quantity has one spelling, however long it is.

@@ -11,7 +11,7 @@ pub const ROUND: Duration = Duration::from_secs(10);
 /// Longer than this it never takes, unless it is stuck.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the watch loop tells of itself.
+/// Signs of life of the watch loop.
 #[derive(Debug)]
 pub struct Health(Mutex<State>);
 
@@ -29,7 +29,7 @@ impl Health {
         Self(Mutex::new(State { beat: Instant::now(), lacks: None }))
     }
 
-    /// The watch loop is at work.
+    /// The watch loop is alive.
     pub fn beat(&self) {
         self.state().beat = Instant::now();
     }
@@ -42,7 +42,7 @@ impl Health {
     /// For how long the watch loop has not been heard of, where that is too
     /// long.
     pub fn stuck(&self) -> Option<Duration> {
-        Some(self.state().beat.elapsed()).filter(|silence| *silence > PATIENCE)
+        Some(self.state().beat.elapsed()).filter(|pause| *pause > PATIENCE)
     }
 
     /// What keeps it from being ready; empty where nothing does.

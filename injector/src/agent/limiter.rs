@@ -1,4 +1,4 @@
-//! How much of the same may be told.
+//! How much of the same may be logged.
 
 use std::time::{Duration, Instant};
 
@@ -11,19 +11,19 @@ const WINDOW: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Limiter {
     since: Option<Instant>,
-    told: u32,
+    logged: u32,
     held: u64,
 }
 
 impl Limiter {
-    /// Whether one more may be told at `now`.
+    /// Whether one more may be logged at `now`.
     pub fn admits(&mut self, now: Instant) -> bool {
         if self.since.is_none_or(|since| now.saturating_duration_since(since) >= WINDOW) {
             self.since = Some(now);
-            self.told = 0;
+            self.logged = 0;
         }
-        if self.told < LINES {
-            self.told += 1;
+        if self.logged < LINES {
+            self.logged += 1;
             true
         } else {
             self.held += 1;

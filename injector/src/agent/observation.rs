@@ -1,4 +1,4 @@
-//! What the watch loop tells the server.
+//! What the watch loop sends to the server.
 
 use std::sync::Arc;
 

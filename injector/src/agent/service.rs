@@ -1,30 +1,30 @@
-//! What the service manager is told, where there is one (`sd_notify(3)`).
+//! What is reported to the service manager, where there is one (`sd_notify(3)`).
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// All is at work.
+/// All is attached.
 pub fn ready() {
-    tell(&[NotifyState::Ready]);
+    notify(&[NotifyState::Ready]);
 }
 
 /// The configuration is read again; [`ready`] ends that.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(error) => tracing::debug!("no clock for the service manager: {error}"),
     }
 }
 
 /// The end has begun.
 pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
 /// Still alive.
 pub fn alive() {
-    tell(&[NotifyState::Watchdog]);
+    notify(&[NotifyState::Watchdog]);
 }
 
 /// How often it wants to hear that we are alive, if at all: twice as often as
@@ -33,7 +33,7 @@ pub fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2)
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!("the service manager does not listen: {error}");
     }

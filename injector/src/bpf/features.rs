@@ -21,7 +21,7 @@ pub const PACKETS: Feature = Feature { name: "tracking packets", asked_by: "--tr
 pub const ADOPTION: Feature = Feature { name: "adoption", asked_by: "attach --existing and adopt", since: (5, 6) };
 
 impl Feature {
-    /// What was asked for and what it takes, for somebody whose kernel is
+    /// What was asked for and what it takes, for a kernel that is
     /// `release` and refuses it.
     pub fn needs(&self, release: &str) -> String {
         let Self { asked_by, since: (major, minor), .. } = self;

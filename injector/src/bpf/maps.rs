@@ -139,7 +139,7 @@ impl Cgroups {
             self.0.remove(id).context("forgetting a cgroup")?;
         }
         for (id, set) in wanted.iter().filter(|(id, set)| there.get(id) != Some(set)) {
-            self.0.insert(id, set, 0).context("telling of a cgroup")?;
+            self.0.insert(id, set, 0).context("entering a cgroup")?;
         }
         Ok(())
     }

@@ -71,7 +71,7 @@ impl Pinned {
         self.about("memlock")?.parse().ok()
     }
 
-    /// What the kernel tells of the object under `key`.
+    /// What the kernel reports of the object under `key`.
     fn about(&self, key: &str) -> Option<String> {
         let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", self.object.as_raw_fd())).ok()?;
         let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;

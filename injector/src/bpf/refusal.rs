@@ -17,7 +17,7 @@ const ENOTSUPP: i32 = 524;
 /// What an errno says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
-    /// Who asks may not.
+    /// The caller may not.
     Privilege,
     /// This kernel never will.
     Unsupported,
@@ -87,7 +87,7 @@ fn classify(what: &str, feature: Option<&Feature>, error: anyhow::Error, why: Wh
             what: feature.map_or_else(|| format!("the kernel refused {what}"), |it| it.needs(&features::release())),
             cure: match feature {
                 Some(_) => format!("attach without it; the kernel refused {what}"),
-                None => "`injector doctor` tells what is missing; 5.10 is the oldest kernel that works".to_owned(),
+                None => "`injector doctor` reports what is missing; 5.10 is the oldest kernel that works".to_owned(),
             },
         }),
     }

@@ -13,7 +13,7 @@ pub fn at(path: &Path, text: &str, offset: usize, message: String) -> ConfigErro
 /// The file has bytes that are no UTF-8 after the first `valid` ones.
 pub fn not_text(path: &Path, bytes: &[u8], valid: usize) -> ConfigError {
     let text = String::from_utf8_lossy(&bytes[..valid]);
-    at(path, &text, valid, "this byte is no UTF-8, which TOML is written in".to_owned())
+    at(path, &text, valid, "this byte is not UTF-8, which TOML is written in".to_owned())
 }
 
 /// What the parser of TOML says.

@@ -34,7 +34,7 @@ fn glob(text: Option<&Spanned<Text>>) -> Result<Option<glob::Pattern>, Complaint
     let pattern = glob::Pattern::new(&text.get_ref().0);
     pattern
         .map(Some)
-        .map_err(|error| (text.span().start, format!("{:?} is no pattern: {}", text.get_ref().0, error.msg)))
+        .map_err(|error| (text.span().start, format!("invalid pattern {:?}: {}", text.get_ref().0, error.msg)))
 }
 
 fn mode(raw: &Spanned<RawMode>) -> Result<Mode, Complaint> {
@@ -43,8 +43,8 @@ fn mode(raw: &Spanned<RawMode>) -> Result<Mode, Complaint> {
         RawMode::Word(word) if word == "derived" => Ok(Mode::Derived),
         RawMode::Word(word) if word == "exempt" => Ok(Mode::Exempt),
         RawMode::Word(word) => {
-            let expected = "write \"derived\", \"exempt\" or { idle = \"60s\", interval = \"10s\" }";
-            Err((offset, format!("{word:?} is no keepalive: {expected}")))
+            let expected = "expected \"derived\", \"exempt\" or { idle = \"60s\", interval = \"10s\" }";
+            Err((offset, format!("invalid keepalive {word:?}: {expected}")))
         }
         RawMode::Values(values) => explicit(values, offset).map(Mode::Explicit),
     }

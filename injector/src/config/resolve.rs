@@ -56,7 +56,7 @@ fn attach(raw: &RawFile) -> Result<Settings, Complaint> {
         discover_interval: time(raw.discover_interval.as_ref()),
     };
     if let Some(cgroup) = raw.cgroup.as_ref().filter(|cgroup| cgroup.get_ref().0.is_empty()) {
-        return Err((cgroup.span().start, "an empty path is no cgroup: write \"/\" for the whole host".to_owned()));
+        return Err((cgroup.span().start, "the path is empty: expected a cgroup, \"/\" for the whole host".to_owned()));
     }
     let named = settings.name.as_deref().map_or(Ok(()), |name| PinDir::named(name).map(drop));
     let checked = named
@@ -96,7 +96,7 @@ fn hop(raw: &RawHop, path: &Path, line: impl Fn(usize) -> usize) -> Result<Hop, 
         let offset = if matches!(refused, Refused::Name(_)) { raw.name.span().start } else { value };
         let message = match &refused {
             Refused::NoTimeout(kind) => {
-                format!("a hop of kind {kind} has no default timeout: add timeout = \"60s\", say")
+                format!("a hop of kind {kind} has no default timeout: add timeout = \"60s\"")
             }
             _ => refused.to_string(),
         };
@@ -141,7 +141,7 @@ fn check_conflicts(hops: &[Hop], raw: &[RawHop], line: impl Fn(usize) -> usize) 
 fn application(raw: &RawApplication, path: &Path, line: impl Fn(usize) -> usize) -> Result<Application, Complaint> {
     let name = &raw.name.get_ref().0;
     if check_name(name).is_err() {
-        let message = format!("{name:?} is no name for an application: write 1 to 63 letters, digits, '-', '_' or '.'");
+        let message = format!("invalid name {name:?} for an application: expected 1 to 63 letters, digits, '-', '_' or '.'");
         return Err((raw.name.span().start, message));
     }
     if let Some(idle) = raw.idle.as_ref().filter(|idle| idle.get_ref().0.is_zero()) {

@@ -69,7 +69,7 @@ pub fn track<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanne
     Spanned::<Source>::deserialize(deserializer).map(|track| Some(Spanned::new(track.span(), track.into_inner().0)))
 }
 
-/// Who is asked for hops.
+/// The cloud that is asked for hops.
 pub fn discover<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<Discover>>, D::Error> {
     Spanned::<Cloud>::deserialize(deserializer).map(|cloud| Some(Spanned::new(cloud.span(), cloud.into_inner().0)))
 }
@@ -135,7 +135,7 @@ scalar!(Number, "a whole number", text: None, number: Some(|number| {
 }));
 scalar!(Port, "a port, 1 to 65535", text: None, number: Some(|number| {
     let port = u16::try_from(number).ok().filter(|&port| port > 0);
-    port.ok_or_else(|| format!("{number} is no port: write 1 to 65535"))
+    port.ok_or_else(|| format!("invalid port {number}: expected 1 to 65535"))
 }));
 scalar!(Kind, "the kind of the hop in quotes, \"eni\" or \"nlb-tcp\", say",
     text: Some(|text| text.parse().map_err(|error: hop::Refused| error.to_string())), number: None);
@@ -150,30 +150,30 @@ scalar!(Prefix, "an address or prefix in quotes, \"10.0.0.0/8\" or \"2001:db8::/
 
 fn seconds(number: i64) -> Result<Duration, String> {
     let seconds = u64::try_from(number).map(Duration::from_secs);
-    seconds.map_err(|_| format!("{number} is no duration: write \"240s\", \"4m\" or a number of seconds"))
+    seconds.map_err(|_| format!("invalid duration {number}: expected \"240s\", \"4m\" or a number of seconds"))
 }
 
 fn way(text: &str) -> Result<Direction, String> {
     match text {
         "active" => Ok(Direction::Active),
         "passive" => Ok(Direction::Passive),
-        _ => Err(format!("{text:?} is no direction: write \"active\" (we connect) or \"passive\" (we accept)")),
+        _ => Err(format!("invalid direction {text:?}: expected \"active\" (we connect) or \"passive\" (we accept)")),
     }
 }
 
 fn rule(text: &str) -> Result<OnConflict, String> {
-    let expected = "write \"respect\", \"tighten\" or \"enforce\"";
-    OnConflict::from_str(text, false).map_err(|_| format!("{text:?} is no rule: {expected}"))
+    let expected = "expected \"respect\", \"tighten\" or \"enforce\"";
+    OnConflict::from_str(text, false).map_err(|_| format!("invalid rule {text:?}: {expected}"))
 }
 
 fn source(text: &str) -> Result<Track, String> {
-    let expected = "write \"sockets\" or \"packets\"";
-    Track::from_str(text, false).map_err(|_| format!("{text:?} is nothing to track: {expected}"))
+    let expected = "expected \"sockets\" or \"packets\"";
+    Track::from_str(text, false).map_err(|_| format!("invalid value {text:?}: {expected}"))
 }
 
 fn cloud(text: &str) -> Result<Discover, String> {
-    let expected = "write \"aws\" or \"none\"";
-    Discover::from_str(text, false).map_err(|_| format!("{text:?} is nobody to ask for hops: {expected}"))
+    let expected = "expected \"aws\" or \"none\"";
+    Discover::from_str(text, false).map_err(|_| format!("invalid cloud {text:?}: {expected}"))
 }
 
 impl<'de> Deserialize<'de> for Prefixes {

@@ -1,4 +1,4 @@
-//! What the cloud has told so far.
+//! What the cloud has answered so far.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ pub struct Known {
     answers: Option<Answers>,
     /// What was not answered the last time, and is older.
     kept: BTreeSet<String>,
-    /// The notes that were told last.
+    /// The notes that were reported last.
     notes: BTreeSet<String>,
 }
 
@@ -28,15 +28,15 @@ impl Known {
         (self.answers, self.kept) = (Some(answers), kept);
     }
 
-    /// All hops: those that are known beside those that were `told`.
-    pub fn beside(&self, told: &[Hop]) -> Discovery {
+    /// All hops: those that are known beside the `configured` ones.
+    pub fn beside(&self, configured: &[Hop]) -> Discovery {
         let known = self.answers.as_ref().map(discover).unwrap_or_default();
-        let Discovery { hops, mut notes } = beside(told, known);
+        let Discovery { hops, mut notes } = beside(configured, known);
         notes.extend(self.kept.iter().cloned());
         Discovery { hops, notes }
     }
 
-    /// Those of `notes` that are to be told: they were not among the last ones.
+    /// Those of `notes` that are to be reported: they were not among the last ones.
     pub fn fresh(&mut self, notes: Vec<String>) -> Vec<String> {
         let notes: BTreeSet<_> = notes.into_iter().collect();
         let fresh = notes.difference(&self.notes).cloned().collect();
@@ -54,7 +54,7 @@ mod tests {
     };
 
     fn unanswered() -> Unanswered {
-        Unanswered { call: METADATA, why: "nobody there".to_owned() }
+        Unanswered { call: METADATA, why: "no answer".to_owned() }
     }
 
     fn answers() -> Answers {
@@ -70,15 +70,15 @@ mod tests {
     #[test]
     fn what_is_known_stays_whatever_is_told_beside_it() {
         let mut known = Known::default();
-        let told = [HopArg::parse_hop("nat=nat-gateway").expect("a hop")];
-        assert_eq!(names(&known.beside(&told)), ["nat"]);
+        let configured = [HopArg::parse_hop("nat=nat-gateway").expect("a hop")];
+        assert_eq!(names(&known.beside(&configured)), ["nat"]);
         known.learn(answers());
-        assert_eq!(names(&known.beside(&told)), ["nat", "eni-1"]);
+        assert_eq!(names(&known.beside(&configured)), ["nat", "eni-1"]);
         let nothing =
             Answers { instance: Err(unanswered()), tracking: Err(unanswered()), balancers: Err(unanswered()) };
         known.learn(nothing);
         assert_eq!(names(&known.beside(&[])), ["eni-1"]);
-        assert!(known.beside(&[]).notes.contains(&"imds: nobody there; what was known before stays".to_owned()));
+        assert!(known.beside(&[]).notes.contains(&"imds: no answer; what was known before stays".to_owned()));
     }
 
     #[test]

@@ -28,8 +28,8 @@ pub enum ProbedBy {
     Both,
 }
 
-/// The packets of one direction by class, as `injector_common::packets` tells
-/// them apart.
+/// The packets of one direction by class, as `injector_common::packets` has
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Counts {
     pub data: u32,

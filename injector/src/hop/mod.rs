@@ -84,10 +84,10 @@ pub enum Source {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Refused {
     /// No name, or one with characters that would not survive a command line.
-    #[error("{0:?} is no name for a hop: write 1 to 63 letters, digits, '-', '_' or '.'")]
+    #[error("invalid name {0:?} for a hop: expected 1 to 63 letters, digits, '-', '_' or '.'")]
     Name(String),
     /// No such kind.
-    #[error("{given:?} is no kind of hop{}: there are {}", hint(*.nearest), Kind::list())]
+    #[error("unknown kind of hop {given:?}{}: expected one of {}", hint(*.nearest), Kind::list())]
     Kind {
         /// What was given.
         given: String,
@@ -95,10 +95,10 @@ pub enum Refused {
         nearest: Option<&'static str>,
     },
     /// A kind without a default.
-    #[error("a hop of kind {0} has no default timeout: write {0}:60s, say")]
+    #[error("a hop of kind {0} has no default timeout: add one, as in {0}:60s")]
     NoTimeout(Kind),
     /// A timeout that this kind can't have.
-    #[error("timeout {} is not possible: {kind} {} ({})", crate::units::exact(*.given), .kind.facts().range, .kind.facts().source)]
+    #[error("invalid timeout {}: {kind} {} ({})", crate::units::exact(*.given), .kind.facts().range, .kind.facts().source)]
     Timeout {
         /// What was given.
         given: Duration,

@@ -58,13 +58,13 @@ impl FromStr for HopArg {
         Ok(Self {
             name: name.to_owned(),
             kind: kind.parse().map_err(sentence)?,
-            timeout: timeout.map(|text| units::parse(text).map_err(|error| format!("timeout {error}"))).transpose()?,
+            timeout: timeout.map(|text| units::parse(text).map_err(|error| format!("timeout: {error}"))).transpose()?,
             remote: place.map(remote).transpose()?,
         })
     }
 }
 
-/// `PREFIX[:PORT]`. IPv6 stands in brackets, so that its colons are told from
+/// `PREFIX[:PORT]`. IPv6 stands in brackets, so that its colons differ from
 /// the port's.
 fn remote(text: &str) -> Result<(IpNet, Option<u16>), String> {
     if !text.starts_with('[') && text.matches(':').count() > 1 {
@@ -77,9 +77,9 @@ fn remote(text: &str) -> Result<(IpNet, Option<u16>), String> {
     };
     let port = port.map(|digits| {
         let number = digits.parse::<u16>().ok().filter(|&port| port > 0 && digits.bytes().all(|b| b.is_ascii_digit()));
-        number.ok_or_else(|| format!("place {text:?}: {digits:?} is no port: write 1 to 65535"))
+        number.ok_or_else(|| format!("place {text:?}: invalid port {digits:?}: expected 1 to 65535"))
     });
-    let prefix = parse_prefix(prefix).map_err(|error| format!("place {error}"))?;
+    let prefix = parse_prefix(prefix).map_err(|error| format!("place: {error}"))?;
     Ok((prefix, port.transpose()?))
 }
 
@@ -130,28 +130,28 @@ mod tests {
         let table = [
             ("eni", "has no '=': write NAME=KIND[:TIMEOUT][@PREFIX[:PORT]]"),
             ("", "has no '='"),
-            ("=eni", "\"\" is no name for a hop"),
-            ("a b=eni", "\"a b\" is no name for a hop"),
-            ("x=", "\"\" is no kind of hop"),
-            ("x=nlb_tcp", "\"nlb_tcp\" is no kind of hop, \"nlb-tcp\" perhaps"),
-            ("x=eni:", "timeout \"\" is no duration"),
-            ("x=eni:soon", "timeout \"soon\" is no duration: write 240s"),
-            ("x=custom", "has no default timeout: write custom:60s, say"),
-            ("x=custom:1s", "timeout 1s is not possible: custom takes 2s to"),
-            ("x=nlb-tcp:30s", "timeout 30s is not possible: nlb-tcp takes 60s to 6000s (https://docs.aws.amazon.com/"),
+            ("=eni", "invalid name \"\" for a hop"),
+            ("a b=eni", "invalid name \"a b\" for a hop"),
+            ("x=", "unknown kind of hop \"\""),
+            ("x=nlb_tcp", "unknown kind of hop \"nlb_tcp\", \"nlb-tcp\" perhaps"),
+            ("x=eni:", "timeout: invalid duration \"\""),
+            ("x=eni:soon", "timeout: invalid duration \"soon\": expected 240s"),
+            ("x=custom", "has no default timeout: add one, as in custom:60s"),
+            ("x=custom:1s", "invalid timeout 1s: custom takes 2s to"),
+            ("x=nlb-tcp:30s", "invalid timeout 30s: nlb-tcp takes 60s to 6000s (https://docs.aws.amazon.com/"),
             ("x=nlb-tls:60s", "nlb-tls always has 350s"),
-            ("x=eni@", "place \"\" is no address or prefix"),
-            ("x=eni@10.0.9.1/24", "place 10.0.9.1/24 has bits beyond its length: write 10.0.9.0/24"),
-            ("x=eni@10.0.0.0/40", "place \"40\" is no prefix length of 10.0.0.0: write /0 to /32"),
-            ("x=eni@10.0.0.0/8:0", "\"0\" is no port: write 1 to 65535"),
-            ("x=eni@10.0.0.0/8:65536", "\"65536\" is no port"),
-            ("x=eni@10.0.0.0/8:", "\"\" is no port"),
-            ("x=eni@10.0.0.0/8:+80", "\"+80\" is no port"),
+            ("x=eni@", "place: invalid address or prefix \"\""),
+            ("x=eni@10.0.9.1/24", "place: 10.0.9.1/24 has bits beyond its length: write 10.0.9.0/24"),
+            ("x=eni@10.0.0.0/40", "place: invalid prefix length \"40\" of 10.0.0.0: expected /0 to /32"),
+            ("x=eni@10.0.0.0/8:0", "invalid port \"0\": expected 1 to 65535"),
+            ("x=eni@10.0.0.0/8:65536", "invalid port \"65536\""),
+            ("x=eni@10.0.0.0/8:", "invalid port \"\""),
+            ("x=eni@10.0.0.0/8:+80", "invalid port \"+80\""),
             ("x=eni@2001:db8::/32", "write IPv6 in brackets"),
-            ("x=eni@[2001:db8::/32", "is no address or prefix"),
-            ("x=eni@[2001:db8::]/200", "\"200\" is no prefix length"),
-            ("x=eni@]:[", "is no address or prefix"),
-            ("x=eni@a@b", "is no address or prefix"),
+            ("x=eni@[2001:db8::/32", "invalid address or prefix"),
+            ("x=eni@[2001:db8::]/200", "invalid prefix length \"200\""),
+            ("x=eni@]:[", "invalid address or prefix"),
+            ("x=eni@a@b", "invalid address or prefix"),
         ];
         for (text, expected) in table {
             let error = HopArg::parse_hop(text).expect_err(text);

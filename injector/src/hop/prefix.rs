@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv4Net};
 ///
 /// Errors with a sentence.
 pub fn parse_prefix(text: &str) -> Result<IpNet, String> {
-    let no_prefix = || format!("{text:?} is no address or prefix: write 10.0.0.0/8, 10.0.0.1 or [2001:db8::]/32");
+    let no_prefix = || format!("invalid address or prefix {text:?}: expected 10.0.0.0/8, 10.0.0.1 or [2001:db8::]/32");
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),
         None => (text, None),
@@ -27,7 +27,7 @@ pub fn parse_prefix(text: &str) -> Result<IpNet, String> {
             .parse()
             .ok()
             .filter(|&length| length <= longest && is_plain(digits))
-            .ok_or_else(|| format!("{digits:?} is no prefix length of {address}: write /0 to /{longest}"))?,
+            .ok_or_else(|| format!("invalid prefix length {digits:?} of {address}: expected /0 to /{longest}"))?,
     };
     let prefix = IpNet::new_assert(address, length);
     if prefix.trunc() != prefix {
@@ -42,7 +42,7 @@ fn is_plain(digits: &str) -> bool {
 }
 
 /// The kernel has IPv4 peers of IPv6 sockets as mapped addresses, and so may
-/// whoever wrote the prefix: here they are IPv4.
+/// the author of the prefix: here they are IPv4.
 fn canonical(prefix: IpNet) -> IpNet {
     let IpNet::V6(v6) = prefix else { return prefix };
     match (v6.network().to_ipv4_mapped(), v6.prefix_len().checked_sub(96)) {
@@ -71,14 +71,14 @@ mod tests {
             ("::ffff:0:0/96", Ok("0.0.0.0/0")),
             ("::/80", Ok("::/80")),
             ("10.0.9.5/24", Err("write 10.0.9.0/24")),
-            ("10.0.0.0/33", Err("write /0 to /32")),
-            ("10.0.0.0/+8", Err("write /0 to /32")),
-            ("10.0.0.0/", Err("write /0 to /32")),
-            ("2001:db8::/129", Err("write /0 to /128")),
-            ("[10.0.0.1]", Err("is no address")),
-            ("10.0.0", Err("is no address")),
-            ("db.example", Err("is no address")),
-            ("", Err("is no address")),
+            ("10.0.0.0/33", Err("expected /0 to /32")),
+            ("10.0.0.0/+8", Err("expected /0 to /32")),
+            ("10.0.0.0/", Err("expected /0 to /32")),
+            ("2001:db8::/129", Err("expected /0 to /128")),
+            ("[10.0.0.1]", Err("invalid address")),
+            ("10.0.0", Err("invalid address")),
+            ("db.example", Err("invalid address")),
+            ("", Err("invalid address")),
         ];
         for (text, expected) in table {
             match (parse_prefix(text), expected) {

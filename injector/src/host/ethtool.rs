@@ -58,7 +58,7 @@ fn counters(socket: &OwnedFd, interface: &str) -> io::Result<Counters> {
     if count == 0 || count > MAX_COUNTERS {
         return Err(io::ErrorKind::Unsupported.into());
     }
-    // The kernel writes as many as there are by then, whatever it is told: room for those that come in between.
+    // The kernel writes as many as there are by then, whatever size it gets: room for those that come in between.
     let room = 2 * count + 64;
 
     // struct ethtool_gstrings { __u32 cmd; __u32 string_set; __u32 len; __u8 data[]; };

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-/// Where the kernel tells, if securityfs is mounted.
+/// Where the kernel reports it, if securityfs is mounted.
 pub const FILE: &str = "/sys/kernel/security/lockdown";
 
 /// How much is forbidden.
@@ -19,7 +19,7 @@ pub enum Lockdown {
 }
 
 impl Lockdown {
-    /// The kernel's; `None` where it does not tell.
+    /// The kernel's; `None` where it does not report it.
     pub fn current() -> Option<Self> {
         parse(&fs::read_to_string(FILE).ok()?)
     }

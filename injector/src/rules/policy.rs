@@ -102,7 +102,7 @@ impl Who {
 }
 
 impl Policy {
-    /// What the kernel is told; `order` is its place among all.
+    /// What the kernel looks up; `order` is its place among all.
     pub fn instead(&self, order: usize) -> Override {
         Override {
             order: u32::try_from(order).unwrap_or(u32::MAX),

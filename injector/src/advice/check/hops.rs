@@ -87,7 +87,7 @@ fn layer7(facts: &Facts<'_>, hop: &Hop) -> Option<Finding> {
     }
 }
 
-/// A timer on the way of our own connections, unless all applications close
+/// A timer on the path of our own connections, unless all applications close
 /// them before it does.
 fn closed_by(facts: &Facts<'_>, hop: &Hop) -> Option<Finding> {
     let (name, timeout) = (&hop.name, exact(hop.timeout));

@@ -8,7 +8,7 @@ pub(super) fn text(limit: &Limit, seconds: u32) -> String {
     format!(
         "\
 {why}# Interface and listener get the same timeout:
-# a listener that waits longer than the interface keeps connections which the interface has forgotten.
+# a listener that waits longer than the interface keeps connections which the interface has dropped.
 # For a shell: set ENI_ID and LISTENER_ARN first. The listener must be a TCP one: a TLS listener stays at 350 s.
 aws ec2 modify-network-interface-attribute \\
     --network-interface-id \"${{ENI_ID:?the network interface, eni-...}}\" \\

@@ -8,7 +8,7 @@ pub(super) fn text(limit: &Limit, seconds: u32) -> String {
     format!(
         "\
 {why}# Interface and listener get the same timeout:
-# a listener that waits longer than the interface keeps connections which the interface has forgotten.
+# a listener that waits longer than the interface keeps connections which the interface has dropped.
 # A stack of its own as it stands; for resources that you have, take over the marked properties.
 AWSTemplateFormatVersion: \"2010-09-09\"
 Parameters:

@@ -33,7 +33,7 @@ fn pool(idle_s: u32) -> String {
     }
     let keepalive_ms = idle_s.min(LONGEST_S) * 1000;
     format!(
-        "# The pool asks the database for a sign of life: any driver, but only connections that nobody has borrowed.\n\
+        "# The pool asks the database for a sign of life: any driver, but only connections that are not borrowed.\n\
          keepaliveTime={keepalive_ms}\n"
     )
 }

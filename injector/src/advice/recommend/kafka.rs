@@ -13,7 +13,7 @@ pub(super) fn text(limit: &Limit) -> String {
         "\
 {why}# Java clients and brokers switch SO_KEEPALIVE on, with the times of the operating system: set those
 # (`injector recommend --for sysctl`). librdkafka does with socket.keepalive.enable=true.
-# This closes a connection that carries nothing before the hop forgets it; the next request opens a new one.
+# This closes a connection that carries nothing before the hop drops it; the next request opens a new one.
 # Into the properties of producers, consumers and admin clients, and of Connect and Streams.
 # Brokers may keep their 10 min: it is better closed by the client, which sends next.
 connections.max.idle.ms={idle_ms}

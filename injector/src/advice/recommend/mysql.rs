@@ -16,8 +16,8 @@ pub(super) fn text(limit: &Limit) -> String {
 loose_tcp_keepalive_time = {idle_s}
 loose_tcp_keepalive_interval = {interval_s}
 loose_tcp_keepalive_probes = {probes}
-# Where the host is out of reach (managed MySQL): the server closes what idles before the hop forgets it,
-# and the client sees an end instead of silence. Leave both lines out where keepalive serves.
+# Where the host is out of reach (managed MySQL): the server closes what idles before the hop drops it,
+# and the client sees an end of file instead of no answer. Leave both lines out where keepalive serves.
 # Have pools test or retire idle connections sooner than that.
 wait_timeout = {idle_s}
 interactive_timeout = {idle_s}

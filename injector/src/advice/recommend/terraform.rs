@@ -8,7 +8,7 @@ pub(super) fn text(limit: &Limit, seconds: u32) -> String {
     format!(
         "\
 {why}# Interface and listener get the same timeout:
-# a listener that waits longer than the interface keeps connections which the interface has forgotten.
+# a listener that waits longer than the interface keeps connections which the interface has dropped.
 # A module of its own as it stands; for resources that you have, take over the marked arguments.
 variable \"load_balancer_arn\" {{
   type = string

@@ -2,11 +2,11 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-/// Workloads told apart; those with fewer flows at risk are told together.
+/// Workloads reported one by one; those with fewer flows at risk are reported together.
 const MAX_WORKLOADS: usize = 200;
 /// Namespace and workload of those. No Kubernetes object can be called so, nor as below.
 const OTHER: &str = "_other";
-/// Namespace and workload of flows of which nobody knows whose they are.
+/// Namespace and workload of flows whose pod is unknown.
 const UNKNOWN: &str = "_unknown";
 
 /// Counts flows at risk by namespace and workload.

@@ -107,14 +107,14 @@ fn agent(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
     let reloads = [("success", figures.reloads_taken), ("failure", figures.reloads_refused)];
     writer.counters(
         "config_reloads",
-        "Attempts to put a configuration in force.",
+        "Attempts to apply a configuration.",
         reloads.map(|(result, count)| ([("result", result)], count)),
     )?;
     let successful = figures.last_reload.map(|reload| if reload == Reload::Refused { 0.0 } else { 1.0 });
-    writer.maybe("config_last_reload_successful", "Whether the last configuration read is in force.", successful)?;
+    writer.maybe("config_last_reload_successful", "Whether the last configuration read was applied.", successful)?;
     writer.maybe(
         "config_last_reload_success_timestamp_seconds",
-        "When the configuration in force was read.",
+        "When the applied configuration was read.",
         figures.reloaded_at.map(unix_seconds),
     )?;
     writer.counters(
@@ -197,12 +197,12 @@ impl Writer<'_> {
         self.samples(name, help, MetricType::Gauge, samples, |sample, value| sample.encode_gauge(&value))
     }
 
-    /// A histogram of what is, not of what was since the start: flows leave it again, and nobody adds up their times.
+    /// A histogram of what is, not of what was since the start: flows leave it again, and their times have no sum.
     /// OpenMetrics calls that a gauge histogram, which neither the library nor Prometheus' own format has.
     fn idle_times(&mut self, buckets: impl Iterator<Item = (String, u64)>) -> fmt::Result {
         self.samples(
             "flow_idle_seconds_bucket",
-            "Flows by silence on the wire at the last scan; for histogram_quantile as it is, without rate.",
+            "Flows by idle time on the wire at the last scan; for histogram_quantile as it is, without rate.",
             MetricType::Unknown,
             buckets.map(|(le, count)| ([("le", le)], real(count))),
             |sample, value| sample.encode_gauge(&value),

@@ -101,11 +101,11 @@ mod tests {
         let openmetrics = "# HELP a Counts.\n# TYPE a counter\na_total{x=\"# HELP\"} 1\n\
                            # HELP b Built.\n# TYPE b info\nb_info{v=\"1\"} 1\n\
                            # HELP c_bytes Sized.\n# TYPE c_bytes gauge\n# UNIT c_bytes bytes\nc_bytes 1.5\n\
-                           # HELP d Who knows.\n# TYPE d unknown\nd 1\n# EOF\n";
+                           # HELP d Unknown.\n# TYPE d unknown\nd 1\n# EOF\n";
         let expected = "# HELP a_total Counts.\n# TYPE a_total counter\na_total{x=\"# HELP\"} 1\n\
                         # HELP b_info Built.\n# TYPE b_info gauge\nb_info{v=\"1\"} 1\n\
                         # HELP c_bytes Sized.\n# TYPE c_bytes gauge\nc_bytes 1.5\n\
-                        # HELP d Who knows.\n# TYPE d untyped\nd 1\n";
+                        # HELP d Unknown.\n# TYPE d untyped\nd 1\n";
         assert_eq!(prometheus(openmetrics), expected);
     }
 }

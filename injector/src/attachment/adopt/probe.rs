@@ -16,7 +16,7 @@ const PTRACE_SCOPE: &str = "/proc/sys/kernel/yama/ptrace_scope";
 /// privileges.
 const NO_ATTACH: &str = "3";
 
-/// Asks for a descriptor that this process does not have, which tells whether
+/// Asks for a descriptor that this process does not have, which shows whether
 /// the kernel has the call; looks up what else it takes for other processes.
 ///
 /// Errors with the reason, for people to read.
@@ -55,8 +55,8 @@ mod tests {
             (Some(Errno::BADF), "3", &both, Some("/proc/sys/kernel/yama/ptrace_scope is 3 until the next boot")),
             (Some(Errno::BADF), "1", &both, Some("CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH missing")),
         ] {
-            let told = judge(refused, scope, missing).err();
-            assert_eq!(told.as_deref(), expected, "{refused:?} {scope} {missing:?}");
+            let found = judge(refused, scope, missing).err();
+            assert_eq!(found.as_deref(), expected, "{refused:?} {scope} {missing:?}");
         }
     }
 }

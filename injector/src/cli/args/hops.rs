@@ -13,10 +13,10 @@ use crate::{
     units,
 };
 
-/// Where the hops on the way of the flows are told.
+/// Where the hops on the path of the flows are configured.
 #[derive(Clone, Debug, Default, Args)]
 pub struct HopArgs {
-    /// A hop that forgets idle flows; again for each.
+    /// A hop that drops idle connections; repeat for each.
     #[arg(long = "hop", value_name = "NAME=KIND[:TIMEOUT][@PREFIX[:PORT]]", value_parser = HopArg::parse_hop)]
     pub hops: Vec<Hop>,
     /// Configuration file; a --hop takes the place of the file's hop of that name.
@@ -87,10 +87,10 @@ pub struct Recommend {
     /// What the settings are for.
     #[arg(long = "for", value_enum, value_name = "TARGET")]
     pub target: recommend::Target,
-    /// Idle timeout to beat; for the AWS targets, what the hops are set to [default: that of the hop that forgets first, or 350s].
+    /// Idle timeout to beat; for the AWS targets, what the hops are set to [default: that of the hop that expires first, or 350s].
     #[arg(long, value_name = "DURATION", value_parser = units::parse)]
     pub timeout: Option<Duration>,
-    /// The hops on the way.
+    /// The hops on the path.
     #[command(flatten)]
     pub hops: HopArgs,
 }

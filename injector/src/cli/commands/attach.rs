@@ -27,7 +27,7 @@ use crate::{
 /// Attaches, and unless told otherwise watches until a signal or `--for`
 /// ends it.
 pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
-    let config = hops::told(&args.hops)?;
+    let config = hops::configured(&args.hops)?;
     let settings = Settings::from(args).or(config.attach.clone());
     let rules = Rules::for_anyone(&settings, &config.hops, &config.policies)?;
     let discoverer = Discoverer::new(&settings, &config)?;

@@ -1,4 +1,4 @@
-//! `detach`: takes programs off and removes their pins.
+//! `detach`: detaches programs and removes their pins.
 
 use anyhow::Context as _;
 
@@ -32,7 +32,7 @@ pub(super) fn run(args: &Detach) -> anyhow::Result<Code> {
     }
     pins::tidy();
     drop(lock);
-    // Only now, as nobody may read. That is not to hide what went wrong before.
+    // Only now, as stdout may not be read. That is not to hide what went wrong before.
     let written = detached.iter().try_for_each(|name| output::line(format_args!("detached {name}")));
     errors.splice(0..0, written.err().map(Into::into));
     let last = errors.pop();

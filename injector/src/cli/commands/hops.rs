@@ -9,10 +9,10 @@ use crate::{
     hop::{Hop, conflicts},
 };
 
-/// All hops: those that are [`told`], and those that the cloud names where it is
+/// All hops: those that are [`configured`], and those that the cloud names where it is
 /// to be asked. Waits for its answer.
 pub(super) fn load(args: &HopArgs) -> anyhow::Result<Config> {
-    let mut config = told(args)?;
+    let mut config = configured(args)?;
     config.attach.discover = args.discover.or(config.attach.discover);
     if discovery::interval(&config.attach)?.is_some() {
         config.hops = ask::once(&config.hops)?;
@@ -22,7 +22,7 @@ pub(super) fn load(args: &HopArgs) -> anyhow::Result<Config> {
 
 /// Loads the file, and adds the hops of the command line: each takes the place
 /// of the file's hop of the same name.
-pub(super) fn told(args: &HopArgs) -> Result<Config, Error> {
+pub(super) fn configured(args: &HopArgs) -> Result<Config, Error> {
     let mut config = args.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
     config.hops = merge(config.hops, &args.hops)?;
     Ok(config)

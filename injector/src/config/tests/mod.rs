@@ -108,7 +108,7 @@ fn a_hop_within_another_is_fine() {
 #[test]
 fn bytes_that_are_no_text() {
     let error = Config::parse(Path::new(FILE), b"name = \"a\"\nwarn = \"\xff\"\n").expect_err("no text").to_string();
-    assert_eq!(error, "hops.toml:2:9: this byte is no UTF-8, which TOML is written in");
+    assert_eq!(error, "hops.toml:2:9: this byte is not UTF-8, which TOML is written in");
 }
 
 #[test]

@@ -10,13 +10,13 @@ use thiserror::Error;
 
 /// The metadata of this instance, which is no call that IAM knows.
 pub const METADATA: &str = "imds";
-/// The call that tells the timeouts of interfaces.
+/// The call for the timeouts of interfaces.
 pub const INTERFACES: &str = "ec2:DescribeNetworkInterfaces";
-/// The call that tells which load balancers there are.
+/// The call for the load balancers.
 pub const BALANCERS: &str = "elasticloadbalancing:DescribeLoadBalancers";
-/// The call that tells their listeners.
+/// The call for their listeners.
 pub const LISTENERS: &str = "elasticloadbalancing:DescribeListeners";
-/// The call that tells the timeouts of listeners.
+/// The call for the timeouts of listeners.
 pub const ATTRIBUTES: &str = "elasticloadbalancing:DescribeListenerAttributes";
 /// All that is asked.
 const CALLS: [&str; 5] = [METADATA, INTERFACES, BALANCERS, LISTENERS, ATTRIBUTES];
@@ -46,7 +46,7 @@ pub struct Answers {
     pub balancers: Answer<Vec<Balancer>>,
 }
 
-/// An instance, as its metadata tells.
+/// An instance, from its metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Instance {
     /// `m8g.16xlarge`.
@@ -89,7 +89,7 @@ pub struct Listener {
 /// Protocols of listeners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// Forwards it, and forgets it after `tcp.idle_timeout.seconds`; `None` where
+    /// Forwards it, and drops it after `tcp.idle_timeout.seconds`; `None` where
     /// the answer does not have that attribute.
     Tcp(Answer<Option<Duration>>),
     /// Ends TLS. Its timeout is fixed.

@@ -1,4 +1,4 @@
-//! What EC2 tells of network interfaces.
+//! Network interfaces, from EC2.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -38,7 +38,7 @@ pub(super) async fn tracking(
 }
 
 /// Asks for the interfaces of all Network Load Balancers of the region. Those
-/// that nobody talks to yet are among them: a connection gets its keepalive when
+/// without connections yet are among them: a connection gets its keepalive when
 /// it is established, which is too late to ask.
 pub(super) async fn balancer_interfaces(calls: &Calls, config: &SdkConfig) -> Answer<Vec<BalancerInterface>> {
     let interfaces = described(calls, config, "interface-type", vec!["network_load_balancer".to_owned()]).await?;

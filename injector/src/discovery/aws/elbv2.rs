@@ -1,4 +1,4 @@
-//! What Elastic Load Balancing tells of Network Load Balancers.
+//! Network Load Balancers, from Elastic Load Balancing.
 
 use std::{collections::HashMap, time::Duration};
 

@@ -2,7 +2,7 @@
 //! instance.
 //!
 //! 350 s on Nitro v6, except for P6e-GB200, and 432,000 s on all others
-//! (`ConnectionTrackingConfiguration` in the EC2 API reference). No call tells
+//! (`ConnectionTrackingConfiguration` in the EC2 API reference). No call returns
 //! the Nitro version, so it stands here for the families that are known to have
 //! one. What is not known is left to the caller: the wrong long value costs
 //! connections, the wrong short one a probe.

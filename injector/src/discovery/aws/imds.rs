@@ -1,4 +1,4 @@
-//! What the instance metadata service tells: `IMDSv2` only.
+//! The instance metadata service: `IMDSv2` only.
 
 use std::error::Error as _;
 
@@ -51,7 +51,7 @@ fn prefixes(list: &str) -> impl Iterator<Item = IpNet> {
     list.lines().filter_map(|line| parse_prefix(line.trim()).ok())
 }
 
-/// Where nothing comes back, nobody can tell why: there is no metadata, or its
+/// Where nothing comes back, the reason is unknown: there is no metadata, or its
 /// answer ends its way before it reaches a container.
 fn explain(error: &ImdsError) -> String {
     match error {

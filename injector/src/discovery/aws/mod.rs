@@ -1,5 +1,5 @@
 //! Discovery on AWS: which interfaces and load balancers there are, and after
-//! which silence each of them forgets.
+//! which idle time each of them drops.
 //!
 //! ```text
 //! imds, ec2, elbv2 -> Answers -> discover (pure) -> Discovery

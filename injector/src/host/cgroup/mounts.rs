@@ -1,6 +1,6 @@
 //! Where cgroup v2 is mounted, by `/proc/self/mountinfo`.
 //!
-//! Read as bytes, and each line for itself: whoever may mount something (FUSE lets every user) chooses a name for it that
+//! Read as bytes, and each line for itself: a user who may mount something (FUSE lets every user) chooses a name for it that
 //! need not be UTF-8. A reader that fails at such a line would find no cgroup v2 on that host any more.
 
 use std::{

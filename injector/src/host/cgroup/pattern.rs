@@ -100,7 +100,7 @@ impl FromStr for Pattern {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text.is_empty() {
-            return Err("an empty path is no cgroup: write \"/\" for the whole host".to_owned());
+            return Err("the path is empty: expected a cgroup, \"/\" for the whole host".to_owned());
         }
         let parts = names(text).map(part).collect::<Result<_, _>>()?;
         Ok(Self { text: text.to_owned(), parts })

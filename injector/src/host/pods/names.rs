@@ -18,7 +18,7 @@ use super::{
     object_name::{is_label, is_subdomain},
 };
 
-/// Entries read of a directory. The kubelet allows 110 pods on a node unless told otherwise.
+/// Entries read of a directory. The kubelet allows 110 pods on a node by default.
 const MAX_ENTRIES: usize = 16_384;
 /// Unknown pods make the directories be read again, but not more often than this.
 const MIN_AGE: Duration = Duration::from_secs(2);
@@ -81,7 +81,7 @@ impl PodNames {
         }
     }
 
-    /// The names of `pod`, if the node tells them. Reads the directories again when something is unknown, unless that
+    /// The names of `pod`, if the node has them. Reads the directories again when something is unknown, unless that
     /// was done less than two seconds before `now`.
     pub fn get(&mut self, pod: &PodRef, now: Instant) -> Option<PodName> {
         let is_fresh = self.read_at.is_some_and(|at| now.saturating_duration_since(at) < MIN_AGE);
@@ -211,7 +211,7 @@ mod tests {
             "cached"
         );
         assert_eq!(names.get(&pod(HASH, None), start + Duration::from_secs(9)), None);
-        assert_eq!(names.get(&pod(UID, None), start + Duration::from_secs(10)), None, "forgotten");
+        assert_eq!(names.get(&pod(UID, None), start + Duration::from_secs(10)), None, "expired");
     }
 
     #[test]

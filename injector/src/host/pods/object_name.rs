@@ -2,7 +2,7 @@
 //!
 //! Names on the node's disk are taken for names of objects only where they follow the API server's rules
 //! (`k8s.io/apimachinery/pkg/util/validation`). So what ends up in a table, a label or a page has no control character,
-//! no markup and no path in it, whoever made the directory.
+//! no markup and no path in it, whichever user made the directory.
 
 /// Longest name of a namespace or container, in bytes.
 const MAX_LABEL: usize = 63;

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Hops and notes; an assumption about several hops for the same reason is
-/// told once.
+/// reported once.
 #[derive(Debug, Default)]
 struct Findings {
     hops: Vec<Hop>,
@@ -45,30 +45,30 @@ pub fn discover(answers: &Answers) -> Discovery {
 impl Findings {
     fn interfaces(&mut self, instance: &Instance, answers: &Answers) {
         for interface in instance.interfaces.iter().filter(|interface| !interface.prefixes.is_empty()) {
-            let told = answers.tracking.as_ref().map_err(ToString::to_string).and_then(|tracking| {
+            let timeout = answers.tracking.as_ref().map_err(ToString::to_string).and_then(|tracking| {
                 tracking.get(&interface.id).ok_or_else(|| format!("{INTERFACES}: the answer lacks an interface"))
             });
-            match told {
-                Ok(Some(timeout)) => self.told(interface, *timeout, INTERFACES.to_owned()),
+            match timeout {
+                Ok(Some(timeout)) => self.answered(interface, *timeout, INTERFACES.to_owned()),
                 Ok(None) => self.by_generation(interface, &instance.instance_type),
                 Err(why) => self.assumed(Kind::Eni, &interface.id, local(interface), why),
             }
         }
     }
 
-    /// Nothing was set: the default of the generation is in force.
+    /// Nothing was set: the default of the generation applies.
     fn by_generation(&mut self, interface: &Interface, instance_type: &str) {
         let family = family(instance_type);
         if let Some(generation) = generation(instance_type) {
             let by = format!("{INTERFACES} (not set: default of {family}, {generation})");
-            self.told(interface, generation.default_timeout(), by);
+            self.answered(interface, generation.default_timeout(), by);
         } else {
             let why = format!("TcpEstablishedTimeout is not set, and {family:?} is no family that injector knows");
             self.assumed(Kind::Eni, &interface.id, local(interface), why);
         }
     }
 
-    fn told(&mut self, interface: &Interface, timeout: Duration, by: String) {
+    fn answered(&mut self, interface: &Interface, timeout: Duration, by: String) {
         self.hop(Kind::Eni, &interface.id, Some(timeout), local(interface), Source::Discovered { by });
     }
 
@@ -100,11 +100,11 @@ impl Findings {
         self.assumed.entry((kind, why)).or_default().push(name.to_owned());
     }
 
-    /// Adds a hop; with the default of its kind where the value that was told is
+    /// Adds a hop; with the default of its kind where the value that was answered is
     /// outside of what is documented.
     fn hop(&mut self, kind: Kind, name: &str, timeout: Option<Duration>, place: Place, source: Source) {
-        let told = Hop::new(name, kind, timeout, place.clone(), source);
-        let hop = told.or_else(|refused| {
+        let hop = Hop::new(name, kind, timeout, place.clone(), source);
+        let hop = hop.or_else(|refused| {
             self.notes.push(format!("{name}: {refused}: assumed {}", exact(default_of(kind))));
             Hop::new(name, kind, None, place, Source::Default)
         });

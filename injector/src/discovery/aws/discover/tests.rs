@@ -47,15 +47,15 @@ fn lines(discovery: &Discovery) -> Vec<String> {
 
 #[test]
 fn interfaces() {
-    let told = "discovered by ec2:DescribeNetworkInterfaces";
+    let source = "discovered by ec2:DescribeNetworkInterfaces";
     let not_set = "TcpEstablishedTimeout is not set";
     let lacks = "ec2:DescribeNetworkInterfaces: the answer lacks an interface; not known for eni-1: assumed 350s";
     let table = [
-        ("m8i.large", Ok(tracking(Some(1800))), format!("1800s {told}"), None),
-        ("quantum1.large", Ok(tracking(Some(60))), format!("60s {told}"), None),
-        ("m8i.large", Ok(tracking(None)), format!("350s {told} (not set: default of m8i, Nitro v6)"), None),
-        ("m8g.large", Ok(tracking(None)), format!("432000s {told} (not set: default of m8g, Nitro v5)"), None),
-        ("m6i.large", Ok(tracking(None)), format!("432000s {told} (not set: default of m6i, before Nitro v5)"), None),
+        ("m8i.large", Ok(tracking(Some(1800))), format!("1800s {source}"), None),
+        ("quantum1.large", Ok(tracking(Some(60))), format!("60s {source}"), None),
+        ("m8i.large", Ok(tracking(None)), format!("350s {source} (not set: default of m8i, Nitro v6)"), None),
+        ("m8g.large", Ok(tracking(None)), format!("432000s {source} (not set: default of m8g, Nitro v5)"), None),
+        ("m6i.large", Ok(tracking(None)), format!("432000s {source} (not set: default of m6i, before Nitro v5)"), None),
         (
             "quantum1.large",
             Ok(tracking(None)),
@@ -83,7 +83,7 @@ fn interfaces() {
 fn values_that_are_not_documented_are_not_taken() {
     let found = of_interface("m8g.large", Ok(tracking(Some(30))));
     assert_eq!(lines(&found), ["eni-1 eni 350s default of its kind, local 10.0.1.5/32 or 10.0.1.16/28"]);
-    assert!(found.notes[0].starts_with("eni-1: timeout 30s is not possible: eni takes 60s"), "{:?}", found.notes);
+    assert!(found.notes[0].starts_with("eni-1: invalid timeout 30s: eni takes 60s"), "{:?}", found.notes);
     assert!(found.notes[0].ends_with(": assumed 350s"), "{:?}", found.notes);
 }
 
@@ -91,9 +91,9 @@ fn values_that_are_not_documented_are_not_taken() {
 fn listeners() {
     let place = "peer 10.0.9.7/32 or 2001:db8::7/128";
     let tcp = |timeout| Protocol::Tcp(timeout);
-    let told = "discovered by elasticloadbalancing:DescribeListenerAttributes";
+    let source = "discovered by elasticloadbalancing:DescribeListenerAttributes";
     let table = [
-        (tcp(Ok(Some(Duration::from_secs(1800)))), format!("nlb-tcp 1800s {told}")),
+        (tcp(Ok(Some(Duration::from_secs(1800)))), format!("nlb-tcp 1800s {source}")),
         (tcp(Ok(None)), "nlb-tcp 350s default of its kind".to_owned()),
         (tcp(unanswered(ATTRIBUTES)), "nlb-tcp 350s default of its kind".to_owned()),
         (Protocol::Tls, "nlb-tls 350s default of its kind".to_owned()),
