@@ -1,9 +1,11 @@
 //! Which process holds a socket.
 
-use std::{collections::HashMap, ffi::OsStr, fs, io, path::Path};
+use std::{collections::HashMap, ffi::OsStr, path::Path};
 
 use procfs::process::{Process as Proc, all_processes};
 use serde::{Deserialize, Serialize};
+
+use super::tables::descriptor_tables;
 
 /// A process, as far as it helps to recognise it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +36,8 @@ impl SocketHolders {
 
     fn add(&mut self, process: &Proc) {
         let mut holds_any = false;
-        for (_, inode) in socket_descriptors(process.pid).unwrap_or_default() {
+        let tables = descriptor_tables(process.pid).unwrap_or_default();
+        for (_, inode) in tables.into_iter().flat_map(|table| table.sockets) {
             let holder = self.by_inode.entry(inode).or_insert(process.pid);
             *holder = process.pid.min(*holder);
             holds_any = true;
@@ -52,24 +55,6 @@ impl SocketHolders {
     }
 }
 
-/// Descriptors of a process that are sockets, with their inode numbers.
-///
-/// Errors where they may not be seen. The directory can be open to us where
-/// what its entries lead to is not, which procfs' own iterator passes over.
-pub fn socket_descriptors(pid: i32) -> io::Result<Vec<(i32, u64)>> {
-    let mut sockets = Vec::new();
-    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
-        let entry = entry?;
-        match fs::read_link(entry.path()) {
-            Ok(target) => sockets.extend(socket(&entry.file_name(), &target)),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
-            // Closed meanwhile.
-            Err(_) => {}
-        }
-    }
-    Ok(sockets)
-}
-
 /// The number of a descriptor that is a socket, and the socket's inode number, from a link in `/proc/PID/fd`: `7` and
 /// `socket:[123]`. `None` for other descriptors.
 pub fn socket(number: &OsStr, target: &Path) -> Option<(i32, u64)> {
@@ -79,7 +64,7 @@ pub fn socket(number: &OsStr, target: &Path) -> Option<(i32, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, os::fd::AsRawFd as _};
+    use std::{fs, net::TcpListener, os::fd::AsRawFd as _};
 
     use super::*;
 

@@ -4,9 +4,10 @@
 mod locate;
 mod mounts;
 mod pattern;
+mod residents;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     ffi::OsStr,
     fs::{self, File},
     io,
@@ -22,6 +23,7 @@ use locate::{check_is_plain, locate};
 use mounts::Mounts;
 pub use mounts::{cgroup2_mounts, whole};
 pub use pattern::{Pattern, expand};
+pub use residents::{Resident, residents};
 use rustix::fs::fstatfs;
 
 use crate::error::Error;
@@ -138,21 +140,6 @@ fn check_is_cgroup(directory: &File, full: &Path, mount: &Path) -> anyhow::Resul
     Err(Error::NotACgroup { path: full.to_owned(), hint }.into())
 }
 
-/// Ids of the processes in the cgroup at `path` (relative to the mount) and in
-/// those below it, as they are in our namespace, each with the kernel's id of
-/// the very cgroup it is in; 0 for each that is not in our namespace.
-pub fn residents(path: &Path) -> anyhow::Result<Vec<(i32, u64)>> {
-    let mut all = Vec::new();
-    for directory in tree(&directory(path)?) {
-        let Ok(id) = fs::symlink_metadata(&directory).map(|metadata| metadata.ino()) else { continue };
-        // Threaded cgroups only tell of threads, which serve as well here.
-        let text = fs::read_to_string(directory.join("cgroup.procs"))
-            .or_else(|_| fs::read_to_string(directory.join("cgroup.threads")));
-        all.extend(text.unwrap_or_default().lines().filter_map(|line| Some((line.parse().ok()?, id))));
-    }
-    Ok(all)
-}
-
 /// A directory and all below it. Cgroups may vanish at any time; what can't be
 /// read is left out.
 pub fn tree(directory: &Path) -> Vec<PathBuf> {
@@ -166,6 +153,12 @@ pub fn tree(directory: &Path) -> Vec<PathBuf> {
         all.push(directory);
     }
     all
+}
+
+/// Ids of the cgroup at `path` (relative to the mount) and of those below it.
+pub fn ids_below(path: &Path) -> anyhow::Result<HashSet<u64>> {
+    let directories = tree(&directory(path)?);
+    Ok(directories.iter().filter_map(|directory| Some(fs::symlink_metadata(directory).ok()?.ino())).collect())
 }
 
 /// Id and path of the cgroup of a directory below `mount`, while it is there.
