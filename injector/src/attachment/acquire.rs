@@ -90,7 +90,7 @@ fn takeable(pins: &PinDir, cgroup: &Cgroup, notes: &mut Vec<String>) -> anyhow::
     }
     let Some(_own) = pins.own()? else {
         let cgroup = Attached::open(pins.clone()).map(|there| there.cgroup_path());
-        return Err(taken(pins, cgroup.unwrap_or_default(), true));
+        return Err(taken(pins, cgroup.unwrap_or_default().display().to_string(), true));
     };
     let there = match Attached::open(pins.clone()) {
         Ok(there) => there,
@@ -102,10 +102,12 @@ fn takeable(pins: &PinDir, cgroup: &Cgroup, notes: &mut Vec<String>) -> anyhow::
     };
     match there.standing()? {
         Standing::CgroupRemoved => {
-            notes.push(format!("attached anew, as its cgroup {} was removed", there.cgroup_path()));
+            notes.push(format!("attached anew, as its cgroup {} was removed", there.cgroup_path().display()));
             Ok(None)
         }
-        Standing::AtWork if there.hooked_to()? != cgroup.id() => Err(taken(pins, there.cgroup_path(), false)),
+        Standing::AtWork if there.hooked_to()? != cgroup.id() => {
+            Err(taken(pins, there.cgroup_path().display().to_string(), false))
+        }
         Standing::AtWork => Ok(Some(there)),
         Standing::Detached | Standing::Unpinned | Standing::Replaced => Ok(None),
     }

@@ -4,7 +4,7 @@
 //! Only a hint to look again: inotify can run out of watches, and looking at
 //! every scan goes on.
 
-use std::{future::pending, path::Path};
+use std::future::pending;
 
 use futures_util::StreamExt as _;
 use inotify::{EventMask, EventStream, Inotify, WatchMask};
@@ -66,7 +66,7 @@ fn watch(attached: &Attached) -> anyhow::Result<EventStream<[u8; BUFFER]>> {
     let gone = gone | WatchMask::DELETE | WatchMask::MOVED_FROM;
     inotify.watches().add(attached.pins().path(), gone | WatchMask::ATTRIB)?;
     inotify.watches().add(attached.generation_path(), gone)?;
-    let cgroup = cgroup::directory(Path::new(&attached.cgroup_path()))?;
+    let cgroup = cgroup::directory(&attached.cgroup_path())?;
     // cgroups tell of their end to their parent alone.
     inotify.watches().add(cgroup.parent().unwrap_or(&cgroup), WatchMask::DELETE)?;
     Ok(inotify.into_event_stream([0; BUFFER])?)

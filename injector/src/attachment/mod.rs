@@ -2,6 +2,7 @@
 
 pub mod acquire;
 pub mod adopt;
+mod census;
 pub mod coverage;
 pub mod inotify;
 pub mod watch;

@@ -2,8 +2,12 @@
 
 use std::{
     collections::HashSet,
-    os::fd::{AsFd as _, BorrowedFd},
-    path::Path,
+    ffi::OsStr,
+    os::{
+        fd::{AsFd as _, BorrowedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
@@ -22,6 +26,7 @@ use super::{
     generation::Generation,
     link::{self, info},
     maps::PerCpu,
+    object,
     pinned::Pinned,
     records::Records,
     rule_maps::Hops,
@@ -235,7 +240,10 @@ impl Attached {
 
     /// Gives a socket its first record, or another one in place of the one it
     /// has. False where it has one against expectation, or none.
-    pub fn remember(&mut self, socket: BorrowedFd<'_>, record: FlowRecord, is_new: bool) -> anyhow::Result<bool> {
+    ///
+    /// The record's choice is by the present rules.
+    pub fn remember(&mut self, socket: BorrowedFd<'_>, mut record: FlowRecord, is_new: bool) -> anyhow::Result<bool> {
+        record.generation = object::generation(self.description().rules);
         self.records.set(socket, record, is_new)
     }
 
@@ -267,8 +275,8 @@ impl Attached {
     }
 
     /// The cgroup's path, relative to the cgroup v2 mount.
-    pub fn cgroup_path(&self) -> String {
-        String::from_utf8_lossy(self.description().path()).into_owned()
+    pub fn cgroup_path(&self) -> PathBuf {
+        OsStr::from_bytes(self.description().path()).into()
     }
 
     /// Kernel's id of the cgroup the programs are on; 0 once they are on none.

@@ -65,7 +65,7 @@ fn create_maps(log: bool, rules: &Rules, there: Option<&PinDir>) -> anyhow::Resu
     let offsets = offsets()?;
     let ticks = ticks_per_second();
     let log_level = if log { LOG_EVERYTHING } else { 0 };
-    let generation = generation(rules);
+    let generation = generation(rules.digest());
     let tracks_packets = u32::from(rules.tracks_packets);
     let mut loader = EbpfLoader::new();
     loader
@@ -97,12 +97,11 @@ fn create_maps(log: bool, rules: &Rules, there: Option<&PinDir>) -> anyhow::Resu
     loader.load(OBJECT).map_err(|error| refusal::of("creating the maps", None, error.into()))
 }
 
-/// Records that were made by other rules are told by it. 0 stands for none.
-fn generation(rules: &Rules) -> u32 {
-    let digest = rules.digest();
+/// Records that were made by other rules are told by it: from the digest of the rules. 0 stands for none.
+pub(super) const fn generation(digest: u64) -> u32 {
     #[expect(clippy::cast_possible_truncation, reason = "both halves, folded")]
     let folded = (digest ^ digest >> 32) as u32;
-    folded.max(1)
+    if folded == 0 { 1 } else { folded }
 }
 
 /// The `sock_ops` program.

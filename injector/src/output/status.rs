@@ -167,7 +167,7 @@ impl AttachmentStatus {
             },
             reason: None,
             details: Some(Details {
-                cgroup: attached.cgroup_path(),
+                cgroup: attached.cgroup_path().display().to_string(),
                 cgroup_id: description.cgroup_id,
                 since: moment(description.since_unix_ms),
                 parameters: Parameters::of(attached.fallback()),

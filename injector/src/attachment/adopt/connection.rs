@@ -3,9 +3,10 @@
 use std::{os::fd::BorrowedFd, time::Duration};
 
 use injector_common::{
+    conflict::RESPECT,
     keepalive::{Action, FlowPolicy, Keepalive, Own, choose},
     record::{ADOPTED, Endpoints, FlowRecord, Seen},
-    stats::{ACTIVE, EXEMPT, FAILED, INJECTED, NO_STORAGE, PASSIVE, RESPECTED, TIGHTENED},
+    stats::{EXEMPT, FAILED, INJECTED, NO_STORAGE, RESPECTED, TIGHTENED},
 };
 use rustix::{
     net::{getpeername, getsockname, sockopt},
@@ -14,10 +15,10 @@ use rustix::{
 
 use super::{
     Unless,
-    defaults::NamespaceDefaults,
-    options::{self, Refused},
+    options::{self, InForce, Refused},
 };
 use crate::{
+    attachment::census::NamespaceDefaults,
     bpf::{Attached, TcpInfo},
     host::endpoint::words,
 };
@@ -25,17 +26,14 @@ use crate::{
 /// What is known of a socket's surroundings.
 pub(super) struct Context {
     pub(super) sysctl: NamespaceDefaults,
-    /// Its port is listened on, so it was accepted there, as a rule.
-    pub(super) is_listened_on: bool,
-    /// The cgroup of its process, which is the socket's own as a rule.
+    /// [`ACTIVE`] or [`PASSIVE`].
+    ///
+    /// [`ACTIVE`]: injector_common::stats::ACTIVE
+    /// [`PASSIVE`]: injector_common::stats::PASSIVE
+    pub(super) direction: u8,
+    /// The cgroup it was made in, or else that of its process.
     pub(super) cgroup_id: u64,
     pub(super) unless: Unless,
-}
-
-impl Context {
-    const fn direction(&self) -> u8 {
-        if self.is_listened_on { PASSIVE } else { ACTIVE }
-    }
 }
 
 /// What became of a socket.
@@ -52,8 +50,9 @@ pub(super) enum Treated {
 
 /// Treats a connection and gives it a record. An error is this socket's alone.
 ///
-/// One that has a record is left alone, unless what is in force on it is what
-/// an earlier policy had set: then the present policy takes its place.
+/// One that has a record is treated again where the present policy makes
+/// something else of it, or where what was set is not what is in force. Only an
+/// application's later choice stands, if the policy respects those.
 pub(super) fn treat(attached: &mut Attached, socket: BorrowedFd<'_>, info: &TcpInfo, context: &Context) -> Treated {
     try_treat(attached, socket, info, context).unwrap_or_else(|error| {
         tracing::warn!("not adopted, a connection of {}: {error:#}", attached.name());
@@ -67,30 +66,25 @@ fn try_treat(
     info: &TcpInfo,
     context: &Context,
 ) -> anyhow::Result<Treated> {
-    let Ok((enabled, in_force)) = options::in_force(socket) else { return Ok(Treated::Gone) };
+    let Ok(in_force) = options::in_force(socket) else { return Ok(Treated::Gone) };
     let before = attached.record(socket)?;
-    let own = match &before {
-        Some(record) if !enabled || record.applied != in_force => return Ok(Treated::Known),
-        Some(record) if record.outcome == INJECTED => Own::default(),
-        // Which of its values were the application's is no longer known: none
-        // of them is loosened.
-        Some(_) => options::own(enabled, &in_force, &NamespaceDefaults::default()),
-        None => options::own(enabled, &in_force, &context.sysctl),
-    };
     let Some(endpoints) = endpoints(socket) else { return Ok(Treated::Gone) };
-    let direction = before.map_or(context.direction(), |record| record.direction);
+    let direction = before.map_or(context.direction, |record| record.direction);
     let (choice, policy, adopt) = attached.choose(&endpoints, direction, context.cgroup_id)?;
     if before.is_none() && !context.unless.adopts(adopt) {
         return Ok(Treated::Outcome(EXEMPT));
     }
-    let (treated, applied) = decide(&policy, socket, &own, context);
-    let stays = treated == Treated::Outcome(RESPECTED);
-    if before.is_some_and(|record| stays || record.applied == applied) {
+    let Some(own) = own(before.as_ref(), &in_force, &policy, context) else { return Ok(Treated::Known) };
+    let (outcome, applied) = decide(&policy, &own, context);
+    if outcome == EXEMPT {
+        return Ok(Treated::Outcome(EXEMPT));
+    }
+    if before.is_some_and(|record| outcome == RESPECTED || record.applied == applied && in_force.is(&applied)) {
         return Ok(Treated::Known);
     }
     let record = FlowRecord {
         applied,
-        outcome: outcome(treated),
+        outcome,
         choice,
         ..before.unwrap_or_else(|| FlowRecord {
             cookie: sockopt::socket_cookie(socket).unwrap_or(0),
@@ -103,42 +97,72 @@ fn try_treat(
             ..FlowRecord::default()
         })
     };
-    // One that it got meanwhile, when its connection was established, stays.
-    let is_ours = outcome(treated) == EXEMPT || attached.remember(socket, record, before.is_none())?;
-    Ok(if is_ours { treated } else { Treated::Known })
+    // Before anything is set: the guard goes by the record. One that the socket
+    // got meanwhile, when its connection was established, stays.
+    if !attached.remember(socket, record, before.is_none())? {
+        return Ok(Treated::Known);
+    }
+    let treated = set(socket, outcome, &applied);
+    if matches!(treated, Treated::Refused(_)) {
+        attached.remember(socket, FlowRecord { outcome: FAILED, ..record }, false)?;
+    }
+    Ok(treated)
+}
+
+/// What counts as the application's own; `None` where that stands whatever the
+/// policy says.
+fn own(before: Option<&FlowRecord>, in_force: &InForce, policy: &FlowPolicy, context: &Context) -> Option<Own> {
+    let Some(record) = before else { return Some(in_force.own(&context.sysctl)) };
+    let is_ours = in_force.is(&record.applied);
+    match record.outcome {
+        INJECTED if is_ours => Some(Own::default()),
+        // Set by the application since.
+        INJECTED | TIGHTENED if !is_ours && policy.conflict == RESPECT => None,
+        // Which of its values were the application's is no longer known: none
+        // of them is loosened.
+        _ => Some(in_force.own(&NamespaceDefaults::default())),
+    }
 }
 
 /// Treats a listener, for the sake of what it will accept.
 pub(super) fn treat_listener(attached: &Attached, socket: BorrowedFd<'_>, context: &Context) -> Treated {
-    let Ok((enabled, in_force)) = options::in_force(socket) else { return Treated::Gone };
-    let own = options::own(enabled, &in_force, &context.sysctl);
+    let Ok(in_force) = options::in_force(socket) else { return Treated::Gone };
     match attached.choose_anywhere(context.cgroup_id) {
-        Ok((policy, adopt)) if context.unless.adopts(adopt) => decide(&policy, socket, &own, context).0,
+        Ok((policy, adopt)) if context.unless.adopts(adopt) => {
+            let (outcome, keepalive) = decide(&policy, &in_force.own(&context.sysctl), context);
+            set(socket, outcome, &keepalive)
+        }
         _ => Treated::Outcome(EXEMPT),
     }
 }
 
-fn decide(policy: &FlowPolicy, socket: BorrowedFd<'_>, own: &Own, context: &Context) -> (Treated, Keepalive) {
-    let (outcome, keepalive) = match choose(policy, own, &context.sysctl.sysctl) {
-        Action::Exempt => return (Treated::Outcome(EXEMPT), Keepalive::default()),
-        Action::Respect => return (Treated::Outcome(RESPECTED), Keepalive::default()),
+/// An outcome from [`injector_common::stats`], and what is to be set: nothing
+/// where all is 0.
+pub(super) fn decide(policy: &FlowPolicy, own: &Own, context: &Context) -> (u8, Keepalive) {
+    match choose(policy, own, &context.sysctl.sysctl) {
+        Action::Exempt => (EXEMPT, Keepalive::default()),
+        Action::Respect => (RESPECTED, Keepalive::default()),
         Action::Inject(keepalive) => (INJECTED, keepalive),
         Action::Tighten(keepalive) => (TIGHTENED, keepalive),
-    };
-    match options::apply(socket, &keepalive) {
-        Ok(()) => (Treated::Outcome(outcome), keepalive),
-        Err(refused) => (Treated::Refused(refused), keepalive),
     }
 }
 
-const fn outcome(treated: Treated) -> u8 {
-    match treated {
-        Treated::Outcome(outcome) => outcome,
-        _ => FAILED,
+/// Sets what was decided and reads it back: a program on the cgroup may have
+/// made something else of it.
+pub(super) fn set(socket: BorrowedFd<'_>, outcome: u8, keepalive: &Keepalive) -> Treated {
+    if keepalive.idle_s == 0 {
+        return Treated::Outcome(outcome);
+    }
+    if let Err(refused) = options::apply(socket, keepalive) {
+        return Treated::Refused(refused);
+    }
+    match options::in_force(socket) {
+        Ok(in_force) => in_force.slower_than(keepalive).map_or(Treated::Outcome(outcome), Treated::Refused),
+        Err(_) => Treated::Gone,
     }
 }
 
-fn endpoints(socket: BorrowedFd<'_>) -> Option<Endpoints> {
+pub(super) fn endpoints(socket: BorrowedFd<'_>) -> Option<Endpoints> {
     let (local_address, local_port) = words(options::inet(&getsockname(socket).ok()?)?);
     let (peer_address, peer_port) = words(options::inet(&getpeername(socket).ok()??)?);
     Some(Endpoints { local_address, peer_address, local_port, peer_port })

@@ -1,20 +1,26 @@
-//! The processes of a cgroup, and their sockets.
+//! Processes, and the sockets that are taken from them.
 
 use std::{
+    cell::OnceCell,
+    collections::HashMap,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
-    path::Path,
 };
 
 use procfs::process::{Process, Stat};
 use rustix::{
     fs::fstat,
     io::Errno,
-    process::{ForeignRawFd, Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open},
+    process::{ForeignRawFd, PidfdGetfdFlags, pidfd_getfd},
 };
 
 use super::report::Denied;
-use crate::host::{cgroup, process::socket_descriptors};
+use crate::host::{
+    cgroup::Resident,
+    netns::Netns,
+    pidfd,
+    tables::{self, DescriptorTable, descriptor_tables},
+};
 
 /// What came of looking at something of another process.
 pub(super) enum Look<T> {
@@ -26,12 +32,12 @@ pub(super) enum Look<T> {
 
 /// A process, held so that its id can't become another's.
 pub(super) struct Holder {
-    process: Process,
     name: String,
-    /// The kernel's id of the very cgroup it was found in.
-    pub(super) cgroup_id: u64,
-    pidfd: OwnedFd,
-    sockets: Vec<(RawFd, u64)>,
+    resident: Resident,
+    tables: Vec<DescriptorTable>,
+    /// By thread that has a table; the main one is there from the start.
+    opened: HashMap<i32, Result<OwnedFd, Errno>>,
+    netns: OnceCell<u64>,
 }
 
 /// A socket of another process, shared with it for as long as this lives.
@@ -46,63 +52,78 @@ impl AsFd for Socket {
     }
 }
 
-/// The processes of the cgroup at `path` (relative to the mount) and of those
-/// below it, one at a time.
-pub(super) fn below(path: &str) -> anyhow::Result<impl Iterator<Item = Look<Holder>>> {
-    let listed_at = boot_ticks();
-    let residents = cgroup::residents(Path::new(path))?;
-    Ok(residents.into_iter().map(move |(id, cgroup_id)| look(id, cgroup_id, listed_at)))
-}
-
-fn look(id: i32, cgroup_id: u64, listed_at: u64) -> Look<Holder> {
-    let Some(pid) = Pid::from_raw(id) else {
-        return Look::Denied(Denied::invisible());
-    };
-    let opened = pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from);
-    let (Ok(pidfd), Ok(process)) = (opened, Process::new(id)) else { return Look::Ended };
-    let Ok(Stat { comm: name, starttime, .. }) = process.stat() else { return Look::Ended };
-    // Another process with the id of one that has ended since the list was
-    // read. What belongs to the cgroup is seen when it connects.
-    if starttime > listed_at {
-        return Look::Ended;
-    }
-    match socket_descriptors(id) {
-        Ok(sockets) => Look::At(Holder { process, name, cgroup_id, pidfd, sockets }),
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Look::Ended,
-        Err(error) => Look::Denied(Denied { pid: id, name, why: error.to_string() }),
-    }
-}
-
 /// Ticks since boot, as `/proc/PID/stat` counts them.
-fn boot_ticks() -> u64 {
+pub(super) fn boot_ticks() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let ticks = procfs::ticks_per_second();
     now.tv_sec.cast_unsigned() * ticks + now.tv_nsec.cast_unsigned() * ticks / 1_000_000_000
 }
 
 impl Holder {
-    /// Its descriptors that are sockets of whatever kind, with their inode
-    /// numbers.
-    pub(super) fn sockets(&self) -> impl Iterator<Item = (RawFd, u64)> {
-        self.sockets.iter().copied()
-    }
-
-    /// Its entry in `/proc`.
-    pub(super) const fn process(&self) -> &Process {
-        &self.process
-    }
-
-    /// Shares a socket with the process.
-    pub(super) fn take(&self, number: RawFd) -> Look<Socket> {
-        let taken = pidfd_getfd(&self.pidfd, number as ForeignRawFd, PidfdGetfdFlags::empty());
-        match taken.and_then(|descriptor| Ok((fstat(&descriptor)?.st_ino, descriptor))) {
-            Ok((inode, descriptor)) => Look::At(Socket { descriptor, inode }),
-            Err(Errno::BADF | Errno::SRCH) => Look::Ended,
-            Err(error) => Look::Denied(self.denied(error)),
+    /// Opens the process of a list that was read at `listed_at`, in
+    /// [`boot_ticks`].
+    pub(super) fn open(resident: Resident, listed_at: u64) -> Look<Self> {
+        let pid = resident.pid;
+        if pid == 0 {
+            return Look::Denied(Denied::invisible());
+        }
+        let (Ok(pidfd), Ok(process)) = (pidfd::open(pid, pid), Process::new(pid)) else { return Look::Ended };
+        let Ok(Stat { comm: name, starttime, .. }) = process.stat() else { return Look::Ended };
+        // Another process with the id of one that has ended since the list was
+        // read. What belongs to the cgroup is seen when it connects.
+        if starttime > listed_at {
+            return Look::Ended;
+        }
+        match descriptor_tables(pid) {
+            Ok(tables) => {
+                let opened = [(pid, Ok(pidfd))].into();
+                Look::At(Self { name, resident, tables, opened, netns: OnceCell::new() })
+            }
+            Err(error) if tables::has_ended(&error) => Look::Ended,
+            Err(error) => Look::Denied(Denied { pid, name, why: error.to_string() }),
         }
     }
 
-    fn denied(&self, error: Errno) -> Denied {
-        Denied { pid: self.process.pid, name: self.name.clone(), why: io::Error::from(error).to_string() }
+    /// As it was found in its cgroup.
+    pub(super) const fn resident(&self) -> &Resident {
+        &self.resident
+    }
+
+    /// Its descriptors that are sockets of whatever kind: the thread that has
+    /// the table, the number in it, and the socket's inode number.
+    pub(super) fn sockets(&self) -> Vec<(i32, RawFd, u64)> {
+        let of = |table: &DescriptorTable| {
+            let thread = table.thread;
+            table.sockets.iter().map(move |(number, inode)| (thread, *number, *inode)).collect::<Vec<_>>()
+        };
+        self.tables.iter().flat_map(of).collect()
+    }
+
+    /// The kernel's number of the network namespace it is in: its sockets' own,
+    /// as a rule.
+    pub(super) fn netns(&self) -> u64 {
+        *self.netns.get_or_init(|| Netns::of(self.resident.pid).map_or(0, |namespace| namespace.inode))
+    }
+
+    /// Shares a socket with the process.
+    pub(super) fn take(&mut self, thread: i32, number: RawFd) -> Look<Socket> {
+        let pid = self.resident.pid;
+        let opened = self.opened.entry(thread).or_insert_with(|| pidfd::open(pid, thread));
+        let taken = opened.as_ref().map_err(|error| *error).and_then(|pidfd| {
+            let descriptor = pidfd_getfd(pidfd, number as ForeignRawFd, PidfdGetfdFlags::empty())?;
+            Ok((fstat(&descriptor)?.st_ino, descriptor))
+        });
+        match taken {
+            Ok((inode, descriptor)) => Look::At(Socket { descriptor, inode }),
+            Err(Errno::BADF | Errno::SRCH) => Look::Ended,
+            Err(Errno::INVAL) if thread != pid => {
+                Look::Denied(self.denied("its threads have descriptors of their own, which takes Linux 6.9".to_owned()))
+            }
+            Err(error) => Look::Denied(self.denied(io::Error::from(error).to_string())),
+        }
+    }
+
+    fn denied(&self, why: String) -> Denied {
+        Denied { pid: self.resident.pid, name: self.name.clone(), why }
     }
 }

@@ -6,8 +6,8 @@
 //! other users or with more privileges than ours.
 
 mod connection;
-mod defaults;
 mod holders;
+mod multipath;
 mod options;
 mod probe;
 mod report;
@@ -22,17 +22,22 @@ pub use probe::probe;
 pub use report::Report;
 
 use self::{
-    defaults::Defaults,
-    holders::{Holder, Look},
+    connection::Context,
+    holders::{Holder, Look, Socket, boot_ticks},
+    options::Protocol,
 };
-use crate::bpf::{Attached, pins::Lock, tcp_info};
+use crate::{
+    attachment::census::{Census, pids},
+    bpf::{Attached, pins::Lock, tcp_info},
+    host::{
+        cgroup::{self, Resident},
+        sockets::LISTEN,
+    },
+};
 
 /// A socket may be handed from a process we have not looked at to one we have.
 /// Each pass finds what moved during the one before.
 const MAX_PASSES: usize = 3;
-
-/// `TCP_LISTEN` in `include/net/tcp_states.h`.
-const LISTEN: u8 = 10;
 
 /// Which sockets to adopt where no policy says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,12 +59,20 @@ impl Unless {
 }
 
 /// Adopts the TCP sockets of all processes in the attachment's cgroup and the
-/// cgroups below it, whatever cgroup the sockets themselves belong to.
+/// cgroups below it, whatever cgroup the sockets themselves belong to, and the
+/// sockets that were made there, whichever process holds them.
 ///
 /// The lock is that of [`crate::bpf::pins::lock_for_adopting`].
 pub fn adopt(attached: &mut Attached, unless: Unless, _lock: &Lock) -> anyhow::Result<Report> {
-    let mut pass =
-        Pass { attached, unless, seen: HashSet::new(), defaults: Defaults::default(), report: Report::default() };
+    let mut pass = Pass {
+        attached,
+        unless,
+        seen: HashSet::new(),
+        census: Census::default(),
+        tree: HashSet::new(),
+        strangers: HashSet::new(),
+        report: Report::default(),
+    };
     for _ in 0..MAX_PASSES {
         let (seen, treated) = (pass.seen.len(), pass.report.treated());
         pass.run()?;
@@ -70,6 +83,7 @@ pub fn adopt(attached: &mut Attached, unless: Unless, _lock: &Lock) -> anyhow::R
             break;
         }
     }
+    pass.report.processes += pass.strangers.len() as u64;
     Ok(pass.report)
 }
 
@@ -79,64 +93,137 @@ struct Pass<'a> {
     /// Inode numbers of the sockets that were handled: a socket may be held by
     /// many processes.
     seen: HashSet<u64>,
-    defaults: Defaults,
+    /// The sockets of this host when the pass began.
+    census: Census,
+    /// Ids of the attachment's cgroup and of those below it.
+    tree: HashSet<u64>,
+    /// Processes outside of these that sockets were taken from.
+    strangers: HashSet<i32>,
     report: Report,
 }
 
 impl Pass<'_> {
     fn run(&mut self) -> anyhow::Result<()> {
         self.report.begin_pass();
-        for holder in holders::below(&self.attached.cgroup_path())? {
-            match holder {
-                Look::At(holder) => self.process(&holder),
+        let path = self.attached.cgroup_path();
+        self.census = Census::take();
+        self.tree = cgroup::ids_below(&path)?;
+        let listed_at = boot_ticks();
+        let residents = cgroup::residents(&path)?;
+        for resident in &residents {
+            match Holder::open(*resident, listed_at) {
+                Look::At(holder) => self.process(holder),
                 Look::Denied(denied) => self.report.denied.push(denied),
                 Look::Ended => self.report.ended += 1,
+            }
+        }
+        self.elsewhere(&residents, listed_at)
+    }
+
+    fn process(&mut self, mut holder: Holder) {
+        self.report.processes += 1;
+        let is_partial = holder.resident().is_partial;
+        for (thread, number, inode) in holder.sockets() {
+            // Threads of other cgroups have it, too, and made it there.
+            if is_partial && self.is_of_tree(inode) == Some(false) {
+                continue;
+            }
+            if !self.take(&mut holder, thread, number, inode) {
+                break;
+            }
+        }
+    }
+
+    /// Sockets that were made in the cgroup and that a process outside of it
+    /// holds: it was moved, or got them from another one.
+    fn elsewhere(&mut self, residents: &[Resident], listed_at: u64) -> anyhow::Result<()> {
+        let made_here = self.census.made_in(&self.tree);
+        let mut astray: HashSet<u64> = made_here.filter(|inode| !self.seen.contains(inode)).collect();
+        if !astray.is_empty() {
+            self.attached.brief(|brief| {
+                astray.remove(&brief.inode);
+            })?;
+        }
+        if astray.is_empty() {
+            return Ok(());
+        }
+        let known: HashSet<_> = residents.iter().map(|resident| resident.pid).collect();
+        for pid in pids().filter(|pid| !known.contains(pid)) {
+            let resident = Resident { pid, cgroup_id: 0, is_partial: true };
+            let Look::At(mut holder) = Holder::open(resident, listed_at) else { continue };
+            let sockets = holder.sockets();
+            for &(thread, number, inode) in sockets.iter().filter(|(.., inode)| astray.contains(inode)) {
+                self.strangers.insert(pid);
+                if !self.take(&mut holder, thread, number, inode) {
+                    break;
+                }
             }
         }
         Ok(())
     }
 
-    fn process(&mut self, holder: &Holder) {
-        self.report.processes += 1;
-        for (number, inode) in holder.sockets() {
-            if self.seen.contains(&inode) {
-                continue;
-            }
-            match holder.take(number) {
-                Look::At(socket) => {
-                    if self.seen.insert(socket.inode) {
-                        self.socket(holder, &socket);
-                    }
+    fn is_of_tree(&self, inode: u64) -> Option<bool> {
+        let cgroup_id = self.census.get(inode)?.cgroup_id?;
+        Some(self.tree.contains(&cgroup_id))
+    }
+
+    /// Treats a socket, unless that was done. False where its process may not be
+    /// looked into.
+    fn take(&mut self, holder: &mut Holder, thread: i32, number: i32, inode: u64) -> bool {
+        if self.seen.contains(&inode) {
+            return true;
+        }
+        match holder.take(thread, number) {
+            Look::At(socket) => {
+                if self.seen.insert(socket.inode) {
+                    self.socket(holder, &socket);
                 }
-                Look::Denied(denied) => {
-                    self.report.denied.push(denied);
-                    break;
-                }
-                // The process, or this descriptor of it.
-                Look::Ended => {}
+                true
             }
+            Look::Denied(denied) => {
+                self.report.denied.push(denied);
+                false
+            }
+            // The process, or this descriptor of it.
+            Look::Ended => true,
         }
     }
 
     /// Listeners hand their options on to what they accept. What is not
     /// connected yet is seen when it will be.
-    fn socket(&mut self, holder: &Holder, socket: &holders::Socket) {
-        if !options::is_tcp(socket.as_fd()) {
-            return;
-        }
+    fn socket(&mut self, holder: &Holder, socket: &Socket) {
+        let Some(protocol) = options::protocol(socket.as_fd()) else { return };
         let Ok(info) = tcp_info(socket.as_fd()) else { return };
-        let context = connection::Context {
-            sysctl: self.defaults.of(holder),
-            cgroup_id: holder.cgroup_id,
+        let context = self.context(holder, socket);
+        match protocol {
+            Protocol::Tcp if info.state == LISTEN => {
+                let treated = connection::treat_listener(self.attached, socket.as_fd(), &context);
+                self.report.listener(treated);
+            }
+            Protocol::Tcp if state::is_live(info.state) => {
+                let treated = connection::treat(self.attached, socket.as_fd(), &info, &context);
+                self.report.flow(treated);
+            }
+            Protocol::Multipath if info.state == LISTEN || state::is_live(info.state) => {
+                let treated = multipath::treat(self.attached, socket.as_fd(), &info, &context);
+                self.report.multipath(treated);
+            }
+            _ => {}
+        }
+    }
+
+    fn context(&self, holder: &Holder, socket: &Socket) -> Context {
+        let listed = self.census.get(socket.inode);
+        let netns = listed.map_or_else(|| holder.netns(), |listed| listed.netns);
+        let direction = listed.map_or_else(
+            || self.census.direction(netns, options::local_port(socket.as_fd()).unwrap_or(0)),
+            |listed| listed.direction,
+        );
+        Context {
+            sysctl: self.census.defaults(netns),
+            direction,
+            cgroup_id: listed.and_then(|listed| listed.cgroup_id).unwrap_or(holder.resident().cgroup_id),
             unless: self.unless,
-            is_listened_on: self.defaults.is_listened_on(holder, socket.as_fd()),
-        };
-        if info.state == LISTEN {
-            let treated = connection::treat_listener(self.attached, socket.as_fd(), &context);
-            self.report.listener(treated);
-        } else if state::is_live(info.state) {
-            let treated = connection::treat(self.attached, socket.as_fd(), &info, &context);
-            self.report.flow(treated);
         }
     }
 }

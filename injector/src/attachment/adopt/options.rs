@@ -1,6 +1,6 @@
 //! Keepalive options of a socket that is held.
 
-use std::{net::SocketAddr, os::fd::BorrowedFd, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, os::fd::BorrowedFd, time::Duration};
 
 use injector_common::{
     keepalive::{Keepalive, Own},
@@ -8,50 +8,112 @@ use injector_common::{
 };
 use rustix::{
     io::Result,
-    net::{AddressFamily, SocketAddrAny, SocketType, ipproto, sockopt},
+    net::{AddressFamily, SocketAddrAny, SocketType, getsockname, ipproto, sockopt},
 };
 
-use super::defaults::NamespaceDefaults;
+use crate::attachment::census::NamespaceDefaults;
 
-/// An option that the kernel refused.
+/// An option that the kernel refused, or that a program on the cgroup made
+/// something else of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refused {
     pub(super) option: &'static str,
+    /// [`OVERRULED`] where a program did it.
     pub(super) errno: i32,
 }
 
-/// Whether it is a TCP socket over IP. Multipath TCP is not: what it shows to
-/// its process is not what is on the wire.
-pub(super) fn is_tcp(socket: BorrowedFd<'_>) -> bool {
-    let is_inet = matches!(sockopt::socket_domain(socket), Ok(AddressFamily::INET | AddressFamily::INET6));
-    is_inet
-        && matches!(sockopt::socket_type(socket), Ok(SocketType::STREAM))
-        && matches!(sockopt::socket_protocol(socket), Ok(Some(ipproto::TCP)))
+/// The kernel took the option, and another value is in force.
+pub(super) const OVERRULED: i32 = 0;
+
+/// The kernel does not even say what the times are.
+pub(super) const TIMES_REFUSED: Refused = Refused { option: "TCP_KEEPIDLE", errno: libc::EOPNOTSUPP };
+
+/// A protocol whose sockets have keepalive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Tcp,
+    /// Multipath TCP, whose socket hands options on to the connections beneath.
+    Multipath,
 }
 
-/// What is in force.
-pub(super) fn in_force(socket: BorrowedFd<'_>) -> Result<(bool, Keepalive)> {
-    Ok((
-        sockopt::socket_keepalive(socket)?,
-        Keepalive {
+/// `IPPROTO_MPTCP` in include/uapi/linux/in.h.
+const MPTCP: Option<NonZeroU32> = NonZeroU32::new(262);
+
+/// The protocol of a stream socket over IP; `None` for all others.
+pub(super) fn protocol(socket: BorrowedFd<'_>) -> Option<Protocol> {
+    let is_inet = matches!(sockopt::socket_domain(socket), Ok(AddressFamily::INET | AddressFamily::INET6));
+    if !is_inet || !matches!(sockopt::socket_type(socket), Ok(SocketType::STREAM)) {
+        return None;
+    }
+    match sockopt::socket_protocol(socket).ok()?? {
+        ipproto::TCP => Some(Protocol::Tcp),
+        other if Some(other.as_raw()) == MPTCP => Some(Protocol::Multipath),
+        _ => None,
+    }
+}
+
+/// The port of its own end.
+pub(super) fn local_port(socket: BorrowedFd<'_>) -> Option<u16> {
+    Some(inet(&getsockname(socket).ok()?)?.port())
+}
+
+/// What is in force on a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InForce {
+    /// `SO_KEEPALIVE` is on.
+    enabled: bool,
+    keepalive: Keepalive,
+}
+
+/// Reads what is in force.
+pub(super) fn in_force(socket: BorrowedFd<'_>) -> Result<InForce> {
+    Ok(InForce {
+        enabled: sockopt::socket_keepalive(socket)?,
+        keepalive: Keepalive {
             idle_s: seconds(sockopt::tcp_keepidle(socket)?),
             interval_s: seconds(sockopt::tcp_keepintvl(socket)?),
             probes: sockopt::tcp_keepcnt(socket)?,
-            user_timeout_ms: sockopt::tcp_user_timeout(socket)?,
+            // Multipath TCP has none.
+            user_timeout_ms: sockopt::tcp_user_timeout(socket).unwrap_or(0),
         },
-    ))
+    })
 }
 
-/// What the application chose. From outside a value that is the namespace's
-/// default looks as if it was never set, and is taken so.
-pub(super) fn own(enabled: bool, in_force: &Keepalive, defaults: &NamespaceDefaults) -> Own {
-    let chosen = |value, default| if value == default { 0 } else { value };
-    Own {
-        enabled,
-        idle_s: chosen(in_force.idle_s, defaults.sysctl.idle_s),
-        interval_s: chosen(in_force.interval_s, defaults.sysctl.interval_s),
-        probes: chosen(in_force.probes, defaults.probes),
-        user_timeout_ms: in_force.user_timeout_ms,
+impl InForce {
+    /// What the application chose. From outside a value that is the namespace's
+    /// default looks as if it was never set, and is taken so.
+    pub(super) fn own(&self, defaults: &NamespaceDefaults) -> Own {
+        let chosen = |value, default| if value == default { 0 } else { value };
+        Own {
+            enabled: self.enabled,
+            idle_s: chosen(self.keepalive.idle_s, defaults.sysctl.idle_s),
+            interval_s: chosen(self.keepalive.interval_s, defaults.sysctl.interval_s),
+            probes: chosen(self.keepalive.probes, defaults.probes),
+            user_timeout_ms: self.keepalive.user_timeout_ms,
+        }
+    }
+
+    /// Whether it is what was set by `applied`. A user timeout that was left
+    /// alone does not count.
+    pub(super) const fn is(&self, applied: &Keepalive) -> bool {
+        let Keepalive { idle_s, interval_s, probes, user_timeout_ms } = self.keepalive;
+        self.enabled
+            && idle_s == applied.idle_s
+            && interval_s == applied.interval_s
+            && probes == applied.probes
+            && (applied.user_timeout_ms == 0 || user_timeout_ms == applied.user_timeout_ms)
+    }
+
+    /// The option that is not what was just set, where that leaves the
+    /// connection idle for longer.
+    pub(super) fn slower_than(&self, applied: &Keepalive) -> Option<Refused> {
+        let options = [
+            (stats::OPTION_KEEPALIVE, !self.enabled),
+            (stats::OPTION_IDLE, self.keepalive.idle_s > applied.idle_s),
+            (stats::OPTION_INTERVAL, self.keepalive.interval_s > applied.interval_s),
+        ];
+        let (option, _) = options.into_iter().find(|(_, is_slower)| *is_slower)?;
+        Some(Refused { option: stats::OPTION_NAMES[usize::from(option)], errno: OVERRULED })
     }
 }
 
@@ -99,9 +161,27 @@ mod tests {
     #[test]
     fn defaults_are_no_choice() {
         let default = Keepalive { idle_s: 7200, interval_s: 75, probes: 9, user_timeout_ms: 0 };
-        assert_eq!(own(false, &default, &LINUX), Own::default());
-        let chosen = Keepalive { idle_s: 60, user_timeout_ms: 5, ..default };
+        assert_eq!(InForce { enabled: false, keepalive: default }.own(&LINUX), Own::default());
+        let chosen = InForce { enabled: true, keepalive: Keepalive { idle_s: 60, user_timeout_ms: 5, ..default } };
         let expected = Own { enabled: true, idle_s: 60, user_timeout_ms: 5, ..Own::default() };
-        assert_eq!(own(true, &chosen, &LINUX), expected);
+        assert_eq!(chosen.own(&LINUX), expected);
+    }
+
+    #[test]
+    fn what_was_set_is_compared_with_what_is_in_force() {
+        let ours = Keepalive { idle_s: 41, interval_s: 5, probes: 9, user_timeout_ms: 0 };
+        let table = [
+            (true, ours, true, None),
+            (true, Keepalive { user_timeout_ms: 20_000, ..ours }, true, None),
+            (false, ours, false, Some("SO_KEEPALIVE")),
+            (true, Keepalive { idle_s: 240, ..ours }, false, Some("TCP_KEEPIDLE")),
+            (true, Keepalive { interval_s: 30, ..ours }, false, Some("TCP_KEEPINTVL")),
+            (true, Keepalive { idle_s: 20, ..ours }, false, None),
+        ];
+        for (enabled, keepalive, is_ours, slower) in table {
+            let in_force = InForce { enabled, keepalive };
+            assert_eq!(in_force.is(&ours), is_ours, "{keepalive:?}");
+            assert_eq!(in_force.slower_than(&ours).map(|refused| refused.option), slower, "{keepalive:?}");
+        }
     }
 }

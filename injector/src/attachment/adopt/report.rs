@@ -8,7 +8,10 @@ use std::{
 use injector_common::stats::OUTCOME_NAMES;
 use serde::Serialize;
 
-use super::connection::Treated;
+use super::{
+    connection::Treated,
+    options::{OVERRULED, Refused},
+};
 
 /// How many processes a text names before it only counts them.
 const NAMED: usize = 5;
@@ -29,7 +32,10 @@ pub struct Report {
     pub known: u64,
     /// Listeners by outcome.
     pub listeners: BTreeMap<&'static str, u64>,
-    /// Options that were refused, with their errno.
+    /// Multipath TCP sockets by outcome: they are protected, and not watched.
+    pub mptcp: BTreeMap<&'static str, u64>,
+    /// Options that were refused, with their errno, or that another program on
+    /// the cgroup made something else of.
     pub refused: BTreeMap<String, u64>,
 }
 
@@ -66,9 +72,30 @@ impl Report {
             Treated::Outcome(outcome) => *self.flows.entry(OUTCOME_NAMES[usize::from(outcome)]).or_default() += 1,
             Treated::Refused(refused) => {
                 *self.flows.entry("failed").or_default() += 1;
-                *self.refused.entry(format!("{} errno {}", refused.option, refused.errno)).or_default() += 1;
+                self.refused(refused);
             }
             Treated::Gone => {}
+        }
+    }
+
+    fn refused(&mut self, refused: Refused) {
+        let Refused { option, errno } = refused;
+        let why = if errno == OVERRULED {
+            format!("{option} replaced by another program")
+        } else {
+            format!("{option} errno {errno}")
+        };
+        *self.refused.entry(why).or_default() += 1;
+    }
+
+    pub(super) fn multipath(&mut self, treated: Treated) {
+        match treated {
+            Treated::Outcome(outcome) => *self.mptcp.entry(OUTCOME_NAMES[usize::from(outcome)]).or_default() += 1,
+            Treated::Refused(refused) => {
+                *self.mptcp.entry("failed").or_default() += 1;
+                self.refused(refused);
+            }
+            Treated::Known | Treated::Gone => {}
         }
     }
 
@@ -113,11 +140,14 @@ impl Display for Report {
             write!(formatter, ", {} known already", self.known)?;
         }
         write!(formatter, "; {}", counts(&self.listeners, "listeners"))?;
+        if !self.mptcp.is_empty() {
+            write!(formatter, "; {}, which are not watched", counts(&self.mptcp, "MPTCP sockets"))?;
+        }
         if self.ended > 0 {
             write!(formatter, "; {} processes ended meanwhile", self.ended)?;
         }
         for (refused, count) in &self.refused {
-            write!(formatter, "; {refused} refused {count} times")?;
+            write!(formatter, "; refused {count} times: {refused}")?;
         }
         Ok(())
     }
@@ -150,7 +180,7 @@ mod tests {
         assert_eq!(
             report.to_string(),
             "4 connections (1 failed, 2 injected, 1 respected) of 2 processes, 1 known already; \
-             1 listeners (1 injected); TCP_KEEPIDLE errno 22 refused 1 times"
+             1 listeners (1 injected); refused 1 times: TCP_KEEPIDLE errno 22"
         );
     }
 

@@ -1,85 +1,63 @@
-//! TCP connections of a cgroup's processes that no record exists for.
+//! TCP connections of a cgroup that no record exists for.
 //!
-//! Found from the other side: by what `/proc` shows of the processes and of
-//! their network namespaces, less what the attachment has records of.
+//! Found from the other side: by what the kernel lists of sockets and their
+//! cgroups, and by what the cgroup's processes hold, less what the attachment
+//! has records of.
 
-mod connections;
+mod missing;
+mod reason;
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::collections::BTreeMap;
 
-use connections::{Connection, Way, connections};
-use injector_common::{decision::LEAVE, scan::ScanTotals};
+use injector_common::scan::ScanTotals;
+pub use missing::{Candidates, Snapshot};
+pub use reason::Reason;
 use serde::Serialize;
 
 use crate::bpf::Attached;
 
-/// How far an attachment covers the processes of its cgroup.
-#[derive(Debug, Default, Serialize)]
+/// How far an attachment covers the connections of its cgroup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Coverage {
     /// Flows seen when their connection was established.
     pub established: u64,
     /// Flows that were there before and were adopted.
     pub adopted: u64,
     /// Connections without a record, by reason. Those that a policy leaves alone are not among them.
-    pub uncovered: HashMap<Reason, u64>,
+    pub uncovered: BTreeMap<Reason, u64>,
     /// Processes whose sockets we may not see.
     pub hidden_processes: u64,
-}
-
-/// Why a connection has no record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// Its process is older than the attachment, so it may be, too.
-    BeforeAttach,
-    /// Its process is younger: its socket was made in another cgroup, or
-    /// accepted by a listener that was.
-    OtherCgroup,
 }
 
 impl Coverage {
     /// Compares what `attached` knows with what there is.
     pub fn of(attached: &mut Attached, totals: &ScanTotals) -> anyhow::Result<Self> {
-        let path = attached.cgroup_path();
-        let mut hidden_processes = 0;
         // Connections are listed before the records: what is opened meanwhile
         // is not asked for.
-        let listed = connections(&path, &mut hidden_processes)?;
-        let known = records(attached)?;
-        let mut missing: Vec<_> = listed.into_iter().filter(|connection| !known.contains(&connection.inode)).collect();
-        if !missing.is_empty() {
-            // Those that were closed meanwhile are not missing.
-            let still: HashSet<_> =
-                connections(&path, &mut 0)?.into_iter().map(|connection| connection.inode).collect();
-            missing.retain(|connection| still.contains(&connection.inode));
+        let candidates = Candidates::of(attached, &mut Snapshot::take())?;
+        let still = if candidates.are_none() { Snapshot::default() } else { Snapshot::take() };
+        Ok(Self::new(totals, &candidates, &still))
+    }
+
+    /// What is missing of `candidates`: those that were closed by the time of
+    /// `later` are not.
+    pub fn new(totals: &ScanTotals, candidates: &Candidates, later: &Snapshot) -> Self {
+        Self {
+            established: totals.flows().saturating_sub(totals.adopted),
+            adopted: totals.adopted,
+            uncovered: candidates.still_there(later),
+            hidden_processes: candidates.hidden_processes,
         }
-        let attached_at = Duration::from_nanos(attached.description().since_boot_ns);
-        let mut uncovered = HashMap::new();
-        for connection in missing {
-            if is_left_alone(attached, &connection)? {
-                continue;
-            }
-            *uncovered.entry(reason(connection.started, attached_at)).or_default() += 1;
-        }
-        let established = totals.flows().saturating_sub(totals.adopted);
-        Ok(Self { established, adopted: totals.adopted, uncovered, hidden_processes })
+    }
+
+    /// How many connections are not covered.
+    pub fn uncovered(&self) -> u64 {
+        self.uncovered.values().sum()
     }
 
     /// What is missing, in a sentence; `None` where nothing is.
     pub fn gap(&self, name: &str) -> Option<String> {
-        let mut parts = Vec::new();
-        if let Some(count) = self.uncovered.get(&Reason::BeforeAttach) {
-            parts
-                .push(format!("{count} connections may be older than the attachment (`injector adopt --name {name}`)"));
-        }
-        if let Some(count) = self.uncovered.get(&Reason::OtherCgroup) {
-            parts.push(format!(
-                "{count} connections came with a socket or listener of another cgroup (`injector adopt --name {name}`)"
-            ));
-        }
+        let mut parts: Vec<_> = self.uncovered.iter().map(|(reason, count)| reason.sentence(*count, name)).collect();
         if self.hidden_processes > 0 {
             parts.push(format!(
                 "{} processes may not be looked into (CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH)",
@@ -90,47 +68,22 @@ impl Coverage {
     }
 }
 
-fn reason(started: Duration, attached_at: Duration) -> Reason {
-    if started < attached_at { Reason::BeforeAttach } else { Reason::OtherCgroup }
-}
-
-/// Whether a policy has it that the connection gets no record, adopted or not.
-fn is_left_alone(attached: &Attached, connection: &Connection) -> anyhow::Result<bool> {
-    let Way { endpoints, direction } = &connection.way;
-    let (_, policy, adopt) = attached.choose(endpoints, *direction, connection.cgroup_id)?;
-    Ok(policy.keepalive.idle_s == 0 || adopt == LEAVE)
-}
-
-fn records(attached: &mut Attached) -> anyhow::Result<HashSet<u64>> {
-    let mut inodes = HashSet::new();
-    attached.brief(|brief| {
-        inodes.insert(brief.inode);
-    })?;
-    Ok(inodes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_age_of_the_process_tells() {
-        let attached_at = Duration::from_secs(100);
-        assert_eq!(reason(Duration::from_secs(99), attached_at), Reason::BeforeAttach);
-        assert_eq!(reason(Duration::from_secs(100), attached_at), Reason::OtherCgroup);
-    }
-
-    #[test]
-    fn gaps_are_told() {
+    fn gaps_are_reported() {
         assert_eq!(Coverage::default().gap("x"), None);
         let coverage = Coverage {
-            uncovered: [(Reason::BeforeAttach, 2), (Reason::OtherCgroup, 1)].into(),
+            uncovered: [(Reason::BeforeAttach, 2), (Reason::OtherCgroup, 1), (Reason::Mptcp, 4)].into(),
             hidden_processes: 3,
             ..Coverage::default()
         };
         let gap = coverage.gap("x").expect("there is one");
-        for part in ["2 connections may be older", "adopt --name x", "1 connections came with", "3 processes"] {
+        for part in ["2 connections opened before", "adopt --name x", "1 connection ", "4 MPTCP", "3 processes"] {
             assert!(gap.contains(part), "{gap}");
         }
+        assert_eq!(coverage.uncovered(), 7);
     }
 }

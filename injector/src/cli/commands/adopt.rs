@@ -2,7 +2,10 @@
 
 use super::target;
 use crate::{
-    attachment::adopt::{self, Report, Unless},
+    attachment::{
+        adopt::{self, Report, Unless},
+        coverage::Coverage,
+    },
     bpf::{
         Attached,
         pins::{self, Lock},
@@ -25,11 +28,17 @@ pub(super) fn run(args: &Adopt) -> anyhow::Result<Code> {
     Ok(if there.left_out.is_empty() { Code::Ok } else { Code::Failure })
 }
 
-/// Adopts, and tells what can't be covered, which is no error.
+/// Adopts, and reports what can't be covered, which is no error.
 pub(super) fn existing(attached: &mut Attached, lock: &Lock) -> anyhow::Result<Report> {
     let report = adopt::adopt(attached, Unless::ToldNot, lock)?;
     if let Some(gap) = report.gap() {
         output::message(format_args!("injector: note: {gap}"));
+    }
+    let totals = attached.totals()?;
+    // Those processes are named above.
+    let coverage = Coverage { hidden_processes: 0, ..Coverage::of(attached, &totals)? };
+    if let Some(gap) = coverage.gap(attached.name()) {
+        output::message(format_args!("injector: note: {}: not covered: {gap}", attached.name()));
     }
     Ok(report)
 }

@@ -3,7 +3,6 @@
 use std::{
     future::pending,
     io,
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -234,7 +233,7 @@ impl Session {
 
     async fn put_in_force(&mut self, discoverer: &Discoverer, hops: &[Hop]) -> anyhow::Result<()> {
         let rules = discoverer.rules(hops)?;
-        let cgroup = Cgroup::open(Path::new(&self.held.attached.cgroup_path()))?;
+        let cgroup = Cgroup::open(&self.held.attached.cgroup_path())?;
         let lock = unblocked(attachment::lock).await?;
         ensure!(self.held.replace(&lock, &cgroup, &rules)?, "it is not at work under its name");
         self.origin = Origin::of(&self.held.attached);

@@ -1,0 +1,132 @@
+//! The TCP sockets of this host at one moment: where they lead, which cgroup
+//! they were made in, and which processes hold them.
+//!
+//! Adoption and coverage both go by it.
+
+mod defaults;
+mod holdings;
+
+use std::collections::{HashMap, HashSet};
+
+pub(crate) use defaults::NamespaceDefaults;
+pub(crate) use holdings::{Held, Holdings, pids};
+use injector_common::{
+    record::Endpoints,
+    stats::{ACTIVE, PASSIVE},
+};
+
+use crate::host::{
+    endpoint::words,
+    netns::Netns,
+    sockets::{LISTEN, Listing, TcpSocket},
+};
+
+/// The sockets of all network namespaces.
+#[derive(Debug, Default)]
+pub(crate) struct Census {
+    by_inode: HashMap<u64, Listed>,
+    namespaces: HashMap<u64, Namespace>,
+}
+
+/// A socket that a process holds, or something else than a process: a register
+/// of `io_uring`, a message on its way, the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) endpoints: Endpoints,
+    /// What has the port of a listener was accepted there, as a rule.
+    pub(crate) direction: u8,
+    /// TCP state, as in `include/net/tcp_states.h`.
+    pub(crate) state: u8,
+    /// The cgroup that it was made in, where the kernel tells (5.11).
+    pub(crate) cgroup_id: Option<u64>,
+    /// It is beneath a Multipath TCP socket.
+    pub(crate) is_multipath: bool,
+    /// The kernel's number of its network namespace.
+    pub(crate) netns: u64,
+}
+
+impl Listed {
+    /// Whether it is a connection.
+    pub(crate) const fn is_connection(&self) -> bool {
+        self.state != LISTEN
+    }
+}
+
+#[derive(Debug)]
+struct Namespace {
+    defaults: NamespaceDefaults,
+    listened_on: HashSet<u16>,
+}
+
+impl Census {
+    /// Looks at all network namespaces of this host's processes. What may not be
+    /// entered is read from outside, with less to know.
+    pub(crate) fn take() -> Self {
+        let mut census = Self::default();
+        for netns in Netns::all() {
+            let visited = netns.inside(|| (NamespaceDefaults::here(), Listing::here().ok()));
+            let (defaults, listing) = visited.unwrap_or_else(|| (NamespaceDefaults::here(), None));
+            let listing = listing.unwrap_or_else(|| Listing::from_proc(&netns));
+            census.add(netns.inode, defaults, &listing);
+        }
+        census
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(sockets: impl IntoIterator<Item = (u64, Listed)>) -> Self {
+        Self { by_inode: sockets.into_iter().collect(), namespaces: HashMap::new() }
+    }
+
+    fn add(&mut self, netns: u64, defaults: NamespaceDefaults, listing: &Listing) {
+        let listened_on = listing.ports_listened_on();
+        for socket in listing.sockets.iter().filter(|socket| socket.inode != 0) {
+            self.by_inode.insert(socket.inode, listed(socket, netns, listing, &listened_on));
+        }
+        self.namespaces.insert(netns, Namespace { defaults, listened_on });
+    }
+
+    /// A socket, by its inode number.
+    pub(crate) fn get(&self, inode: u64) -> Option<&Listed> {
+        self.by_inode.get(&inode)
+    }
+
+    /// All connections, with their inode numbers.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = (u64, &Listed)> {
+        self.by_inode.iter().filter(|(_, listed)| listed.is_connection()).map(|(inode, listed)| (*inode, listed))
+    }
+
+    /// Inode numbers of connections and listeners that were made in one of these
+    /// cgroups.
+    pub(crate) fn made_in(&self, cgroups: &HashSet<u64>) -> impl Iterator<Item = u64> {
+        let is_of = |listed: &Listed| listed.cgroup_id.is_some_and(|id| cgroups.contains(&id));
+        self.by_inode.iter().filter(move |(_, listed)| is_of(listed)).map(|(inode, _)| *inode)
+    }
+
+    /// What a network namespace has for sockets that chose nothing: our own for
+    /// one that we don't know.
+    pub(crate) fn defaults(&self, netns: u64) -> NamespaceDefaults {
+        self.namespaces.get(&netns).map_or_else(NamespaceDefaults::here, |namespace| namespace.defaults)
+    }
+
+    /// The direction of a connection that came later, by its local port.
+    pub(crate) fn direction(&self, netns: u64, local_port: u16) -> u8 {
+        direction(self.namespaces.get(&netns).is_some_and(|namespace| namespace.listened_on.contains(&local_port)))
+    }
+}
+
+const fn direction(is_listened_on: bool) -> u8 {
+    if is_listened_on { PASSIVE } else { ACTIVE }
+}
+
+fn listed(socket: &TcpSocket, netns: u64, listing: &Listing, listened_on: &HashSet<u16>) -> Listed {
+    let (local_address, local_port) = words(socket.local);
+    let (peer_address, peer_port) = words(socket.peer);
+    Listed {
+        endpoints: Endpoints { local_address, peer_address, local_port, peer_port },
+        direction: direction(listened_on.contains(&local_port)),
+        state: socket.state,
+        cgroup_id: socket.cgroup_id,
+        is_multipath: listing.multipath.contains(&socket.inode),
+        netns,
+    }
+}
