@@ -119,7 +119,7 @@ fn remove_tree(path: &Path) -> io::Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    kill_all(path)?;
+    kill_all(path);
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
@@ -129,18 +129,18 @@ fn remove_tree(path: &Path) -> io::Result<()> {
     fs::remove_dir(path)
 }
 
-fn kill_all(path: &Path) -> io::Result<()> {
+fn kill_all(path: &Path) {
     // `cgroup.kill` came with 5.14; before that each process has to be found.
     if fs::write(path.join("cgroup.kill"), "1").is_ok() {
-        return Ok(());
+        return;
     }
-    for line in fs::read_to_string(path.join("cgroup.procs"))?.lines() {
+    // A threaded cgroup has no processes: they are in one above it.
+    for line in fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default().lines() {
         if let Some(pid) = line.parse().ok().and_then(Pid::from_raw) {
             // A process that went by itself is what we want.
             let _ = kill_process(pid, Signal::KILL);
         }
     }
-    Ok(())
 }
 
 /// Where cgroup v2 is mounted, for example `/sys/fs/cgroup` or, on hybrid hosts, `/sys/fs/cgroup/unified`.

@@ -23,6 +23,8 @@ pub struct Adoption {
     pub known: u64,
     /// Listeners by outcome.
     pub listeners: BTreeMap<String, u64>,
+    /// Multipath TCP sockets by outcome.
+    pub mptcp: BTreeMap<String, u64>,
     pub refused: BTreeMap<String, u64>,
 }
 

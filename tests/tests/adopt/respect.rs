@@ -130,3 +130,46 @@ fn a_later_policy_does_not_loosen_the_applications_own() {
         }
     }
 }
+
+/// What adoption sets passes our own guard, by the limit of the connection's own hop.
+#[test]
+fn the_guard_lets_adoption_pass() {
+    const HOP: &str = "link=custom:60s@127.0.0.0/8";
+    for mode in ["respect", "tighten", "enforce"] {
+        let scene = Scene::new("guarded");
+        let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
+        let early = connected_with(&mut client, &mut server, &[]);
+        let arguments = ["--on-conflict", mode, "--hop", HOP, "--existing", "-o", "jsonl"];
+        let mut attachment = scene.attach(&arguments);
+        assert_eq!((attachment.adoption().of_outcome("injected"), client.keepalive(&early)), (1, SHORT), "{mode}");
+        let flow = flow_of(&attachment, &early);
+        assert_eq!((flow.status, flow.keepalive.owner), (Status::Protected, Owner::Injected), "{mode}: {flow:#?}");
+        assert_eq!(scene.injector.adopt(attachment.name()).known, 1, "{mode}");
+    }
+}
+
+/// A choice that the application made after it had connected stands where policies respect that, and is no obstacle
+/// where they don't.
+#[test]
+fn adopting_again_repairs() {
+    for (mode, expected) in [("respect", Keepalive::on(7200, 30, 9)), ("tighten", USUAL), ("enforce", USUAL)] {
+        let scene = Scene::new("repaired");
+        let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
+        let early = connected_with(&mut client, &mut server, &[]);
+        let name = scene.inside.attachment_name();
+        let attach = |mode| {
+            let cgroup = ["--cgroup", scene.inside.path_text(), "--name", &name];
+            scene
+                .injector
+                .run(&[&["attach", "--detach", "--existing", "--on-conflict", mode][..], &cgroup].concat())
+                .ok()
+        };
+        let attachment = scene.injector.clean_up_after(&scene.inside);
+        attach("respect");
+        client.set(&early, "TCP_KEEPIDLE", 7200);
+        attach(mode);
+        assert_eq!(client.keepalive(&early), expected, "{mode}");
+        let flow = flow_of(&attachment, &early);
+        assert_eq!(flow.status == Status::Protected, mode != "respect", "{mode}: {flow:#?}");
+    }
+}

@@ -27,7 +27,7 @@ fn connections_that_are_older() {
     let attachment = scene.injector.attach_detached(&scene.inside, &[]);
     assert_eq!(attachment.status().coverage, coverage(0, 0, &[("before_attach", 6)]));
     let missing = format!(
-        "missing  6 connections may be older than the attachment (`injector adopt --name {}`)",
+        "missing  6 connections opened before the attachment (`injector adopt --name {}` adopts them)",
         attachment.name()
     );
     assert!(block(&scene, &attachment).contains(&missing), "{}", block(&scene, &attachment));
@@ -99,7 +99,7 @@ fn connections_that_came_from_another_cgroup() {
     scene.inside.admit(client.pid());
     assert_eq!(attachment.status().coverage, coverage(0, 0, &[("other_cgroup", 1)]));
     let block = block(&scene, &attachment);
-    assert!(block.contains("missing  1 connections came with a socket or listener of another cgroup"), "{block}");
+    assert!(block.contains("missing  1 connection with a socket or listener of another cgroup"), "{block}");
     scene.injector.adopt(attachment.name());
     assert_eq!(attachment.status().coverage, coverage(0, 1, &[]));
 }
