@@ -4,7 +4,7 @@
 use std::{
     io, mem,
     os::fd::{AsRawFd as _, BorrowedFd},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A part of `struct tcp_info` in include/uapi/linux/tcp.h.
@@ -13,14 +13,25 @@ pub struct TcpInfo {
     /// TCP state, as in `include/net/tcp_states.h`.
     pub state: u8,
     /// The longest ago of the last payload sent, the last payload received and
-    /// the last ACK received. All three begin with the connection, so it is at
-    /// least this old.
-    pub known_for: Duration,
+    /// the last ACK received. All three begin with the connection, so it was at
+    /// least this old when the kernel was asked.
+    age: Duration,
+    /// Before the answer.
+    asked: Instant,
+}
+
+impl TcpInfo {
+    /// How old the connection is by now, at least: this process may not have
+    /// been scheduled since it asked.
+    pub fn known_for(&self) -> Duration {
+        self.age + self.asked.elapsed()
+    }
 }
 
 /// Asks the kernel. Errors with `EOPNOTSUPP` and its like where `socket` is no
 /// TCP socket.
 pub fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<TcpInfo> {
+    let asked = Instant::now();
     // SAFETY: a structure of plain integers, valid as all zeros.
     let mut info: libc::tcp_info = unsafe { mem::zeroed() };
     let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).map_err(io::Error::other)?;
@@ -33,5 +44,17 @@ pub fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<TcpInfo> {
         return Err(io::Error::last_os_error());
     }
     let oldest = info.tcpi_last_data_sent.max(info.tcpi_last_data_recv).max(info.tcpi_last_ack_recv);
-    Ok(TcpInfo { state: info.tcpi_state, known_for: Duration::from_millis(oldest.into()) })
+    Ok(TcpInfo { state: info.tcpi_state, age: Duration::from_millis(oldest.into()), asked })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_grows_older_after_the_kernel_was_asked() {
+        let asked = Instant::now().checked_sub(Duration::from_secs(2)).expect("the machine runs for longer");
+        let info = TcpInfo { state: 1, age: Duration::from_secs(3), asked };
+        assert!(info.known_for() >= Duration::from_secs(5));
+    }
 }

@@ -88,7 +88,7 @@ fn try_treat(
         choice,
         ..before.unwrap_or_else(|| FlowRecord {
             cookie: sockopt::socket_cookie(socket).unwrap_or(0),
-            opened_ns: opened_ns(info.known_for),
+            opened_ns: opened_ns(info),
             // Nothing to compare with yet.
             seen: Seen::default(),
             origin: ADOPTED,
@@ -169,8 +169,9 @@ pub(super) fn endpoints(socket: BorrowedFd<'_>) -> Option<Endpoints> {
 }
 
 /// The monotonic clock, which is the programs' own.
-fn opened_ns(known_for: Duration) -> u64 {
+fn opened_ns(info: &TcpInfo) -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     let now = Duration::new(now.tv_sec.cast_unsigned(), u32::try_from(now.tv_nsec).unwrap_or(0));
-    u64::try_from(now.saturating_sub(known_for).as_nanos()).unwrap_or(0)
+    // Asked for after the clock: every doubt makes it older.
+    u64::try_from(now.saturating_sub(info.known_for()).as_nanos()).unwrap_or(0)
 }
