@@ -1,4 +1,4 @@
-//! Two idle clients behind a middlebox that forgets. One is in an attached cgroup. `cargo xtask demo` runs this.
+//! Two idle clients behind a middlebox that drops idle connections. One is in an attached cgroup. `cargo xtask demo` runs this.
 
 use std::{
     fmt::Display,
@@ -20,7 +20,7 @@ use signal_hook::{
     flag,
 };
 
-/// Idle time after which the middlebox forgets a connection.
+/// Idle time after which the middlebox drops a connection.
 const LIMIT: Duration = Duration::from_secs(4);
 /// How long both clients say nothing.
 const IDLE_SECONDS: u32 = 9;
@@ -62,7 +62,7 @@ fn tell(interrupted: &AtomicBool) -> Result<()> {
     let limit = LIMIT.as_secs();
     let lab = Middlebox::new(Expiry::Drop, LIMIT);
     say(format_args!(
-        "\nTwo clients reach a server through a router that silently forgets connections\n\
+        "\nTwo clients reach a server through a router that silently drops connections\n\
          after {limit} s without a packet, as cloud networks do after 350 s.\n\n"
     ));
     let (attached, other) = (Cgroup::new("attached"), Cgroup::new("other"));
@@ -122,7 +122,7 @@ impl Client {
         let setting = if keepalive.enabled == 0 {
             "off".to_owned()
         } else {
-            format!("on, with a probe after {} s of silence", keepalive.idle)
+            format!("on, with a probe after {} s without activity", keepalive.idle)
         };
         say(format_args!("  Client {}: connected, keepalive {setting}\n", self.name));
     }

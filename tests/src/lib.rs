@@ -1,4 +1,4 @@
-//! The lab for injector's end-to-end tests: cgroups, network namespaces, a middlebox that forgets, programs to run in
+//! The lab for injector's end-to-end tests: cgroups, network namespaces, a middlebox that drops idle connections, programs to run in
 //! them, and the `injector` binary itself.
 //!
 //! Everything here is a guard: what it made is gone when it is dropped, also when a test panics. Names carry the process

@@ -4,6 +4,7 @@ mod adopt;
 mod advice;
 mod agent;
 mod attach;
+mod docs;
 mod flows;
 mod hops;
 mod hostile;

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: two idle clients behind a middlebox that forgets. One is in an attached cgroup.
+//! `cargo xtask demo`: two idle clients behind a middlebox that drops idle connections. One is in an attached cgroup.
 //!
 //! The story itself is an example of `injector-tests`, so that the other commands don't need the lab it is built on.
 
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{cargo::cargo, injector, setup};
 
-/// Show two idle clients behind a middlebox that forgets: one dies, one lives (as root, 20 s).
+/// Show two idle clients behind a middlebox that drops idle connections: one dies, one lives (as root, 20 s).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 

@@ -141,7 +141,8 @@ fn check_conflicts(hops: &[Hop], raw: &[RawHop], line: impl Fn(usize) -> usize) 
 fn application(raw: &RawApplication, path: &Path, line: impl Fn(usize) -> usize) -> Result<Application, Complaint> {
     let name = &raw.name.get_ref().0;
     if check_name(name).is_err() {
-        let message = format!("invalid name {name:?} for an application: expected 1 to 63 letters, digits, '-', '_' or '.'");
+        let message =
+            format!("invalid name {name:?} for an application: expected 1 to 63 letters, digits, '-', '_' or '.'");
         return Err((raw.name.span().start, message));
     }
     if let Some(idle) = raw.idle.as_ref().filter(|idle| idle.get_ref().0.is_zero()) {

@@ -291,7 +291,10 @@ mod tests {
     #[test]
     fn refusals_name_what_is_right() {
         let error = "nlb-tpc".parse::<Kind>().expect_err("a typing error").to_string();
-        assert!(error.starts_with("unknown kind of hop \"nlb-tpc\", \"nlb-tcp\" perhaps: expected one of eni, "), "{error}");
+        assert!(
+            error.starts_with("unknown kind of hop \"nlb-tpc\", \"nlb-tcp\" perhaps: expected one of eni, "),
+            "{error}"
+        );
         let error = Refused::Timeout { given: Duration::from_secs(30), kind: Kind::NlbTcp }.to_string();
         assert!(error.starts_with("invalid timeout 30s: nlb-tcp takes 60s to 6000s (https://"), "{error}");
         let error = Refused::Timeout { given: Duration::from_secs(30), kind: Kind::NatGateway }.to_string();

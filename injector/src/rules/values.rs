@@ -45,9 +45,10 @@ impl FromStr for Warn {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.strip_suffix('%') {
-            Some(number) => {
-                number.parse().map(Self::Percent).map_err(|_| format!("invalid share {text:?}: expected 80% or a duration"))
-            }
+            Some(number) => number
+                .parse()
+                .map(Self::Percent)
+                .map_err(|_| format!("invalid share {text:?}: expected 80% or a duration")),
             None => units::parse(text).map(Self::Idle),
         }
     }

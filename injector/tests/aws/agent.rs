@@ -1,4 +1,4 @@
-//! `run`: what AWS answers is in force beside what the file says, and nothing waits for it.
+//! `run`: what AWS answers applies beside the configured hops, and nothing waits for it.
 
 use std::time::{Duration, Instant};
 

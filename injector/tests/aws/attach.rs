@@ -1,4 +1,4 @@
-//! `attach` does not wait for the answer, puts it in force in place, and keeps it when the next one does not come.
+//! `attach` does not wait for the answer, applies it in place, and keeps it when the next one does not come.
 
 use injector_tests::{Attachment, Cgroup, Injector, Keepalive};
 use serde_json::Value;

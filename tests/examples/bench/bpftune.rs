@@ -13,14 +13,14 @@ use crate::timed;
 
 /// It leaves a mount and a file in /run, which here is its own and goes with it.
 const START: &str = "mount -t tmpfs bpftune /run && exec bpftune --stderr --rollback";
-/// It tells nobody when its tuners are at work, but loading them keeps a processor busy. At rest it wakes ten times a
+/// It does not report when its tuners are active, but loading them keeps a processor busy. At rest it wakes ten times a
 /// second.
 const REST: Duration = Duration::from_secs(2);
 const REST_CPU_MS: f64 = 100.0;
 /// For loading, under an emulator too, and for putting back what it changed.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// bpftune at work with the tuners that it finds and can load. Dropping it has it undo its changes, which it does not when
+/// bpftune active, with the tuners that it finds and can load. Dropping it has it undo its changes, which it does not when
 /// it is killed.
 #[derive(Debug)]
 pub(crate) struct Bpftune {

@@ -21,8 +21,8 @@ pub(crate) const ABOUT: &str = "Resident memory and processor time of `injector 
 
 pub(crate) const LIMITS: &str = "a flow takes two objects from the slab of 192 B. One is the record: 64 B of `struct bpf_local_storage_elem`, 8 B \
      that lead to the map, and 112 B of ours. The other is `struct bpf_local_storage`, 176 B, which the kernel allocates with the first \
-     storage of a socket, whoever stores there: with it no record is small enough for 200 B. The processor time is that of scans, one \
-     whenever a flow could pass its mark by silence alone: with probes after 240 s of silence and the mark at 280 s, 40 s apart or more. So the \
+     storage of a socket, whichever program stores there: with it no record is small enough for 200 B. The processor time is that of scans, one \
+     whenever a flow could pass its mark by being idle alone: with probes after 240 s and the mark at 280 s, 40 s apart or more. So the \
      minute that is measured has one scan of 100,000 flows (some 55 ms, 0.09%), or none.";
 
 /// Connections whose kernel memory is compared.

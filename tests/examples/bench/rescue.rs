@@ -1,4 +1,4 @@
-//! Which connections survive a middlebox that forgets.
+//! Which connections survive a middlebox that drops idle ones.
 
 use std::{thread, time::Duration};
 
@@ -9,9 +9,9 @@ use crate::{
     report::{Measure, Target},
 };
 
-pub(crate) const ABOUT: &str = "Idle connections through a router that forgets after 12 s (350 s in small), asked after 40 s whether they are \
-     alive. Meanwhile the router loses some of the packets of either direction before it counts them as traffic. injector is told the \
-     limit and nothing else. libkeepalive is told an idle time of 10 s (as 300 s is below 350), once alone and once with an interval of 10 s; The system's default \
+pub(crate) const ABOUT: &str = "Idle connections through a router that drops them after 12 s (350 s in small), asked after 40 s whether they are \
+     alive. Meanwhile the router loses some of the packets of either direction before it counts them as traffic. injector is given the \
+     limit and nothing else. libkeepalive is given an idle time of 10 s (as 300 s is below 350), once alone and once with an interval of 10 s; The system's default \
      is tcp_keepalive_time=10 for all of them, which alone does as little as nothing at all. Each sample is a share of some of the connections.";
 
 const LIMIT: Duration = Duration::from_secs(12);
@@ -22,7 +22,7 @@ const OURS: &str = "injector";
 /// Connections of one sample.
 const GROUP: usize = 10;
 
-/// Names, and what libkeepalive is told where it is loaded.
+/// Names, and what libkeepalive is given where it is loaded.
 const OTHERS: [(&str, Option<&[&str]>); 3] = [
     ("sysctl alone", None),
     ("libkeepalive, idle 10 s", Some(&["KEEPIDLE=10"])),

@@ -1,4 +1,4 @@
-//! What is told of the host itself.
+//! What is reported of the host itself.
 
 use std::fs;
 

@@ -60,7 +60,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario("agent with policies", GUARD, agent::run),
     scenario("detach leaves nothing", GUARD, lifetime::detach),
     // The last one: nothing works after it.
-    scenario("lockdown is told", &[], host::lockdown),
+    scenario("lockdown is reported", &[], host::lockdown),
 ];
 
 const fn scenario(feature: &'static str, needs: &'static [&'static str], run: fn()) -> Scenario {

@@ -61,7 +61,7 @@ pub(super) fn peer_probes() {
     assert!(flow.idle() < Duration::from_secs(1) + TOLERANCE && flow.app_idle() >= SILENCE, "{flow:?}");
 }
 
-/// An application that switches keepalive off again is told about before and at its limit.
+/// An application that switches keepalive off again is reported before and at its limit.
 pub(super) fn warnings() {
     let scene = Scene::new();
     let mut attachment = scene.injector.attach(&scene.cgroup, &["--timeout", "4s", "-o", "jsonl"]);

@@ -58,7 +58,7 @@ impl Objects {
     }
 
     fn add_pins(&mut self, directory: &Path) {
-        // Whoever is just detaching may have been faster.
+        // Another process that is just detaching may have been faster.
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 self.add_pins(&entry.path());

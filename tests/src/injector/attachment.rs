@@ -125,7 +125,7 @@ impl Drop for Attachment {
 /// Moves the pins of an attachment to where an injector with another pin layout would have them.
 pub fn move_to_other_version(name: &str) -> PathBuf {
     let (from, version) = (Path::new(PINS).join(name), Path::new(PINS).with_file_name("v0"));
-    // Whoever removes the last one there takes the directory away.
+    // The process that removes the last one there removes the directory.
     eventually("the pins are moved", SOON, || {
         fs::create_dir_all(&version).ok()?;
         fs::rename(&from, version.join(name)).ok()

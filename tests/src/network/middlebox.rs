@@ -1,4 +1,4 @@
-//! A middlebox that forgets idle connections, as security groups, load balancers and NAT gateways do.
+//! A middlebox that drops idle connections, as security groups, load balancers and NAT gateways do.
 
 use std::time::Duration;
 

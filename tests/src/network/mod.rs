@@ -1,4 +1,4 @@
-//! The wire between programs: a middlebox that forgets, witnesses, forgers, HTTP.
+//! The wire between programs: a middlebox that drops idle connections, witnesses, forgers, HTTP.
 
 pub(crate) mod forger;
 pub(crate) mod http;

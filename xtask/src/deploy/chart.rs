@@ -64,7 +64,7 @@ pub(super) fn lint() -> Result<()> {
     Ok(())
 }
 
-/// Each version of Kubernetes is told in its own way that the agent has no `AppArmor` profile.
+/// Each version of Kubernetes is configured in its own way where the agent has no `AppArmor` profile.
 fn unconfined_for_old_clusters() -> Result<()> {
     let annotation = "container.apparmor.security.beta.kubernetes.io/injector: unconfined";
     let field = "appArmorProfile:\n              type: Unconfined";

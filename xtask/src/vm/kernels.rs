@@ -88,7 +88,7 @@ fn fetch(suite: &str, kept: &Path) -> Result<()> {
     let image = find(&unpacked).context("the packages hold no kernel image")?;
     let directory = kept.parent().context("an image lies in a directory")?;
     fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
-    // Renamed at the end: what is there is whole, whoever else fetches it at the same time.
+    // Renamed at the end: what is there is whole, whichever other process fetches it at the same time.
     let part = NamedTempFile::new_in(directory).with_context(|| format!("making a file in {}", directory.display()))?;
     fs::copy(&image, part.path()).with_context(|| format!("copying {}", image.display()))?;
     part.persist(kept).with_context(|| format!("writing {}", kept.display()))?;

@@ -149,7 +149,10 @@ const WRONG: &[(&str, &str)] = &[
     ),
     ("[[hop]]\nname = \"a\"\nkind = \"nlb-tcp\"\nlocal = ^\"eth0\"", "invalid address or prefix"),
     ("[[hop]]\nname = \"a\"\nkind = \"nlb-tcp\"\nlocal = [\"10.0.0.0/8\", ^\"eth0\"]", "invalid address or prefix"),
-    ("[[hop]]\nname = \"a\"\nkind = \"nlb-tcp\"\ndirection = ^\"out\"", "invalid direction \"out\": expected \"active\""),
+    (
+        "[[hop]]\nname = \"a\"\nkind = \"nlb-tcp\"\ndirection = ^\"out\"",
+        "invalid direction \"out\": expected \"active\"",
+    ),
     ("[[hop]]\nname = \"a\"\nkind = \"nlb-tcp\"\ndirection = ^\"\"", "invalid direction"),
     ("[[application]]\nname = ^\"a b\"", "invalid name"),
     ("[[application]]\nname = \"a\"\nidle = ^0", "idle is 0s"),

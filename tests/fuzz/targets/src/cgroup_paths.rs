@@ -1,4 +1,4 @@
-//! Paths of cgroups, as the kernel writes them: whoever makes the directory chooses its name.
+//! Paths of cgroups, as the kernel writes them: the user who makes the directory chooses its name.
 
 use std::path::Path;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use injector::internals::{Config, ConfigError, to_toml};
 
-/// A file. What is wrong with it is told with line and column; what is right is shown so that it is read again.
+/// A file. What is wrong with it is reported with line and column; what is right is shown so that it is read again.
 pub fn config(bytes: &[u8]) {
     let path = Path::new("injector.toml");
     match Config::parse(path, bytes) {

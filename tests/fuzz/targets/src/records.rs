@@ -1,4 +1,4 @@
-//! Values of pinned maps, which whoever is root may have written.
+//! Values of pinned maps, which any process of root may have written.
 
 use injector::internals::{Counters, exact, moment};
 use injector_common::{

@@ -10,7 +10,7 @@ use injector_common::{
 };
 
 /// A length to cut the rest into, as the kernel may; then samples, with their packets and in short. Each whole one comes out
-/// once, and an end within one is told.
+/// once, and an end within one is reported.
 pub fn samples(bytes: &[u8]) {
     let Some((&cut, bytes)) = bytes.split_first() else { return };
     let pieces = || Pieces { bytes, cut: usize::from(cut).max(1) };

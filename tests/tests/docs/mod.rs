@@ -1,0 +1,3 @@
+//! What the documentation shows is what the commands print.
+
+mod transcript;
