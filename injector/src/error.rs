@@ -38,6 +38,14 @@ pub enum ConfigError {
         /// Why.
         cause: io::Error,
     },
+    /// Others than root and us may have written it.
+    #[error("{}: refused, since {why}", path.display())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what to do.
+        why: String,
+    },
     /// Something in it is wrong.
     #[error("{}:{line}:{column}: {message}", path.display())]
     At {
@@ -118,6 +126,16 @@ pub enum Error {
         /// Why, and what to do.
         why: String,
     },
+    /// Another process holds a lock, and does not let go of it.
+    #[error("{} is locked by {holder}: {cure}", path.display())]
+    Held {
+        /// What is locked.
+        path: PathBuf,
+        /// Who holds it.
+        holder: String,
+        /// What to do.
+        cure: String,
+    },
     /// The host lacks something.
     #[error("not possible on this host: {what}; {cure}")]
     Unsupported {
@@ -125,6 +143,17 @@ pub enum Error {
         what: String,
         /// What to do.
         cure: String,
+    },
+    /// The reader of stdout has gone. Only the writer of stdout makes it.
+    #[error("stdout was closed")]
+    StdoutClosed,
+    /// stdout can't be written to. Only the writer of stdout makes it.
+    #[error("writing to stdout: {cause}; {cure}")]
+    Stdout {
+        /// Why.
+        cause: io::Error,
+        /// What to do.
+        cure: &'static str,
     },
     /// The process lacks a privilege.
     #[error("not permitted: {what}; {cure}")]
@@ -148,28 +177,34 @@ impl Error {
         matches!(error.downcast_ref(), Some(Self::Refused { .. }))
     }
 
+    /// Whether `error` is that another process holds a lock: it may be free the next time.
+    pub fn is_held(error: &anyhow::Error) -> bool {
+        matches!(error.downcast_ref(), Some(Self::Held { .. }))
+    }
+
     /// The exit code of this kind of error.
     pub const fn code(&self) -> Code {
         match self {
             Self::BadValue { .. } | Self::Config(_) | Self::NoSuchCgroup { .. } | Self::NotACgroup { .. } => {
                 Code::Usage
             }
+            // Its reader has seen enough.
+            Self::StdoutClosed => Code::Ok,
             Self::AlreadyAttached { .. }
             | Self::NotAttached { .. }
             | Self::CgroupNotAttached { .. }
-            | Self::Refused { .. } => Code::Failure,
+            | Self::Refused { .. }
+            | Self::Held { .. }
+            | Self::Stdout { .. } => Code::Failure,
             Self::Unsupported { .. } => Code::Unsupported,
             Self::Privilege { .. } => Code::Privilege,
         }
     }
 }
 
-/// Whether `error` comes from writing to a closed pipe.
+/// Whether `error` is that the reader of stdout has gone. A pipe or connection of anything else that closes is an error.
 pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    matches!(error.downcast_ref(), Some(Error::StdoutClosed))
 }
 
 #[cfg(test)]
@@ -190,8 +225,10 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_seen_through_its_context() {
-        let error = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
-        assert!(is_closed_pipe(&error));
+    fn only_stdout_that_is_closed_is_no_error() {
+        let closed = anyhow::Error::from(Error::StdoutClosed).context("writing");
+        assert!(is_closed_pipe(&closed) && Error::code_of(&closed) == Code::Ok);
+        let server = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("asking the agent");
+        assert!(!is_closed_pipe(&server) && Error::code_of(&server) == Code::Failure);
     }
 }

@@ -27,6 +27,7 @@ mod flow;
 mod hop;
 mod host;
 mod output;
+mod printable;
 mod rules;
 mod suggest;
 mod units;
@@ -48,10 +49,10 @@ pub mod internals {
         hop::{HopArg, parse_prefix},
         host::{
             cgroup::{Pattern, cgroup2_mounts, whole},
-            pods::{PodName, pod_of, workload_of},
+            pods::{PodName, PodRoots, workload_of},
             process::socket,
         },
-        output::{FlowFormat, FlowWriter, Listed, flows_document, flows_of_document},
+        output::{FlowFormat, Listed, flow_line, flows_document, flows_of_document},
         rules::values::Warn,
         units::{exact, moment, parse as parse_duration},
     };

@@ -13,7 +13,7 @@ use syn::{
 
 /// The order. Rooms on one line may not use each other, apart from a file's own room.
 const ORDER: [&[&str]; 12] = [
-    &["error", "units", "suggest"],
+    &["error", "printable", "units", "suggest"],
     &["host"],
     &["hop"],
     &["rules"],

@@ -5,7 +5,11 @@ mod args;
 pub mod commands;
 pub mod remote;
 
-use std::process::ExitCode;
+use std::{
+    env,
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
@@ -14,11 +18,14 @@ pub use self::args::{
     Target, Timeouts,
 };
 
-use crate::output;
+use crate::{
+    error::Code,
+    output::{self, stdout},
+};
 
 /// Parses the command line, runs it, and turns the result into an exit code.
 pub fn main() -> ExitCode {
-    match commands::run(Cli::parse()) {
+    match run() {
         Ok(code) => code.into(),
         Err(error) => output::report(&error).into(),
     }
@@ -27,6 +34,25 @@ pub fn main() -> ExitCode {
 /// The definition of the command line, from which completions, manual pages and documentation follow.
 pub fn command() -> clap::Command {
     Cli::command()
+}
+
+fn run() -> anyhow::Result<Code> {
+    match Cli::try_parse() {
+        Ok(cli) => commands::run(cli),
+        Err(error) if error.use_stderr() => {
+            drop(error.print());
+            Ok(Code::Usage)
+        }
+        // The help and the version are data, as anything on stdout.
+        Err(asked) => {
+            let text = asked.render();
+            let is_coloured =
+                io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            let text = if is_coloured { text.ansi().to_string() } else { text.to_string() };
+            stdout::bytes(text.as_bytes())?;
+            Ok(Code::Ok)
+        }
+    }
 }
 
 /// Keeps idle TCP connections alive, and tells which come near their end.
@@ -95,5 +121,14 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// SECURITY.md#listening
+    #[test]
+    fn an_agent_listens_to_this_host_alone() {
+        let Command::Run(run) = Cli::parse_from(["injector", "run", "--config", "x"]).command else {
+            unreachable!("run was asked for");
+        };
+        assert!(matches!(run.listen, crate::agent::Listen::Tcp(address) if address.ip().is_loopback()));
     }
 }

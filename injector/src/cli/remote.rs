@@ -69,7 +69,12 @@ pub fn get(server: &Server, path: &str) -> anyhow::Result<Bytes> {
 
 async fn connect(server: &Server, path: &str) -> anyhow::Result<Bytes> {
     match server {
-        Server::Tcp(authority) => ask(TcpStream::connect(authority).await?, authority, path).await,
+        Server::Tcp(authority) => {
+            let stream = TcpStream::connect(authority).await?;
+            // Agents answer to their address, and to names that they were told: see `agent::http::hosts`.
+            let address = stream.peer_addr()?.to_string();
+            ask(stream, &address, path).await
+        }
         Server::Unix(socket) => ask(UnixStream::connect(socket).await?, "localhost", path).await,
     }
 }

@@ -9,10 +9,17 @@ use serde::Serialize;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     Layer as _,
+    field::RecordFields,
     filter::{LevelFilter, Targets},
+    fmt::{
+        FormatFields,
+        format::{DefaultFields, Writer},
+    },
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
+
+use crate::printable::printable;
 
 /// Verbosity from which the BPF programs' own messages are switched on.
 pub const BPF_MESSAGES: u8 = 2;
@@ -27,6 +34,7 @@ pub fn init(verbose: u8) {
         _ => LevelFilter::DEBUG,
     };
     let output = tracing_subscriber::fmt::layer()
+        .fmt_fields(OneLine)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .without_time()
@@ -36,6 +44,17 @@ pub fn init(verbose: u8) {
 
 fn levels(ours: LevelFilter) -> Targets {
     Targets::new().with_default(LevelFilter::WARN).with_target("injector", ours)
+}
+
+/// Fields as tracing formats them, on one line: messages and fields hold names that others chose.
+struct OneLine;
+
+impl<'writer> FormatFields<'writer> for OneLine {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut text = String::new();
+        DefaultFields::new().format_fields(Writer::new(&mut text), fields)?;
+        writer.write_str(&printable(&text))
+    }
 }
 
 /// Form of a log.
@@ -90,9 +109,49 @@ pub fn init_agent(verbose: u8, format: LogFormat) -> (AgentLog, WorkerGuard) {
     let dropped = writer.error_counter();
     let output = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false);
     let output = match format {
-        LogFormat::Text => output.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Text => output.fmt_fields(OneLine).with_ansi(io::stderr().is_terminal()).boxed(),
         LogFormat::Json => output.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry().with(output.with_filter(levels(ours))).init();
     (AgentLog { dropped }, guard)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("nobody panicked").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_name_does_not_forge_lines() {
+        let written = Written::default();
+        let writer = written.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .fmt_fields(OneLine)
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .without_time()
+            .with_target(false);
+        let name = "x\nERROR forged\u{202e}";
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::warn!(cgroup = %name, process = name, list = ?[name], "of {name}");
+        });
+        let text = String::from_utf8(written.0.lock().expect("nobody panicked").clone()).expect("text");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert_eq!(text.matches("ERROR forged\\u{202e}").count(), 4, "{text}");
+    }
 }

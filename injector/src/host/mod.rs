@@ -1,4 +1,4 @@
-//! Facts about this host, and no policy. May use `error` and `units`.
+//! Facts about this host, and no policy. May use `error`, `printable` and `units`.
 
 pub mod cgroup;
 pub mod descriptors;
@@ -13,3 +13,4 @@ pub mod process;
 pub mod signals;
 pub mod sockets;
 pub mod tables;
+pub mod trust;

@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::{
     HopReport,
-    flows::{keepalive, printable, process},
+    flows::{keepalive, process},
     status::{FlowCounts, Parameters, list},
-    whole,
+    stdout,
 };
 use crate::{
     attachment::{adopt::Report, watch::Change},
@@ -18,6 +18,7 @@ use crate::{
     flow::Flow,
     hop::Hop,
     output::EventFormat,
+    printable::{self, printable},
     units::{elapsed, exact},
 };
 
@@ -148,14 +149,14 @@ impl EventWriter {
     }
 
     /// Writes one event.
-    pub fn write(self, event: &Event<'_>) -> io::Result<()> {
-        whole(format_args!("{}", self.text(event)?))
+    pub fn write(self, event: &Event<'_>) -> anyhow::Result<()> {
+        Ok(stdout::line(&self.text(event)?)?)
     }
 
     /// The line of an event.
     pub(super) fn text(self, event: &Event<'_>) -> io::Result<String> {
         Ok(match self.format {
-            EventFormat::Jsonl => serde_json::to_string(event)?,
+            EventFormat::Jsonl => printable::json(&serde_json::to_string(event)?),
             EventFormat::Table => printable(&text(event)),
         })
     }

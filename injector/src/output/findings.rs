@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{advice::check::Finding, discovery::local::Host};
+use crate::{advice::check::Finding, discovery::local::Host, printable::printable};
 
 #[derive(Debug, Serialize)]
 struct Document<'a> {
@@ -24,6 +24,7 @@ pub fn findings_report(findings: &[Finding]) -> String {
     }
     let paragraph = |finding: &Finding| {
         let Finding { code, what, why, set, location } = finding;
+        let [what, why, set, location] = [what, why, set, location].map(|part| printable(part));
         format!("{code}: {what}\n  why    {why}\n  set    {set}\n  where  {location}")
     };
     findings.iter().map(paragraph).collect::<Vec<_>>().join("\n\n")

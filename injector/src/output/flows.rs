@@ -1,17 +1,18 @@
 //! A list of flows. Columns have fixed widths, so that a long list streams.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, Write},
-};
+use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use injector_common::scan::ScanTotals;
 use serde::{Deserialize, Serialize};
 
+use super::stdout::Lines;
 use crate::{
     attachment::coverage::Coverage,
+    error::Error,
     flow::Flow,
     output::FlowFormat,
+    printable::{self, printable},
     units::{elapsed, short},
 };
 
@@ -24,12 +25,22 @@ struct Document<'a> {
     coverage: BTreeMap<&'a str, &'a Coverage>,
 }
 
-/// What an agent answers.
-#[derive(Debug, Serialize)]
-struct Served<'a> {
-    #[serde(flatten)]
-    document: Document<'a>,
-    totals: Totals,
+/// What an agent answers: the same with [`Totals`], written once and cut for each that asks for less of it.
+#[derive(Clone, Debug)]
+pub struct Served {
+    head: Bytes,
+    flows: Bytes,
+    /// Where each flow ends.
+    ends: Vec<usize>,
+    tail: Bytes,
+}
+
+impl Served {
+    /// The document with the first so many flows, in parts that share memory.
+    pub fn first(&self, limit: usize) -> [Bytes; 3] {
+        let end = self.ends.get(limit.min(self.ends.len()).wrapping_sub(1)).copied().unwrap_or(0);
+        [self.head.clone(), self.flows.slice(..end), self.tail.clone()]
+    }
 }
 
 /// How many flows there are, listed or not.
@@ -56,9 +67,22 @@ pub fn flows_document<'a>(flows: &'a [Flow], coverage: &'a [(String, Coverage)])
     Document { schema: SCHEMA, flows, coverage }
 }
 
-/// The same as an agent answers it, which lists no more than so many.
-pub fn served_flows(flows: &[Flow], totals: Totals) -> impl Serialize + '_ {
-    Served { document: Document { schema: SCHEMA, flows, coverage: BTreeMap::new() }, totals }
+/// The same as an agent answers it.
+pub fn served_flows(flows: impl Iterator<Item = Flow>, totals: Totals) -> serde_json::Result<Served> {
+    let (mut text, mut ends) = (Vec::new(), Vec::new());
+    for flow in flows {
+        if !text.is_empty() {
+            text.push(b',');
+        }
+        serde_json::to_writer(&mut text, &flow)?;
+        ends.push(text.len());
+    }
+    Ok(Served {
+        head: format!(r#"{{"schema":"{SCHEMA}","flows":["#).into(),
+        flows: text.into(),
+        ends,
+        tail: format!(r#"],"coverage":{{}},"totals":{}}}"#, serde_json::to_string(&totals)?).into(),
+    })
 }
 
 /// What is read of such a document.
@@ -80,22 +104,22 @@ pub fn flows_of_document(text: &[u8]) -> anyhow::Result<Listed> {
     Ok(listed)
 }
 
-/// Writes flows, one by one.
+/// Writes flows to stdout, one by one.
 #[derive(Debug)]
-pub struct FlowWriter<W> {
+pub struct FlowWriter {
     format: FlowFormat,
-    output: W,
+    output: Lines,
 }
 
-impl<W: Write> FlowWriter<W> {
+impl FlowWriter {
     /// A writer of `format`; [`FlowFormat::Json`] is written as a whole, by
     /// [`flows_document`].
-    pub const fn new(format: FlowFormat, output: W) -> Self {
-        Self { format, output }
+    pub fn new(format: FlowFormat) -> Self {
+        Self { format, output: Lines::new() }
     }
 
     /// Writes the column heads, where the format has any.
-    pub fn head(&mut self) -> io::Result<()> {
+    pub fn head(&mut self) -> Result<(), Error> {
         match self.format {
             FlowFormat::Jsonl | FlowFormat::Json => Ok(()),
             FlowFormat::Table => self.line(&row(&HEAD)),
@@ -104,22 +128,27 @@ impl<W: Write> FlowWriter<W> {
     }
 
     /// Writes a flow.
-    pub fn flow(&mut self, flow: &Flow) -> io::Result<()> {
-        match self.format {
-            FlowFormat::Jsonl | FlowFormat::Json => self.line(&serde_json::to_string(flow)?),
-            FlowFormat::Table => self.line(&printable(&columns(flow))),
-            FlowFormat::Wide => self.line(&printable(&format!("{}  {}", columns(flow), wide(flow)))),
-        }
+    pub fn flow(&mut self, flow: &Flow) -> anyhow::Result<()> {
+        Ok(self.line(&flow_line(self.format, flow)?)?)
     }
 
     /// Writes what is still buffered.
-    pub fn finish(mut self) -> io::Result<()> {
-        self.output.flush()
+    pub fn finish(self) -> Result<(), Error> {
+        self.output.finish()
     }
 
-    fn line(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.output, "{}", text.trim_end())
+    fn line(&mut self, text: &str) -> Result<(), Error> {
+        self.output.line(text.trim_end())
     }
+}
+
+/// The line of a flow.
+pub fn flow_line(format: FlowFormat, flow: &Flow) -> serde_json::Result<String> {
+    Ok(match format {
+        FlowFormat::Jsonl | FlowFormat::Json => printable::json(&serde_json::to_string(flow)?),
+        FlowFormat::Table => printable(&columns(flow)),
+        FlowFormat::Wide => printable(&format!("{}  {}", columns(flow), wide(flow))),
+    })
 }
 
 const HEAD: [&str; 13] = [
@@ -203,15 +232,18 @@ pub(super) fn process(flow: &Flow) -> String {
     flow.process.as_ref().map_or_else(|| "-".to_owned(), |process| format!("{} {}", process.pid, process.name))
 }
 
-/// Processes, cgroups and servers choose names, control characters included: a line stays one line, and no name rules the
-/// terminal.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '?' } else { char }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_document_is_cut_between_flows() {
+        let (head, tail) = (Bytes::from_static(b"["), Bytes::from_static(b"]"));
+        let served = Served { head, flows: Bytes::from_static(b"a,bb,ccc"), ends: vec![1, 4, 8], tail };
+        for (limit, expected) in [(0, "[]"), (1, "[a]"), (2, "[a,bb]"), (3, "[a,bb,ccc]"), (usize::MAX, "[a,bb,ccc]")] {
+            assert_eq!(served.first(limit).concat(), expected.as_bytes(), "{limit}");
+        }
+    }
 
     #[test]
     fn other_documents_are_refused() {
@@ -219,15 +251,10 @@ mod tests {
         let Listed { flows, totals, .. } = flows_of_document(&text).expect("flows");
         assert_eq!((flows.len(), totals), (0, None));
         let totals = Totals { flows: 3, findings: 2 };
-        let text = serde_json::to_vec(&served_flows(&[], totals)).expect("JSON");
+        let text = served_flows(std::iter::empty(), totals).expect("JSON").first(1).concat();
         assert_eq!(flows_of_document(&text).expect("flows").totals, Some(totals));
         for text in ["", "{}", r#"{"schema": "injector.status/v1", "flows": []}"#] {
             assert!(flows_of_document(text.as_bytes()).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn names_can_not_control_the_terminal() {
-        assert_eq!(printable("a\x1b[31mb\n"), "a?[31mb?");
     }
 }

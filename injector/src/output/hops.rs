@@ -153,6 +153,8 @@ struct AgentReport {
     on_exit: OnExit,
     log: LogFormat,
     pod_logs: String,
+    pod_cgroups: Vec<String>,
+    allowed_hosts: Vec<String>,
     adopt: bool,
 }
 
@@ -226,6 +228,8 @@ impl AgentReport {
             on_exit: agent.on_exit,
             log: agent.log,
             pod_logs: agent.pod_logs.display().to_string(),
+            pod_cgroups: agent.pod_cgroups.paths().to_vec(),
+            allowed_hosts: agent.allowed_hosts.clone(),
             adopt: agent.adopt,
         }
     }

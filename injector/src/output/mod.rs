@@ -7,6 +7,7 @@ mod format;
 mod hops;
 mod outlet;
 mod status;
+pub mod stdout;
 mod table;
 mod timeouts;
 
@@ -17,7 +18,7 @@ use std::{
 
 pub use events::{Event, EventWriter, Summary};
 pub use findings::{findings_document, findings_report};
-pub use flows::{FlowWriter, Listed, Totals, flows_document, flows_of_document, served_flows};
+pub use flows::{FlowWriter, Listed, Served, Totals, flow_line, flows_document, flows_of_document, served_flows};
 pub use format::{EventFormat, FlowFormat, Format};
 pub use hops::{HopReport, config_document};
 pub use outlet::Outlet;
@@ -26,11 +27,14 @@ pub use status::{AttachmentStatus, status_document, status_report};
 pub use table::Table;
 pub use timeouts::{Limited, timeouts_document, timeouts_report};
 
-use crate::error::{Code, Error, is_closed_pipe};
+use crate::{
+    error::{Code, Error, is_closed_pipe},
+    printable::{self, printable, printable_lines},
+};
 
-/// Writes a message to stderr. There is nobody to tell when that fails.
+/// Writes a message to stderr, on one line. There is nobody to tell when that fails.
 pub fn message(text: Arguments<'_>) {
-    drop(writeln!(io::stderr().lock(), "{}", tame(&text.to_string())));
+    drop(writeln!(io::stderr().lock(), "{}", printable(&text.to_string())));
 }
 
 /// Prints `error` with its causes on stderr and returns the code to exit with.
@@ -44,41 +48,27 @@ pub fn report(error: &anyhow::Error) -> Code {
     Error::code_of(error)
 }
 
-/// Writes lines of data to stdout.
+/// Writes a line of data to stdout.
 ///
 /// Errors when stdout is closed, which [`crate::error`] takes for success.
-pub fn line(text: Arguments<'_>) -> io::Result<()> {
-    whole(format_args!("{}", tame(&text.to_string())))
+pub fn line(text: Arguments<'_>) -> Result<(), Error> {
+    stdout::line(&printable(&text.to_string()))
+}
+
+/// Writes a text of several lines to stdout. Who laid it out has made names in it [`printable`].
+///
+/// Errors as [`line`] does.
+pub fn lines(text: &str) -> Result<(), Error> {
+    stdout::line(&printable_lines(text))
 }
 
 /// Clears the screen and goes to its upper left corner.
-pub fn clear_screen() -> io::Result<()> {
-    whole(format_args!("\x1b[2J\x1b[H"))
-}
-
-/// Processes, cgroups and servers choose names, control characters included: no name rules the terminal.
-fn tame(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() && !matches!(char, '\n' | '\t') { '?' } else { char }).collect()
-}
-
-fn whole(text: Arguments<'_>) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{text}")?;
-    stdout.flush()
+pub fn clear_screen() -> Result<(), Error> {
+    stdout::line("\x1b[2J\x1b[H")
 }
 
 /// Writes a document to stdout as indented JSON.
-pub fn json_document(value: &impl Serialize) -> io::Result<()> {
+pub fn json_document(value: &impl Serialize) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(value)?;
-    whole(format_args!("{text}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_can_not_rule_the_terminal() {
-        assert_eq!(tame("a\x1b[31mb\r\u{9b}2J\n\tc"), "a?[31mb??2J\n\tc");
-    }
+    Ok(stdout::line(&printable::json(&text))?)
 }

@@ -4,7 +4,8 @@ use std::{future::pending, io, thread};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Event, EventWriter, whole};
+use super::{Event, EventWriter, stdout};
+use crate::error::Error;
 
 /// Lines that wait for the reader, at most.
 const MAX_WAITING: usize = 64;
@@ -14,7 +15,7 @@ const MAX_WAITING: usize = 64;
 pub struct Outlet {
     writer: EventWriter,
     lines: mpsc::Sender<String>,
-    ended: oneshot::Receiver<io::Result<()>>,
+    ended: oneshot::Receiver<Result<(), Error>>,
 }
 
 impl Outlet {
@@ -38,7 +39,7 @@ impl Outlet {
     }
 
     /// Waits until writing fails, which is told once.
-    pub async fn failed(&mut self) -> io::Error {
+    pub async fn failed(&mut self) -> Error {
         let Ok(Err(error)) = (&mut self.ended).await else { return pending().await };
         (_, self.ended) = oneshot::channel();
         error
@@ -47,15 +48,15 @@ impl Outlet {
     /// Waits until all is written.
     ///
     /// Errors where it can't be.
-    pub async fn close(self) -> io::Result<()> {
+    pub async fn close(self) -> Result<(), Error> {
         drop(self.lines);
         self.ended.await.unwrap_or(Ok(()))
     }
 }
 
-fn write(mut lines: mpsc::Receiver<String>) -> io::Result<()> {
+fn write(mut lines: mpsc::Receiver<String>) -> Result<(), Error> {
     while let Some(line) = lines.blocking_recv() {
-        whole(format_args!("{line}"))?;
+        stdout::line(&line)?;
     }
     Ok(())
 }

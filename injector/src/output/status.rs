@@ -22,6 +22,7 @@ use crate::{
         pins::{OtherVersion, PinDir},
         stats::{Counters, Failure},
     },
+    printable::printable,
     units::{exact, moment},
 };
 
@@ -71,7 +72,7 @@ pub struct AttachmentStatus {
     /// an injector whose pins this one does not read. `refused`: something
     /// there isn't ours.
     state: &'static str,
-    /// Why it is refused, or what is damaged.
+    /// Why it is refused, what is damaged, or why it was not scanned.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(flatten)]
@@ -137,6 +138,16 @@ impl AttachmentStatus {
     /// What is at work without all of its pins.
     pub fn damaged(pins: &PinDir, why: &anyhow::Error) -> Self {
         Self { name: pins.name().to_owned(), state: DAMAGED, reason: Some(format!("{why:#}")), details: None }
+    }
+
+    /// What is at work, and can't be scanned now.
+    pub fn busy(pins: &PinDir, why: &anyhow::Error) -> Self {
+        Self {
+            name: pins.name().to_owned(),
+            state: ATTACHED,
+            reason: Some(format!("not scanned: {why:#}")),
+            details: None,
+        }
     }
 
     /// What another version of injector attached.
@@ -250,14 +261,14 @@ impl Display for Parameters {
 impl Display for AttachmentStatus {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         let Some(details) = &self.details else {
-            return write!(formatter, "{}: {}", self.name, self.without_details());
+            return write!(formatter, "{}: {}", self.name, printable(&self.without_details()));
         };
         writeln!(
             formatter,
             "{}: {} {} since {}{}",
             self.name,
             self.hold(),
-            details.cgroup,
+            printable(&details.cgroup),
             details.since,
             age(&details.since)
         )?;
@@ -286,7 +297,7 @@ impl Display for AttachmentStatus {
             writeln!(formatter, "           {adopted} of them adopted")?;
         }
         if let Some(gap) = coverage.and_then(|coverage| coverage.gap(&self.name)) {
-            writeln!(formatter, "  missing  {gap}")?;
+            writeln!(formatter, "  missing  {}", printable(&gap))?;
         }
         write!(formatter, "  idle     {}", bars(&details.idle_histogram))
     }

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use crate::printable::printable;
+
 /// A table with a header, cells aligned to the left.
 #[derive(Debug)]
 pub struct Table {
@@ -14,9 +16,9 @@ impl Table {
         Self { rows: vec![head.map(str::to_owned).to_vec()] }
     }
 
-    /// Adds a row.
+    /// Adds a row, on one line whatever its cells hold.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.into());
+        self.rows.push(cells.map(|cell| printable(&cell)).into());
     }
 }
 
@@ -45,7 +47,7 @@ mod tests {
     fn columns_line_up() {
         let mut table = Table::new(["A", "LONG HEAD", "C"]);
         table.row(["1".to_owned(), "é".to_owned(), "x".to_owned()]);
-        table.row(["22".to_owned(), String::new(), "y".to_owned()]);
-        assert_eq!(table.to_string(), "A   LONG HEAD  C\n1   é          x\n22             y");
+        table.row(["22".to_owned(), String::new(), "y\nz".to_owned()]);
+        assert_eq!(table.to_string(), "A   LONG HEAD  C\n1   é          x\n22             y\\nz");
     }
 }

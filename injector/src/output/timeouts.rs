@@ -8,6 +8,7 @@ use super::{HopReport, Table};
 use crate::{
     discovery::local::{Ena, Host},
     hop::Hop,
+    printable::printable,
     rules::timing::derive_with_reasons,
     units::exact,
 };
@@ -49,7 +50,7 @@ pub fn timeouts_report(hops: &[Hop], host: &Host, limited: &Limited) -> String {
     }
     let mut text = table.to_string();
     for remark in hops.iter().flat_map(remarks).chain(counters(host)) {
-        write!(text, "\n{remark}").unwrap_or_default();
+        write!(text, "\n{}", printable(&remark)).unwrap_or_default();
     }
     text
 }

@@ -131,6 +131,7 @@ for sock, level, name, value in calls:
         print(name, error.errno)
 "#;
 
+/// SECURITY.md#programs
 #[test]
 fn every_other_call_is_as_without_us() {
     let scene = Scene::new("untouched");

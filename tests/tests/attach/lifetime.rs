@@ -90,6 +90,7 @@ fn detached_it_works_without_a_process_until_it_is_ended() {
     assert_eq!(client.keepalive(&near), USUAL, "what was injected stays");
 }
 
+/// SECURITY.md#kept
 #[test]
 fn a_killed_process_leaves_protection() {
     let scene = Scene::new("killed");
@@ -114,6 +115,8 @@ fn it_can_be_attached_again() {
 }
 
 /// Pins in a private mount namespace end with it, so nothing else is touched.
+///
+/// SECURITY.md#mounting
 #[test]
 fn bpffs_is_mounted_where_it_is_missing() {
     let scene = Scene::new("bpffs");
@@ -194,7 +197,15 @@ fn a_full_disk_behind_stdout_is_an_error_and_nothing_is_left() {
     let output = scene.injector.run_through(&wrapper, &["attach", "--cgroup", scene.inside.path_text(), "--for", "5s"]);
     assert_eq!(output.code, 1, "{output:?}");
     assert!(!output.stderr.contains("panicked"), "{output:?}");
+    assert!(output.stderr.contains("writing to stdout: No space left on device"), "{output:?}");
     assert_nothing_left(&scene);
+    for arguments in
+        [&["--help"][..], &["--version"], &["man"], &["completions", "bash"], &["status"], &["config", "default"]]
+    {
+        let output = scene.injector.run_through(&wrapper, arguments);
+        let says = |what| output.stderr.contains(what);
+        assert!(output.code == 1 && says("writing to stdout: No space left") && says("free space"), "{output:?}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ fn run_with(scene: &Scene, capabilities: &[&str], arguments: &[&str]) -> Output 
     scene.injector.run_through(&["setpriv", "--bounding-set", &set, "--inh-caps", "-all"], arguments)
 }
 
+/// SECURITY.md#privileges, SECURITY.md#pins, SECURITY.md#others
 #[test]
 fn as_nobody() {
     let scene = Scene::new("nobody");
@@ -31,6 +32,7 @@ fn as_nobody() {
     assert_eq!(scene.inside.programs().len(), 1);
 }
 
+/// SECURITY.md#nobody
 #[test]
 fn what_needs_no_privilege_works_as_nobody() {
     let scene = Scene::new("nobody-help");
@@ -43,6 +45,7 @@ fn what_needs_no_privilege_works_as_nobody() {
     assert_fails(&output, crate::attach::errors::USAGE, &["127"]);
 }
 
+/// SECURITY.md#privileges
 #[test]
 fn three_capabilities_are_enough() {
     let scene = Scene::new("capable");
@@ -51,6 +54,7 @@ fn three_capabilities_are_enough() {
     assert_nothing_left(&scene);
 }
 
+/// SECURITY.md#privileges
 #[test]
 fn each_of_them_is_named_when_it_is_missing() {
     let scene = Scene::new("incapable");

@@ -75,6 +75,7 @@ fn an_accepted_socket_has_its_listeners_choice() {
     assert_eq!(flow_of(&attachment, &accepted).outcome, "respected");
 }
 
+/// SECURITY.md#choices
 #[test]
 fn a_later_change_wins_and_shows() {
     let scene = Scene::new("later");

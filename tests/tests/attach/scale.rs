@@ -60,6 +60,7 @@ fn resident(pid: u32) -> u64 {
     line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).expect("it has memory")
 }
 
+/// SECURITY.md#records, SECURITY.md#others
 #[test]
 fn two_thousand_connections_are_all_accounted_for() {
     const CONNECTIONS: u64 = 2_000;
@@ -78,6 +79,8 @@ fn two_thousand_connections_are_all_accounted_for() {
 }
 
 /// The project's own figures for size and speed: on a release build and an idle machine.
+///
+/// SECURITY.md#records
 #[test]
 #[ignore = "200,000 sockets take 10 s and 2 GiB of kernel memory; run on a release build and an idle machine"]
 fn a_hundred_thousand_connections() {

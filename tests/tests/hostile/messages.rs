@@ -36,6 +36,7 @@ fn damaged() -> Vec<Vec<u8>> {
     records
 }
 
+/// SECURITY.md#messages
 #[test]
 fn what_is_no_message_is_left_out() {
     let scene = Scene::new("messages");

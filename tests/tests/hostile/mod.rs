@@ -1,5 +1,6 @@
 //! What others may put in injector's way: objects, links, permissions, names, packets, messages.
 
+mod lines;
 mod messages;
 mod names;
 mod objects;

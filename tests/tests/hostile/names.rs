@@ -51,6 +51,8 @@ fn paths_of_cgroups() {
 }
 
 /// Whoever may make cgroups below one that is attached to chooses their names.
+///
+/// SECURITY.md#names
 #[test]
 fn cgroups_that_were_made_by_others() {
     let scene = Scene::new("made");
@@ -72,6 +74,8 @@ fn cgroups_that_were_made_by_others() {
 }
 
 /// Every user may mount something with FUSE, under a name that is no UTF-8.
+///
+/// SECURITY.md#names
 #[test]
 fn mounts_that_were_made_by_others() {
     let scene = Scene::new("mounts");

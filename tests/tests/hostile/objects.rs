@@ -66,6 +66,7 @@ fn assert_refused(scene: &Scene, attachment: &Attachment, exchanged: &Exchanged,
     assert_eq!(scene.inside.program_ids("sock_ops").len(), 1, "{pin}");
 }
 
+/// SECURITY.md#pins
 #[test]
 fn maps_of_another_form() {
     let scene = Scene::new("forms");

@@ -98,6 +98,7 @@ fn packets() -> Vec<Vec<u8>> {
     packets
 }
 
+/// SECURITY.md#programs, SECURITY.md#packets
 #[test]
 fn every_packet_passes() {
     let scene = Scene::new("any-packet");

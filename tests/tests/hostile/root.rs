@@ -15,6 +15,7 @@ fn run(scene: &Scene, prepare: &str, arguments: &[&str]) -> Output {
     scene.injector.run_through(&["unshare", "--mount", "sh", "-c", &script, "sh"], arguments)
 }
 
+/// SECURITY.md#bpffs
 #[test]
 fn what_others_may_have_made() {
     let scene = Scene::new("root");

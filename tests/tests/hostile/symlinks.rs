@@ -51,6 +51,7 @@ fn a_name_that_leads_to_another_attachment() {
     }
 }
 
+/// SECURITY.md#pins
 #[test]
 fn a_pin_that_leads_elsewhere() {
     let scene = Scene::new("pin-link");

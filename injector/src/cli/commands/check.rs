@@ -15,7 +15,7 @@ pub(super) fn run(args: &Check) -> anyhow::Result<Code> {
     let found = findings(&Facts { config: &config, host: &host });
     match args.output {
         Format::Json => output::json_document(&output::findings_document(&found, &host))?,
-        Format::Table => output::line(format_args!("{}", output::findings_report(&found)))?,
+        Format::Table => output::lines(&output::findings_report(&found))?,
     }
     Ok(if found.is_empty() { Code::Ok } else { Code::Findings })
 }

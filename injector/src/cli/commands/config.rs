@@ -14,7 +14,7 @@ pub(super) fn run(command: &ConfigCommand) -> anyhow::Result<Code> {
         ConfigCommand::Check { file } => check(file),
         ConfigCommand::Show { file, output } => show(file, *output),
         ConfigCommand::Default => {
-            output::line(format_args!("{}", config::DEFAULT.trim_end()))?;
+            output::lines(config::DEFAULT.trim_end())?;
             Ok(Code::Ok)
         }
     }
@@ -37,7 +37,7 @@ fn check(file: &Path) -> anyhow::Result<Code> {
 fn show(file: &Path, format: FileFormat) -> anyhow::Result<Code> {
     let config = load(file)?;
     match format {
-        FileFormat::Toml => output::line(format_args!("{}", config::to_toml(&config).trim_end()))?,
+        FileFormat::Toml => output::lines(config::to_toml(&config).trim_end())?,
         FileFormat::Json => output::json_document(&output::config_document(&config))?,
     }
     Ok(Code::Ok)

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    io::{self, BufWriter, IsTerminal as _},
+    io::{self, IsTerminal as _},
     thread,
     time::Duration,
 };
@@ -23,7 +23,7 @@ use crate::{
         Flows, Sort,
         remote::{self, Server},
     },
-    error::Code,
+    error::{Code, Error},
     flow::{Flow, Names, Origin, remaining_ms},
     output::{self, FlowFormat, FlowWriter, Listed, Totals},
 };
@@ -129,11 +129,21 @@ fn collect(args: &Flows) -> anyhow::Result<Found> {
     let request = ScanControl::request(mode, 0, budget(args));
     let there = target::opened(&args.target)?;
     let mut found = Found { lacks_some: !there.left_out.is_empty(), ..Found::default() };
+    let is_only_one = there.attached.len() == 1;
     for mut attached in there.attached {
         let index = found.origins.len();
-        let totals = attached.scan_packets(request, |sample, packets| {
+        let scanned = attached.scan_packets(request, |sample, packets| {
             found.samples.push((index, *sample, packets.copied()));
-        })?;
+        });
+        let totals = match scanned {
+            // No reason to hide the others.
+            Err(error) if Error::is_held(&error) && !is_only_one => {
+                tracing::warn!("left out {}: {error:#}", attached.name());
+                found.lacks_some = true;
+                continue;
+            }
+            scanned => scanned?,
+        };
         if lists_all(args) {
             found.coverage.push((attached.name().to_owned(), Coverage::of(&mut attached, &totals)?));
         }
@@ -166,9 +176,9 @@ fn sort(order: Option<Sort>, samples: &mut [Owned]) {
 fn write(format: FlowFormat, flows: impl Iterator<Item = Flow>, coverage: &[(String, Coverage)]) -> anyhow::Result<()> {
     if format == FlowFormat::Json {
         let flows: Vec<_> = flows.collect();
-        return Ok(output::json_document(&output::flows_document(&flows, coverage))?);
+        return output::json_document(&output::flows_document(&flows, coverage));
     }
-    let mut writer = FlowWriter::new(format, BufWriter::new(io::stdout().lock()));
+    let mut writer = FlowWriter::new(format);
     writer.head()?;
     for flow in flows {
         writer.flow(&flow)?;

@@ -1,12 +1,10 @@
 //! What is generated from the definition of the command line.
 
-use std::io::{self, Write as _};
-
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::{cli::Cli, error::Code};
+use crate::{cli::Cli, error::Code, output};
 
 /// Prints a completion script.
 pub(super) fn completions(shell: Shell) -> anyhow::Result<Code> {
@@ -28,6 +26,6 @@ pub(super) fn man() -> anyhow::Result<Code> {
 }
 
 fn print(text: &[u8]) -> anyhow::Result<Code> {
-    io::stdout().lock().write_all(text)?;
+    output::stdout::bytes(text)?;
     Ok(Code::Ok)
 }

@@ -1,7 +1,5 @@
 //! `recommend`: settings for places where no eBPF runs.
 
-use std::io::{self, Write as _};
-
 use super::hops;
 use crate::{
     advice::recommend::{self, Limit},
@@ -9,6 +7,7 @@ use crate::{
     config::Config,
     error::Code,
     hop::Hop,
+    output,
     rules::settings::DEFAULT_TIMEOUT,
 };
 
@@ -21,7 +20,7 @@ pub(super) fn run(args: &Recommend) -> anyhow::Result<Code> {
         (None, None) => (config.attach.timeout.unwrap_or(DEFAULT_TIMEOUT), None),
     };
     let text = recommend::text(args.target, &Limit::new(timeout, hop)?)?;
-    io::stdout().lock().write_all(text.as_bytes())?;
+    output::stdout::bytes(text.as_bytes())?;
     Ok(Code::Ok)
 }
 

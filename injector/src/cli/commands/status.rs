@@ -25,7 +25,7 @@ pub(super) fn run(args: &Status) -> anyhow::Result<Code> {
     attachments.extend(others.iter().map(AttachmentStatus::other_version));
     match args.output {
         Format::Json => output::json_document(&output::status_document(&attachments))?,
-        Format::Table => output::line(format_args!("{}", output::status_report(&attachments)))?,
+        Format::Table => output::lines(&output::status_report(&attachments))?,
     }
     Ok(Code::Ok)
 }
@@ -52,8 +52,12 @@ fn describe(pins: &PinDir) -> anyhow::Result<Option<AttachmentStatus>> {
     let standing = attached.standing()?;
     // What is open can be read whatever becomes of its pins: nobody waits for the scan.
     drop(lock);
+    let scanned = attached.totals().and_then(|totals| Ok((Coverage::of(&mut attached, &totals)?, totals)));
+    let (coverage, totals) = match scanned {
+        Ok(scanned) => scanned,
+        Err(error) if Error::is_held(&error) => return Ok(Some(AttachmentStatus::busy(pins, &error))),
+        Err(error) => return Err(error),
+    };
     let counters = attached.counters()?;
-    let totals = attached.totals()?;
-    let coverage = Coverage::of(&mut attached, &totals)?;
     Ok(Some(AttachmentStatus::attached(&attached, standing, &counters, &totals, Some(coverage))))
 }

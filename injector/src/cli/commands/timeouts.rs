@@ -23,7 +23,7 @@ pub(super) fn run(args: &Timeouts) -> anyhow::Result<Code> {
     hops.extend(host.conntrack_hop());
     match args.output {
         Format::Json => output::json_document(&output::timeouts_document(&hops, &host, &limited))?,
-        Format::Table => output::line(format_args!("{}", output::timeouts_report(&hops, &host, &limited)))?,
+        Format::Table => output::lines(&output::timeouts_report(&hops, &host, &limited))?,
     }
     Ok(Code::Ok)
 }

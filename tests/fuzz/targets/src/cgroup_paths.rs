@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use injector::internals::{Pattern, PinDir, pod_of, workload_of};
+use injector::internals::{Pattern, PinDir, PodRoots, workload_of};
 
 /// A path a line.
 pub fn cgroup_paths(bytes: &[u8]) {
     for path in super::lines(bytes) {
-        if let Some(pod) = pod_of(&path) {
+        if let Some(pod) = PodRoots::default().pod_of(&path) {
             assert!(matches!(pod.uid.len(), 32 | 36) && pod.uid.is_ascii(), "{path}");
             assert!(pod.container_id.is_none_or(|id| id.len() == 64 && id.is_ascii()), "{path}");
         }

@@ -76,7 +76,7 @@ pub(super) fn run(args: &Doctor) -> anyhow::Result<Code> {
     };
     match args.output {
         Format::Json => output::json_document(&report)?,
-        Format::Table => output::line(format_args!("{}", text(&report)))?,
+        Format::Table => output::lines(&text(&report))?,
     }
     Ok(if report.ok { Code::Ok } else { Code::Findings })
 }
