@@ -3,6 +3,7 @@
 mod faults;
 mod halfway;
 mod killed;
+mod stopped;
 mod takeover;
 mod unpinned;
 mod upgrade;

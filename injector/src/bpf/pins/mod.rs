@@ -23,7 +23,7 @@ use std::{
 
 use anyhow::Context as _;
 use injector_common::{ABI_VERSION, names::KEEPALIVE};
-pub use lock::{Gate, Lock, lock_all, lock_for_adopting, lock_for_listing};
+pub use lock::{Gate, Lock, lock_all, lock_for_adopting, lock_for_listing, wait_at_most};
 pub(crate) use trust::{Expected, check};
 
 use crate::error::Error;

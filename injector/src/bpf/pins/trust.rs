@@ -10,7 +10,7 @@ use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 use rustix::{fs::FileType, process::geteuid};
 
 use super::denied;
-use crate::error::Error;
+use crate::{error::Error, host::trust};
 
 /// What should be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,6 @@ pub(crate) enum Expected {
 
 /// Sticky: who may write to the directory may still not touch what others made in it.
 const STICKY: u32 = 0o1000;
-const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// Checks what `path` itself is, whatever it may lead to. Nothing at all is fine: whoever opens it will be told.
 ///
@@ -54,15 +53,8 @@ fn objection(expected: Expected, mode: u32, owner: u32, user: u32) -> Option<Str
     if kind != wanted {
         return Some(format!("it is no {name}: remove it"));
     }
-    if owner != 0 && owner != user {
-        let us = if user == 0 { "root".to_owned() } else { format!("root or user {user}") };
-        return Some(format!("it belongs to user {owner}, not to {us}: remove it, or chown it"));
-    }
     let is_guarded = expected == Expected::Mount && mode & STICKY != 0;
-    if mode & WRITABLE_BY_OTHERS != 0 && !is_guarded {
-        return Some(format!("others may write to it (mode {:04o}): chmod go-w", mode & 0o7777));
-    }
-    None
+    trust::objection(if is_guarded { mode & !0o022 } else { mode }, owner, user)
 }
 
 #[cfg(test)]

@@ -1,0 +1,240 @@
+//! Locks on the directories of pins. The kernel lets go of them with the process
+//! that holds them.
+//!
+//! A process that is stopped, by Ctrl-Z or a frozen cgroup, lets go of nothing. So nobody waits for ever, and whoever has
+//! waited in vain is told for whom.
+
+mod holder;
+
+use std::{
+    collections::HashSet,
+    fs::{self, DirBuilder, File, Metadata},
+    io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+    sync::{Mutex, OnceLock, PoisonError, mpsc},
+    thread,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use rustix::{
+    fs::{FlockOperation, Mode, OFlags, flock, openat},
+    io::{Errno, retry_on_intr},
+};
+
+use self::holder::Holder;
+use super::{BPFFS, Expected, above, check, denied, root};
+use crate::{error::Error, units};
+
+/// How long a command waits for a lock. Others hold one for as long as a scan or an attachment takes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long this process waits, where that is not [`PATIENCE`].
+static OWN_PATIENCE: OnceLock<Duration> = OnceLock::new();
+
+/// Locks that were waited for in vain, by device and inode: as long as they are held nobody here waits for them again.
+static IN_VAIN: Mutex<Option<HashSet<Identity>>> = Mutex::new(None);
+
+/// Device and inode of a directory.
+type Identity = (u64, u64);
+
+/// Keeps others from attaching, detaching, adopting or watching while it lives.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+}
+
+impl Lock {
+    /// Whether `path` still leads to what is locked.
+    fn is_on(&self, path: &Path) -> bool {
+        let inode = |metadata: io::Result<Metadata>| metadata.ok().map(|metadata| metadata.ino());
+        inode(self.file.metadata()) == inode(fs::metadata(path))
+    }
+}
+
+/// A directory that serialises those who hold it open.
+#[derive(Debug)]
+pub struct Gate {
+    directory: File,
+    path: PathBuf,
+}
+
+impl Gate {
+    /// Opens the directory.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let directory = File::open(path).map_err(|error| denied(error, path))?;
+        Ok(Self { directory, path: path.to_owned() })
+    }
+
+    /// Waits for the others, then does `work`.
+    ///
+    /// Errors with [`Error::Held`] where they take too long.
+    pub fn pass<T>(&self, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        // A lock belongs to what one open() made: a wait that is given up must not end in our lock.
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let own = openat(&self.directory, ".", flags, Mode::empty()).context("opening the lock of scans")?;
+        let _lock = wait(File::from(own), FlockOperation::LockExclusive, &self.path)?;
+        work()
+    }
+}
+
+/// Has this process wait no longer than `patience` for any lock. Counts once, before there is one.
+pub fn wait_at_most(patience: Duration) {
+    // The first one counts.
+    let _ = OWN_PATIENCE.set(patience);
+}
+
+/// Waits for others that are just attaching, detaching or listing.
+///
+/// Errors with [`Error::Refused`] where others may have had a hand in what is there, with [`Error::Held`] where they take
+/// too long.
+pub fn lock_all() -> anyhow::Result<Lock> {
+    let root = root();
+    loop {
+        make_root()?;
+        match lock(&root, FlockOperation::LockExclusive)? {
+            Some(lock) if lock.is_on(&root) => return Ok(lock),
+            // Somebody tidied it away while we waited: again, on the new one.
+            Some(_) | None => {}
+        }
+    }
+}
+
+/// Makes the directories above the attachments, for root alone.
+fn make_root() -> anyhow::Result<()> {
+    check(Path::new(BPFFS), Expected::Mount)?;
+    for directory in [above(), root()] {
+        match DirBuilder::new().mode(0o700).create(&directory) {
+            // The one above it was just tidied away.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && directory == root() => {}
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(denied(error, &directory)),
+            _ => check(&directory, Expected::Directory)?,
+        }
+    }
+    Ok(())
+}
+
+/// Waits for others that are just attaching or detaching, so that nothing
+/// comes or goes while attachments are listed. `None` where there are none.
+///
+/// Errors as [`lock_all`] does.
+pub fn lock_for_listing() -> anyhow::Result<Option<Lock>> {
+    let root = root();
+    check(Path::new(BPFFS), Expected::Mount)?;
+    check(&above(), Expected::Directory)?;
+    check(&root, Expected::Directory)?;
+    lock(&root, FlockOperation::LockShared)
+}
+
+/// Waits for others that are just adopting: who reads what a socket chose while
+/// another sets it would take that for the application's choice.
+///
+/// Errors as [`lock_all`] does.
+pub fn lock_for_adopting() -> anyhow::Result<Lock> {
+    let above = above();
+    check(Path::new(BPFFS), Expected::Mount)?;
+    check(&above, Expected::Directory)?;
+    lock(&above, FlockOperation::LockExclusive)?.ok_or_else(|| denied(io::ErrorKind::NotFound.into(), &above))
+}
+
+/// As [`super::PinDir::own`], of any directory.
+pub(super) fn own(path: &Path) -> anyhow::Result<Option<Lock>> {
+    let file = File::open(path).map_err(|error| denied(error, path))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(Lock { file })),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(denied(error.into(), path)),
+    }
+}
+
+/// `None` where there is no such directory.
+fn lock(directory: &Path, how: FlockOperation) -> anyhow::Result<Option<Lock>> {
+    match File::open(directory) {
+        Ok(file) => Ok(Some(Lock { file: wait(file, how, directory)? })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(denied(error, directory)),
+    }
+}
+
+/// Locks `file`, the directory at `path`.
+///
+/// Errors with [`Error::Held`] once waiting is in vain.
+fn wait(file: File, how: FlockOperation, path: &Path) -> anyhow::Result<File> {
+    let metadata = file.metadata().map_err(|error| denied(error, path))?;
+    let identity = (metadata.dev(), metadata.ino());
+    let at_once = match how {
+        FlockOperation::LockShared => FlockOperation::NonBlockingLockShared,
+        _ => FlockOperation::NonBlockingLockExclusive,
+    };
+    match flock(&file, at_once) {
+        Ok(()) => {
+            in_vain(|locks| locks.remove(&identity));
+            return Ok(file);
+        }
+        Err(Errno::WOULDBLOCK) => {}
+        Err(error) => return Err(denied(error.into(), path)),
+    }
+    if in_vain(|locks| locks.contains(&identity)) {
+        return Err(held(path, identity, Duration::ZERO));
+    }
+    let patience = *OWN_PATIENCE.get().unwrap_or(&PATIENCE);
+    // flock() knows no deadline. A thread that gets the lock too late lets go of it at once.
+    let (sender, receiver) = mpsc::channel();
+    let waiter = move || drop(sender.send(retry_on_intr(|| flock(&file, how)).map(|()| file)));
+    thread::Builder::new().name("lock".to_owned()).spawn(waiter).context("waiting for a lock")?;
+    if let Ok(locked) = receiver.recv_timeout(patience) {
+        return locked.map_err(|error| denied(error.into(), path));
+    }
+    in_vain(|locks| locks.insert(identity));
+    Err(held(path, identity, patience))
+}
+
+fn in_vain<T>(look: impl FnOnce(&mut HashSet<Identity>) -> T) -> T {
+    look(IN_VAIN.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default())
+}
+
+fn held(path: &Path, identity: Identity, waited: Duration) -> anyhow::Error {
+    let waited = if waited.is_zero() { String::new() } else { format!(" (waited for {})", units::exact(waited)) };
+    let (holder, cure) = Holder::of(identity).map_or_else(
+        || {
+            let cure = "look for injector in other containers".to_owned();
+            ("a process that is not visible here".to_owned(), cure)
+        },
+        |holder| (holder.to_string(), holder.cure()),
+    );
+    Error::Held { path: path.to_owned(), holder: format!("{holder}{waited}"), cure }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_wait_has_an_end_and_names_the_holder() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (gate, other) = (Gate::open(directory.path()).expect("ours"), Gate::open(directory.path()).expect("ours"));
+        wait_at_most(Duration::from_millis(50));
+        let text = gate
+            .pass(|| {
+                let first = other.pass(|| Ok(())).expect_err("it is held").to_string();
+                let started = Instant::now();
+                let again = other.pass(|| Ok(())).expect_err("it is held").to_string();
+                assert!(started.elapsed() < Duration::from_millis(40) && !again.contains("waited"), "{again}");
+                Ok(first)
+            })
+            .expect("free");
+        assert!(
+            text.contains(&format!("process {} (", std::process::id())) && text.contains("waited for 50ms"),
+            "{text}"
+        );
+        // The thread that waited in vain may just have it.
+        let passed = (0..100).any(|_| {
+            thread::sleep(Duration::from_millis(5));
+            other.pass(|| Ok(())).is_ok()
+        });
+        assert!(passed, "it is free again");
+    }
+}
