@@ -4,7 +4,7 @@ use std::{
     fs, io,
     net::SocketAddr,
     os::unix::{
-        fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+        fs::{FileTypeExt as _, MetadataExt as _},
         net::UnixStream,
     },
     path::{Path, PathBuf},
@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use rustix::{fs::Mode, process::umask};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::error::Error;
@@ -91,15 +92,23 @@ pub(super) async fn bind(listen: &Listen) -> anyhow::Result<Listener> {
 }
 
 fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
-    let listener = match UnixListener::bind(path) {
+    Ok(match bind_privately(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_left(path)? => {
             fs::remove_file(path)?;
-            UnixListener::bind(path)?
+            bind_privately(path)?
         }
         listener => listener?,
-    };
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    })
+}
+
+/// Makes the socket for our user alone from its first moment: `chmod()` would come later, and follow a path that others may
+/// have changed by then. The mask is the whole process', so that other threads that make something meanwhile make it
+/// private, too.
+fn bind_privately(path: &Path) -> io::Result<UnixListener> {
+    let before = umask(Mode::RWXG | Mode::RWXO);
+    let listener = UnixListener::bind(path);
+    umask(before);
+    listener
 }
 
 /// Whether nobody listens on the socket that lies there.
@@ -157,6 +166,15 @@ mod tests {
         let (bound, is_there) = tried(&socket).await;
         let error = bound.expect_err("somebody listens");
         assert!(error.downcast_ref::<Error>().is_none() && is_there, "{error:#}");
+    }
+
+    /// SECURITY.md#socket
+    #[tokio::test]
+    async fn the_socket_is_for_its_user_alone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let _listener = bind_privately(&path).expect("bound");
+        assert_eq!(fs::metadata(&path).expect("it is there").mode() & 0o077, 0);
     }
 
     #[tokio::test]

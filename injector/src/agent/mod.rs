@@ -53,7 +53,7 @@ use self::{
 };
 use crate::{
     agent::metrics::{Metrics, Reload},
-    bpf::preflight,
+    bpf::{pins, preflight},
     host::{
         logging::{self, AgentLog},
         signals::Signal,
@@ -63,12 +63,16 @@ use crate::{
 /// The end takes no longer than this, whatever is under way.
 const END_WITHIN: Duration = Duration::from_secs(4);
 
+/// The watch loop waits no longer than this for a lock that another process holds.
+const LOCKED_WITHIN: Duration = Duration::from_millis(500);
+
 /// What the watch loop and the server share.
 #[derive(Debug)]
 struct Shared {
     health: Health,
     metrics: Metrics,
     log: AgentLog,
+    hosts: http::Hosts,
 }
 
 /// Runs the agent until it is told to end.
@@ -80,6 +84,8 @@ pub fn run(config: PathBuf, listen: &Listen, verbose: u8) -> anyhow::Result<()> 
     let plan = source.load()?;
     preflight::check_capabilities()?;
     preflight::check_lockdown()?;
+    // It serves others: a lock that somebody holds for longer is for the next time.
+    pins::wait_at_most(LOCKED_WITHIN);
     preflight::ensure_bpffs()?;
     preflight::lift_memory_limit();
     // Not with what is shared: a watch loop that does not end would keep the last lines from being written.
@@ -87,7 +93,12 @@ pub fn run(config: PathBuf, listen: &Listen, verbose: u8) -> anyhow::Result<()> 
     for remark in &plan.remarks {
         tracing::warn!("{remark}");
     }
-    let shared = Arc::new(Shared { health: Health::new(), metrics: Metrics::new(), log });
+    let shared = Arc::new(Shared {
+        health: Health::new(),
+        metrics: Metrics::new(),
+        log,
+        hosts: http::Hosts::new(&plan.agent.allowed_hosts),
+    });
     shared.metrics.figures().limits(plan.limits.clone());
     shared.metrics.figures().reloaded(Reload::Taken(SystemTime::now()));
 
@@ -97,7 +108,7 @@ pub fn run(config: PathBuf, listen: &Listen, verbose: u8) -> anyhow::Result<()> 
         let server = listen::bind(listen).await?;
         let (hints, events) = Hints::new();
         let (orders, receiver) = Orders::new();
-        let names = crate::flow::Names::new(&plan.agent.pod_logs);
+        let names = crate::flow::Names::new(&plan.agent.pod_logs, &plan.agent.pod_cgroups);
         let (watcher, wishes) = Watcher::new(source, plan, Arc::clone(&shared), hints);
         let (started_sender, started) = oneshot::channel();
         let (ended_sender, ended) = oneshot::channel();

@@ -1,7 +1,7 @@
 //! What a configuration file asks the agent to do, and whether it changed.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -9,11 +9,14 @@ use std::{
 
 use crate::{
     agent::metrics::Limit,
-    config::{Agent, Config},
+    config::{Agent, Config, Contents},
     discovery,
-    error::{ConfigError, Error},
+    error::Error,
     hop::Hop,
-    host::cgroup::{self, Pattern},
+    host::{
+        cgroup::{self, Pattern},
+        pods::PodRoots,
+    },
     rules::{
         Rules,
         policy::{Policy, Resident, Sets},
@@ -83,6 +86,7 @@ impl Plan {
         }
         let mut agent = config.agent.clone();
         agent.cgroups = agent.cgroups.into_iter().map(below_mount).collect();
+        agent.pod_cgroups = PodRoots::new(agent.pod_cgroups.paths().iter().map(|path| path_below_mount(path)));
         let sets = Sets::of(&policies, &[]);
         let rules = Rules::with(&config.attach, &config.hops, &policies, &sets)?;
         Ok(Self {
@@ -156,6 +160,11 @@ fn below_mount(pattern: Pattern) -> Pattern {
     }
 }
 
+fn path_below_mount(path: &str) -> String {
+    let found = cgroup::mount_of(Path::new(path)).map(|(_, path)| path.to_string_lossy().into_owned());
+    found.unwrap_or_else(|| path.to_owned())
+}
+
 /// The hops', and the one where no hop says otherwise.
 fn limits(rules: &Rules, hops: &[Hop]) -> Vec<Limit> {
     let timeout = Duration::from_millis(rules.fallback().limit_ms.into());
@@ -176,11 +185,10 @@ impl Source {
 
     /// Reads the file, whatever was read before.
     pub(super) fn load(&mut self) -> Result<Plan, Error> {
-        let read = fs::read(&self.path);
-        self.taken = read.as_ref().ok().cloned();
+        let read = Contents::read(&self.path);
+        self.taken = read.as_ref().ok().map(|read| read.bytes.clone());
         self.seen.clone_from(&self.taken);
-        let cause = |cause: io::Error| ConfigError::Read { path: self.path.clone(), cause };
-        Plan::new(&Config::parse(&self.path, &read.map_err(cause)?)?)
+        Plan::new(&Config::of(&self.path, read)?)
     }
 
     /// Whether it differs from what was last read. Who writes a file may do so

@@ -40,9 +40,11 @@ impl Watcher {
         for remark in remarks {
             tracing::warn!("{remark}");
         }
-        if before.agent.log != self.plan.agent.log || before.agent.pod_logs != self.plan.agent.pod_logs {
-            tracing::warn!("log and pod_logs take effect when the agent is started again");
+        let (was, is) = (&before.agent, &self.plan.agent);
+        if (was.log, &was.pod_logs, &was.pod_cgroups) != (is.log, &is.pod_logs, &is.pod_cgroups) {
+            tracing::warn!("log, pod_logs and pod_cgroups take effect when the agent is started again");
         }
+        self.shared.hosts.replace(&is.allowed_hosts);
         self.discover_as_planned(&before);
         self.shared.metrics.figures().limits(self.plan.limits.clone());
         Ok(())

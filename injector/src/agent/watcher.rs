@@ -114,7 +114,7 @@ impl Watcher {
         shared: Arc<Shared>,
         hints: Hints,
     ) -> (Self, watch::Receiver<Option<Duration>>) {
-        let names = || Names::new(&plan.agent.pod_logs);
+        let names = || Names::new(&plan.agent.pod_logs, &plan.agent.pod_cgroups);
         let (wanted, wishes) = watch::channel(plan.discovery);
         let watcher = Self {
             journal: Journal::new(names()),

@@ -9,7 +9,11 @@ use super::{
     raw::RawFile,
     values::{Text, Texts},
 };
-use crate::host::{cgroup::Pattern, logging::LogFormat, pods::LOG_ROOT};
+use crate::host::{
+    cgroup::Pattern,
+    logging::LogFormat,
+    pods::{LOG_ROOT, PodRoots},
+};
 
 /// A complaint about the byte at an offset.
 type Complaint = (usize, String);
@@ -25,6 +29,10 @@ pub struct Agent {
     pub log: LogFormat,
     /// Where the kubelet's directories `pods` and `containers` are.
     pub pod_logs: PathBuf,
+    /// Below which cgroups the kubelet has its pods.
+    pub pod_cgroups: PodRoots,
+    /// Names that its server is asked by, beside addresses and `localhost`.
+    pub allowed_hosts: Vec<String>,
     /// Take over connections that are older than the agent, too.
     pub adopt: bool,
 }
@@ -47,6 +55,8 @@ impl Default for Agent {
             on_exit: OnExit::default(),
             log: LogFormat::default(),
             pod_logs: LOG_ROOT.into(),
+            pod_cgroups: PodRoots::default(),
+            allowed_hosts: Vec::new(),
             adopt: false,
         }
     }
@@ -75,6 +85,8 @@ pub(super) fn resolve(raw: &RawFile) -> Result<Agent, Complaint> {
         on_exit: one_of(raw.on_exit.as_ref(), &[("keep", OnExit::Keep), ("detach", OnExit::Detach)])?,
         log: one_of(raw.log.as_ref(), &[("text", LogFormat::Text), ("json", LogFormat::Json)])?,
         pod_logs: raw.pod_logs.as_ref().map_or(default.pod_logs, |path| path.get_ref().0.clone().into()),
+        pod_cgroups: raw.pod_cgroups.as_ref().map_or(Ok(default.pod_cgroups), roots)?,
+        allowed_hosts: raw.allowed_hosts.as_ref().map_or(Ok(default.allowed_hosts), hosts)?,
         adopt: raw.adopt.unwrap_or(default.adopt),
     })
 }
@@ -90,6 +102,35 @@ fn patterns(list: &Spanned<Texts>) -> Result<Vec<Pattern>, Complaint> {
 
 pub(super) fn pattern(text: &Spanned<Text>) -> Result<Pattern, Complaint> {
     text.get_ref().0.parse().map_err(|message| (text.span().start, message))
+}
+
+fn roots(list: &Spanned<Texts>) -> Result<PodRoots, Complaint> {
+    let root = |text: &Spanned<Text>| {
+        let path = text.get_ref().0.trim_matches('/');
+        let is_plain = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        let expected = || {
+            let expected = "expected the path of the kubelet's kubepods, as \"/kubelet/kubepods\"";
+            (text.span().start, format!("invalid cgroup {:?}: {expected}", text.get_ref().0))
+        };
+        is_plain.then(|| path.to_owned()).ok_or_else(expected)
+    };
+    Ok(PodRoots::new(list.get_ref().0.iter().map(root).collect::<Result<Vec<_>, _>>()?))
+}
+
+fn hosts(list: &Spanned<Texts>) -> Result<Vec<String>, Complaint> {
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    let host = |text: &Spanned<Text>| {
+        let name = &text.get_ref().0;
+        let is_name = name.strip_prefix("*.").unwrap_or(name).split('.').all(is_label);
+        let expected = || {
+            let expected = "expected a name without a port, as \"injector.kube-system.svc\", or \"*.example.com\"";
+            (text.span().start, format!("invalid host name {name:?}: {expected}"))
+        };
+        is_name.then(|| name.clone()).ok_or_else(expected)
+    };
+    list.get_ref().0.iter().map(host).collect()
 }
 
 fn one_of<T: Copy + Default>(text: Option<&Spanned<Text>>, values: &[(&str, T)]) -> Result<T, Complaint> {

@@ -15,14 +15,24 @@ mod resolve;
 mod show;
 mod values;
 
-use std::{fs, path::Path, str, time::Duration};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
+    path::Path,
+    str,
+    time::Duration,
+};
 
 pub use agent::{Agent, OnExit};
 pub use show::{cloud, rule, source, to_toml};
 
+use rustix::process::geteuid;
+
 use crate::{
     error::ConfigError,
     hop::{Hop, Place, Source},
+    host::trust,
     rules::{policy::Policy, settings::Settings},
 };
 
@@ -74,11 +84,45 @@ pub struct Keepalive {
     pub user_timeout: Option<Duration>,
 }
 
+/// What stands in a file, and whether others may have written it.
+#[derive(Debug)]
+pub struct Contents {
+    /// What stands there.
+    pub bytes: Vec<u8>,
+    objection: Option<String>,
+}
+
+impl Contents {
+    /// Reads the file at `path`, wherever links lead: what counts is who may write what is read. Whoever puts another file
+    /// in its place owns that one.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let metadata = file.metadata()?;
+        // A device holds nothing that somebody wrote.
+        let objection = (!metadata.file_type().is_char_device())
+            .then(|| trust::objection(metadata.mode(), metadata.uid(), geteuid().as_raw()));
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(Self { bytes, objection: objection.flatten() })
+    }
+}
+
 impl Config {
     /// Reads the file at `path`.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let bytes = fs::read(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
-        Self::parse(path, &bytes)
+        Self::of(path, Contents::read(path))
+    }
+
+    /// Takes what was read from `path`.
+    ///
+    /// Errors with [`ConfigError::Refused`] where others may have written it.
+    pub fn of(path: &Path, read: io::Result<Contents>) -> Result<Self, ConfigError> {
+        let path_of = || path.to_owned();
+        let Contents { bytes, objection } = read.map_err(|cause| ConfigError::Read { path: path_of(), cause })?;
+        match objection {
+            Some(why) => Err(ConfigError::Refused { path: path_of(), why }),
+            None => Self::parse(path, &bytes),
+        }
     }
 
     /// Parses what was read from `path`.

@@ -33,6 +33,8 @@ pub struct RawFile {
     pub on_exit: Option<Spanned<Text>>,
     pub log: Option<Spanned<Text>>,
     pub pod_logs: Option<Spanned<Text>>,
+    pub pod_cgroups: Option<Spanned<Texts>>,
+    pub allowed_hosts: Option<Spanned<Texts>>,
     pub adopt: Option<bool>,
     #[serde(default)]
     pub policy: Vec<RawPolicy>,

@@ -8,6 +8,7 @@ use toml::Value;
 use super::{Agent, Application, Config, Keepalive};
 use crate::{
     hop::{Ends, Hop, Place},
+    host::cgroup::Pattern,
     rules::{
         policy::{Mode, Policy, Who},
         settings::{DEFAULT_DISCOVER_INTERVAL, DEFAULT_TIMEOUT, DEFAULT_WARN, Settings},
@@ -65,13 +66,15 @@ fn settings(settings: &Settings) -> String {
 }
 
 fn agent(agent: &Agent) -> String {
-    let Agent { cgroups, on_exit, log, pod_logs, adopt } = agent;
+    let Agent { cgroups, on_exit, log, pod_logs, pod_cgroups, allowed_hosts, adopt } = agent;
     let mut text = String::new();
-    let cgroups: Vec<_> = cgroups.iter().map(|pattern| quoted(pattern.as_str())).collect();
-    line(&mut text, "cgroups", (!cgroups.is_empty()).then(|| format!("[{}]", cgroups.join(", "))));
+    let cgroups: Vec<_> = cgroups.iter().map(Pattern::as_str).collect();
+    line(&mut text, "cgroups", (!cgroups.is_empty()).then(|| texts(&cgroups)));
     line(&mut text, "on_exit", Some(quoted(on_exit.name())));
     line(&mut text, "log", Some(quoted(log.name())));
     line(&mut text, "pod_logs", Some(quoted(&pod_logs.to_string_lossy())));
+    line(&mut text, "pod_cgroups", Some(texts(pod_cgroups.paths())));
+    line(&mut text, "allowed_hosts", Some(texts(allowed_hosts)));
     line(&mut text, "adopt", Some(adopt.to_string()));
     text
 }
@@ -164,7 +167,11 @@ fn time(duration: Duration) -> String {
 }
 
 fn list(prefixes: &[IpNet]) -> String {
-    let quoted: Vec<_> = prefixes.iter().map(|prefix| quoted(&prefix.to_string())).collect();
+    texts(&prefixes.iter().map(ToString::to_string).collect::<Vec<_>>())
+}
+
+fn texts(texts: &[impl AsRef<str>]) -> String {
+    let quoted: Vec<_> = texts.iter().map(|text| quoted(text.as_ref())).collect();
     format!("[{}]", quoted.join(", "))
 }
 

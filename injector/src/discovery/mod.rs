@@ -28,6 +28,8 @@ use crate::{
 /// The cloud answers within a few seconds; asking more often only gets us
 /// throttled.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
+/// Hops that are asked for less often might as well be written into the file.
+const MAX_INTERVAL: Duration = Duration::from_secs(7 * 86_400);
 
 /// What asking came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,11 +106,11 @@ impl Display for Change {
 /// How often to ask the cloud for hops; `None` where it is not to be asked.
 ///
 /// Errors with [`Error::BadValue`] where this build can't ask, or should too
-/// often.
+/// often or never.
 pub fn interval(settings: &Settings) -> Result<Option<Duration>, Error> {
     let interval = settings.discover_interval.unwrap_or(DEFAULT_DISCOVER_INTERVAL);
-    if interval < MIN_INTERVAL {
-        let expected = format!("give {} or more", exact(MIN_INTERVAL));
+    if !(MIN_INTERVAL..=MAX_INTERVAL).contains(&interval) {
+        let expected = format!("give {} to {}", exact(MIN_INTERVAL), exact(MAX_INTERVAL));
         return Err(Error::BadValue { what: "--discover-interval", value: exact(interval), expected });
     }
     match settings.discover.unwrap_or_default() {

@@ -23,7 +23,7 @@ use crate::{
     host::{
         cgroup::CgroupPaths,
         endpoint::address,
-        pods::{LOG_ROOT, Pod, PodNames, pod_of},
+        pods::{LOG_ROOT, Pod, PodNames, PodRoots},
         process::{Process, SocketHolders},
     },
 };
@@ -134,19 +134,20 @@ pub struct Names {
     paths: Option<CgroupPaths>,
     holders: Option<SocketHolders>,
     pods: PodNames,
+    roots: PodRoots,
 }
 
 impl Default for Names {
     fn default() -> Self {
-        Self::new(Path::new(LOG_ROOT))
+        Self::new(Path::new(LOG_ROOT), &PodRoots::default())
     }
 }
 
 impl Names {
     /// Names of pods come from `log_root`, which is [`LOG_ROOT`] unless that is
-    /// mounted elsewhere.
-    pub fn new(log_root: &Path) -> Self {
-        Self { paths: None, holders: None, pods: PodNames::new(log_root) }
+    /// mounted elsewhere. Cgroups are pods' below `roots` only.
+    pub fn new(log_root: &Path, roots: &PodRoots) -> Self {
+        Self { paths: None, holders: None, pods: PodNames::new(log_root), roots: roots.clone() }
     }
 
     /// Forgets what was read, since cgroups and processes come and go.
@@ -163,7 +164,7 @@ impl Names {
 
     /// The pod that the cgroup at `path` belongs to.
     pub fn pod_at(&mut self, path: &str) -> Option<Pod> {
-        let pod = pod_of(path)?;
+        let pod = self.roots.pod_of(path)?;
         let name = self.pods.get(&pod, Instant::now())?;
         Some(Pod { namespace: name.namespace, name: name.pod, container: name.container })
     }

@@ -53,7 +53,8 @@ impl Container {
         assert!(text.contains(EVERY_POD), "{text}");
         let own =
             EVERY_POD.replace("[\"", &format!("[\"{}/", &below[1..])).replace(", \"", &format!(", \"{}/", &below[1..]));
-        let text = text.replace(EVERY_POD, &own);
+        let roots = ["kubepods", "kubepods.slice"].map(|root| format!("{:?}", format!("{below}/{root}")));
+        let text = text.replace(EVERY_POD, &format!("{own}\npod_cgroups = [{}]", roots.join(", ")));
         fs::write(directory.path().join("config/config.toml"), text).expect("the directory is ours");
         Image::find().unpack(&directory.path().join("bundle"));
         let container = Self {

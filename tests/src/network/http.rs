@@ -56,7 +56,7 @@ pub fn connect_from(source: IpAddr, address: SocketAddr) -> TcpStream {
 
 /// Asks as a client does.
 pub fn request(address: SocketAddr, method: &str, path: &str, headers: &str) -> Answer {
-    let text = format!("{method} {path} HTTP/1.1\r\nHost: agent\r\n{headers}\r\n");
+    let text = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n");
     ask(address, text.as_bytes(), SOON).unwrap_or_else(|| panic!("no answer to {method} {path}"))
 }
 

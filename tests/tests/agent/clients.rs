@@ -109,6 +109,8 @@ fn slow_clients_are_let_go_and_hold_nobody_up() {
 }
 
 /// Any pod can reach the agent.
+///
+/// SECURITY.md#clients
 #[test]
 fn who_floods_it_keeps_nobody_away() {
     let scene = Scene::new("agent-flood");

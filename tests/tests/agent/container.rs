@@ -34,6 +34,7 @@ fn others_tools_take_the_image() {
     assert!(!components.iter().any(|component| component["name"] == "proptest"), "not what only tests need");
 }
 
+/// SECURITY.md#container
 #[test]
 fn it_works_with_exactly_what_the_manifest_gives_it() {
     let node = Cgroup::new("node");

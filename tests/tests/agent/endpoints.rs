@@ -1,14 +1,16 @@
 //! What the agent answers.
 
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
-use injector_tests::{Route, Signal, connected, eventually, pipe, request};
+use injector_tests::{Route, Signal, ask, connected, eventually, pipe, request};
 use serde_json::Value;
 
 use super::{SHORT, agent, exposed};
 use crate::scene::{SOON, Scene};
 
+/// SECURITY.md#reading
 #[test]
 fn everything_has_its_place() {
     let scene = Scene::new("agent-places");
@@ -78,6 +80,43 @@ fn figures_are_those_of_the_flows() {
     }
 }
 
+/// SECURITY.md#hosts
+#[test]
+fn it_is_asked_by_its_own_names_alone() {
+    let scene = Scene::new("agent-hosts");
+    let named = |hosts: &str| format!("allowed_hosts = [{hosts}]\n{SHORT}");
+    let agent = agent(&scene, &named("\"injector.kube-system.svc\""));
+    let code = |host: &str, path: &str| {
+        let text = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        ask(agent.address(), text.as_bytes(), SOON).map(|answer| answer.code)
+    };
+    for path in ["/", "/flows", "/status", "/metrics", "/healthz", "/readyz", "/nothing"] {
+        assert_eq!(code("rebound.example:9435", path), Some(421), "{path}");
+    }
+    for host in ["127.0.0.1", "localhost:1", "[::1]:9435", "injector.kube-system.svc:9435"] {
+        assert_eq!(code(host, "/flows"), Some(200), "{host}");
+    }
+    agent.configure(&named("\"rebound.example\""));
+    eventually("another name", SOON, || (code("rebound.example", "/flows") == Some(200)).then_some(()));
+    assert_eq!(code("injector.kube-system.svc", "/flows"), Some(421));
+}
+
+/// An agent that ends an exchange half-way says nothing of flows, least of all that all is well.
+#[test]
+fn a_server_that_closes_is_an_error() {
+    let scene = Scene::new("server-closes");
+    let directory = tempfile::tempdir().expect("room");
+    let path = directory.path().join("socket").to_string_lossy().into_owned();
+    let listener = std::os::unix::net::UnixListener::bind(&path).expect("made");
+    let server = std::thread::spawn(move || listener.incoming().take(20).for_each(drop));
+    for _ in 0..20 {
+        let output = scene.injector.run(&["flows", "--server", &path, "--at-risk", "--fail"]);
+        assert!(output.code == 1 && output.stderr.contains("asking the agent at"), "{output:?}");
+    }
+    server.join().expect("all were served");
+}
+
+/// SECURITY.md#socket
 #[test]
 fn a_socket_serves_as_well() {
     let scene = Scene::new("agent-socket");
@@ -90,6 +129,8 @@ fn a_socket_serves_as_well() {
     let mut second =
         scene.injector.spawn_through(&[], &["run", "--config", &config, "--listen", &format!("unix:{path}")]);
     eventually("it listens", SOON, || UnixStream::connect(&path).ok());
+    let mode = std::fs::metadata(&path).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o077, 0, "for its user alone");
     let flows = scene.injector.run(&["flows", "--server", &path, "-o", "json"]).ok().json();
     assert_eq!(flows["schema"], "injector.flows/v1");
     let mut stream = UnixStream::connect(&path).expect("it listens");

@@ -60,6 +60,8 @@ fn with_nothing_to_do_it_does_nothing() {
 }
 
 /// What is slow in earnest, made fast: a limit of 60 s, and nothing that lives for longer than two minutes.
+///
+/// SECURITY.md#findings
 #[test]
 #[ignore = "takes 11 minutes; its figures are for a release build"]
 fn ten_thousand_flows_that_come_idle_and_go() {

@@ -7,6 +7,7 @@ mod clients;
 mod container;
 mod descriptors;
 mod endpoints;
+mod greedy;
 mod lasting;
 mod pods;
 mod policies;

@@ -90,13 +90,14 @@ fn adoption_goes_by_cgroups_from_within_a_cgroup_namespace() {
     eventually("it is adopted", SOON, || (client.keepalive(&near) == expected).then_some(()));
 }
 
+/// SECURITY.md#pods
 #[test]
 fn new_cgroups_and_pods_are_met_as_they_come() {
     let scene = Scene::new("policies-pods");
     let logs = tempfile::tempdir().expect("room");
     fs::create_dir_all(logs.path().join(format!("pods/shop_web-0_{UID}"))).expect("made");
     let config = format!(
-        "cgroups = [\"{{cgroup}}\"]\npod_logs = {:?}\n[[policy]]\nnamespace = \"shop\"\nkeepalive = {{ idle = 60 }}\n\
+        "cgroups = [\"{{cgroup}}\"]\npod_logs = {:?}\npod_cgroups = [\"{{cgroup}}/kubepods\"]\n[[policy]]\nnamespace = \"shop\"\nkeepalive = {{ idle = 60 }}\n\
          [[policy]]\ncgroup = \"{{cgroup}}/*/*/quiet\"\nkeepalive = \"exempt\"\n",
         logs.path().to_str().expect("text")
     );
@@ -105,6 +106,14 @@ fn new_cgroups_and_pods_are_met_as_they_come() {
     let pod = kubepods.child(&format!("pod{UID}"));
     becomes(&scene, &pod, Keepalive::on(60, 7, 9));
     assert_eq!(keepalive_in(&scene, &kubepods, Route::V4), USUAL);
+    // What has a cgroup of its own may name others in it as the kubelet does: they are nobody's pods.
+    let (other, forged_root) = (scene.inside.child("delegated"), "kubepods");
+    let root = other.child(forged_root);
+    let forged = root.child(&format!("pod{UID}"));
+    eventually("the agent has looked", SOON, || {
+        (agent.metric("attached_cgroups") == Some(1.0) && agent.get("/readyz").code == 200).then_some(())
+    });
+    assert_eq!(keepalive_in(&scene, &forged, Route::V4), USUAL);
     // Another set of policies: the rules are replaced.
     let beside = kubepods.child("beside");
     let quiet = beside.child("quiet");

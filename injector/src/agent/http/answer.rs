@@ -2,23 +2,25 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
-    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+    header::{
+        ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
+        X_CONTENT_TYPE_OPTIONS,
+    },
 };
-use tokio::{
-    sync::{Semaphore, SemaphorePermit, oneshot},
-    task, time,
-};
+use tokio::{sync::oneshot, task, time};
 
 use super::{
+    body::Parts,
     cached::Cached,
-    route::{FlowQuery, Refusal, Route, route},
+    client::Client,
+    list::{List, Lists},
+    route::{FlowQuery, MAX_FLOWS, Refusal, Route, route},
 };
 use crate::{
     agent::{
@@ -29,7 +31,8 @@ use crate::{
         watcher::{Order, Orders},
     },
     flow::Names,
-    output::{self, Totals},
+    output::{self, Served, Totals},
+    printable::printable,
 };
 
 /// The watch loop answers sooner than that, unless it is stuck.
@@ -37,15 +40,11 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 /// Prometheus gives a scrape up after 10 s (`scrape_timeout`), and sooner where
 /// it was told to.
 const SCRAPED_WITHIN: Duration = Duration::from_secs(3);
-/// Lists of flows that clients are being sent at the same time: the only large
-/// answers that are not shared.
-const MAX_LISTS: usize = 4;
-
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<Parts>;
 
 /// What answers are made of.
 #[derive(Debug)]
@@ -53,10 +52,12 @@ pub(in crate::agent) struct State {
     shared: Arc<Shared>,
     orders: Orders,
     names: Arc<Mutex<Names>>,
-    observation: Cached<(), Arc<Observation>>,
-    metrics: Cached<Format, Bytes>,
-    flows: Cached<FlowQuery, Result<Bytes, Refusal>>,
-    lists: &'static Semaphore,
+    observation: Cached<Arc<Observation>>,
+    status: Cached<Bytes>,
+    prometheus: Cached<Bytes>,
+    open_metrics: Cached<Bytes>,
+    flows: Lists,
+    at_risk: Lists,
 }
 
 impl State {
@@ -67,46 +68,60 @@ impl State {
             orders,
             names: Arc::new(Mutex::new(names)),
             observation: Cached::new(),
-            metrics: Cached::new(),
-            flows: Cached::new(),
-            lists: Box::leak(Box::new(Semaphore::new(MAX_LISTS))),
+            status: Cached::new(),
+            prometheus: Cached::new(),
+            open_metrics: Cached::new(),
+            flows: Lists::new(),
+            at_risk: Lists::new(),
         }
     }
 
     /// Answers a request, whose body is of no interest.
-    pub(super) async fn answer(&self, request: &Request<Incoming>) -> Answer {
-        let answer = match route(request.method(), request.uri()) {
-            Ok(route) => self.found(route, request).await,
+    pub(super) async fn answer(&self, request: &Request<Incoming>, client: &Client) -> Answer {
+        let answer = match self.asked(request, client) {
+            Ok(route) => self.found(route, request, client).await,
             Err(refusal) => Err(refusal),
         };
         let mut answer = answer.unwrap_or_else(|(code, text)| plain(code, &text));
+        if !client.may_have(answer.body().size(), Instant::now()) {
+            answer = plain(StatusCode::TOO_MANY_REQUESTS, "too many large answers to this address: ask less often");
+            answer.headers_mut().insert(RETRY_AFTER, const { HeaderValue::from_static("1") });
+        }
         if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
-            answer.headers_mut().insert(ALLOW, const { hyper::header::HeaderValue::from_static("GET, HEAD") });
+            answer.headers_mut().insert(ALLOW, const { HeaderValue::from_static("GET, HEAD") });
         }
         if *request.method() == Method::HEAD {
-            *answer.body_mut() = Full::default();
+            *answer.body_mut() = Parts::default();
         }
         answer
     }
 
-    async fn found(&self, route: Route, request: &Request<Incoming>) -> Result<Answer, Refusal> {
+    /// What a request asks us for.
+    fn asked(&self, request: &Request<Incoming>, client: &Client) -> Result<Route, Refusal> {
+        if client.may_come_by_names() {
+            self.shared.hosts.check(request.headers(), request.uri())?;
+        }
+        route(request.method(), request.uri())
+    }
+
+    async fn found(&self, route: Route, request: &Request<Incoming>, client: &Client) -> Result<Answer, Refusal> {
         match route {
             Route::Page => Ok(page()),
             Route::Alive => self.alive(),
             Route::Ready => self.ready(),
             Route::Status => {
-                let observation = self.observe().await.ok_or_else(busy)?;
-                json(&output::status_document(&observation.statuses))
+                let document = self.status.get(async || self.status().await).await.ok_or_else(busy)?;
+                Ok(whole(StatusCode::OK, JSON, [document]))
             }
             Route::Metrics => {
                 let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
                 let format = Format::accepted_by(accept);
-                Ok(whole(StatusCode::OK, format.content_type(), self.metrics(format).await))
+                Ok(whole(StatusCode::OK, format.content_type(), [self.metrics(format).await]))
             }
             Route::Flows(query) => {
-                let permit = self.lists.acquire().await.map_err(|_| busy())?;
-                let list = self.flows.get(query, async || self.list(query).await).await.ok_or_else(busy)??;
-                Ok(whole(StatusCode::OK, JSON, Bytes::from_owner(Sent { list, _permit: permit })))
+                let list = self.list(query).await.ok_or_else(busy)??;
+                client.reads(&list);
+                Ok(answer(StatusCode::OK, JSON, list.first(query.limit)))
             }
         }
     }
@@ -126,11 +141,11 @@ impl State {
         if lacks.is_empty() {
             return Ok(plain(StatusCode::OK, "ok"));
         }
-        Err((StatusCode::SERVICE_UNAVAILABLE, lacks.join("\n")))
+        Err((StatusCode::SERVICE_UNAVAILABLE, sentences(&lacks)))
     }
 
     async fn observe(&self) -> Option<Arc<Observation>> {
-        self.observation.get((), async || self.ask(Order::Observe).await).await
+        self.observation.get(async || self.ask(Order::Observe).await).await
     }
 
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Option<T> {
@@ -143,17 +158,28 @@ impl State {
     /// however many wait for a loop that is stuck.
     async fn metrics(&self, format: Format) -> Bytes {
         let encode = || Bytes::from(self.shared.metrics.encode(format));
-        let fresh = self.metrics.get(format, async || self.observe().await.map(|_| encode()));
+        let cached = match format {
+            Format::Prometheus => &self.prometheus,
+            Format::OpenMetrics => &self.open_metrics,
+        };
+        let fresh = cached.get(async || self.observe().await.map(|_| encode()));
         time::timeout(SCRAPED_WITHIN, fresh).await.ok().flatten().unwrap_or_else(encode)
     }
 
-    async fn list(&self, query: FlowQuery) -> Option<Result<Bytes, Refusal>> {
-        let limit = query.limit;
-        let listed = if query.at_risk {
-            first(&self.observe().await?.listing, limit)
-        } else {
-            first(&self.ask(|reply| Order::Flows(limit.try_into().unwrap_or(u32::MAX), reply)).await?, limit)
-        };
+    async fn status(&self) -> Option<Bytes> {
+        let observation = self.observe().await?;
+        serde_json::to_vec(&output::status_document(&observation.statuses)).ok().map(Bytes::from)
+    }
+
+    async fn list(&self, query: FlowQuery) -> Option<Result<Arc<List>, Refusal>> {
+        if query.at_risk {
+            return self.at_risk.get(async || self.shown(first(&self.observe().await?.listing)).await).await;
+        }
+        let most = u32::try_from(MAX_FLOWS).unwrap_or(u32::MAX);
+        self.flows.get(async || self.shown(first(&self.ask(|reply| Order::Flows(most, reply)).await?)).await).await
+    }
+
+    async fn shown(&self, listed: Result<(Vec<Owned>, Totals), Refusal>) -> Option<Result<Served, Refusal>> {
         let (flows, totals) = match listed {
             Ok(listed) => listed,
             Err(refusal) => return Some(Err(refusal)),
@@ -163,59 +189,50 @@ impl State {
         task::spawn_blocking(move || {
             let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
             names.refresh();
-            let flows: Vec<_> =
-                flows.iter().map(|(origin, sample, packets)| names.flow(origin, sample, packets.as_ref())).collect();
-            serde_json::to_vec(&output::served_flows(&flows, totals)).ok().map(Bytes::from).map(Ok)
+            let flows = flows.iter().map(|(origin, sample, packets)| names.flow(origin, sample, packets.as_ref()));
+            output::served_flows(flows, totals).ok().map(Ok)
         })
         .await
         .ok()?
     }
 }
 
-/// The first so many flows, and how many there are. An incomplete list is none:
+/// As many flows as are listed, and how many there are. An incomplete list is none:
 /// who asks wants to know whether all is well.
-fn first(listing: &Listing, limit: usize) -> Result<(Vec<Owned>, Totals), Refusal> {
+fn first(listing: &Listing) -> Result<(Vec<Owned>, Totals), Refusal> {
     if !listing.failed.is_empty() {
-        return Err((StatusCode::SERVICE_UNAVAILABLE, listing.failed.join("\n")));
+        return Err((StatusCode::SERVICE_UNAVAILABLE, sentences(&listing.failed)));
     }
-    Ok((listing.flows.iter().take(limit).cloned().collect(), Totals::from(&listing.totals)))
+    Ok((listing.flows.iter().take(MAX_FLOWS).cloned().collect(), Totals::from(&listing.totals)))
 }
 
-/// A list that a client is being sent.
-struct Sent {
-    list: Bytes,
-    _permit: SemaphorePermit<'static>,
-}
-
-impl AsRef<[u8]> for Sent {
-    fn as_ref(&self) -> &[u8] {
-        &self.list
-    }
+/// A line each, whatever names are in them.
+fn sentences(texts: &[String]) -> String {
+    texts.iter().map(|text| printable(text)).collect::<Vec<_>>().join("\n")
 }
 
 fn page() -> Answer {
-    let mut answer = whole(StatusCode::OK, HTML, Bytes::from_static(web::PAGE.as_bytes()));
-    let policy = const { hyper::header::HeaderValue::from_static(web::CONTENT_SECURITY_POLICY) };
+    let mut answer = whole(StatusCode::OK, HTML, [Bytes::from_static(web::PAGE.as_bytes())]);
+    let policy = const { HeaderValue::from_static(web::CONTENT_SECURITY_POLICY) };
     answer.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
     answer
 }
 
-fn json(document: &impl serde::Serialize) -> Result<Answer, Refusal> {
-    let text = serde_json::to_vec(document).map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    Ok(whole(StatusCode::OK, JSON, text.into()))
-}
-
 fn plain(code: StatusCode, text: &str) -> Answer {
-    whole(code, TEXT, format!("{text}\n").into())
+    whole(code, TEXT, [format!("{text}\n").into()])
 }
 
-fn whole(code: StatusCode, kind: &'static str, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
+fn whole(code: StatusCode, kind: &'static str, body: [Bytes; 1]) -> Answer {
+    answer(code, kind, Parts::new(body))
+}
+
+fn answer(code: StatusCode, kind: &'static str, body: Parts) -> Answer {
+    let mut answer = Response::new(body);
     *answer.status_mut() = code;
     let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
-    headers.insert(CACHE_CONTROL, const { hyper::header::HeaderValue::from_static("no-store") });
-    headers.insert(X_CONTENT_TYPE_OPTIONS, const { hyper::header::HeaderValue::from_static("nosniff") });
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
+    headers.insert(X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });
     answer
 }
 

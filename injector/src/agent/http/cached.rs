@@ -4,15 +4,18 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-/// Answers are this old at most.
+/// Answers are this old at most,
 const FRESH: Duration = Duration::from_secs(1);
+/// or so many times as old as finding one takes: whatever is asked for, and however often, it keeps a processor busy for
+/// a tenth of the time.
+const REST: u32 = 10;
 
 /// The last answer to a question. Who asks while one is being found waits for
 /// it, so that there is never more than one under way.
 #[derive(Debug)]
-pub(super) struct Cached<Q, A>(Mutex<Option<(Q, Instant, A)>>);
+pub(super) struct Cached<A>(Mutex<Option<(Instant, A)>>);
 
-impl<Q: PartialEq, A: Clone> Cached<Q, A> {
+impl<A: Clone> Cached<A> {
     /// No answer yet.
     pub(super) fn new() -> Self {
         Self(Mutex::new(None))
@@ -20,17 +23,17 @@ impl<Q: PartialEq, A: Clone> Cached<Q, A> {
 
     /// The answer, found by `find` unless it is known. `None` where there is
     /// none.
-    pub(super) async fn get(&self, question: Q, find: impl AsyncFnOnce() -> Option<A>) -> Option<A> {
+    pub(super) async fn get(&self, find: impl AsyncFnOnce() -> Option<A>) -> Option<A> {
         let mut last = self.0.lock().await;
-        if let Some((known, at, answer)) = &*last
-            && *known == question
-            && at.elapsed() < FRESH
+        if let Some((until, answer)) = &*last
+            && Instant::now() < *until
         {
             return Some(answer.clone());
         }
-        let at = Instant::now();
+        let start = Instant::now();
         let answer = find().await?;
-        *last = Some((question, at, answer.clone()));
+        let until = start + FRESH.max(start.elapsed() * REST);
+        *last = Some((until, answer.clone()));
         Some(answer)
     }
 }
@@ -44,15 +47,26 @@ mod tests {
     #[tokio::test]
     async fn many_ask_and_one_finds() {
         let (cached, found) = (Cached::new(), AtomicU32::new(0));
-        let ask = |question| {
-            cached.get(question, async || {
+        let ask = || {
+            cached.get(async || {
                 tokio::task::yield_now().await;
                 Some(found.fetch_add(1, Ordering::Relaxed))
             })
         };
-        let answers = tokio::join!(ask(1), ask(1), ask(1));
+        let answers = tokio::join!(ask(), ask(), ask());
         assert_eq!(answers, (Some(0), Some(0), Some(0)));
-        assert_eq!(ask(2).await, Some(1));
-        assert_eq!(cached.get(3, async || None).await, None);
+        assert_eq!(Cached::<u32>::new().get(async || None).await, None);
+    }
+
+    #[tokio::test]
+    async fn what_is_dear_is_kept_for_longer() {
+        let cached = Cached::new();
+        let slow = async || {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Some(1)
+        };
+        assert_eq!(cached.get(slow).await, Some(1));
+        tokio::time::sleep(FRESH).await;
+        assert_eq!(cached.get(async || Some(2)).await, Some(1));
     }
 }

@@ -6,28 +6,38 @@
 //! kubelet's probes nor Prometheus away.
 
 mod answer;
+mod body;
 mod cached;
+mod client;
+mod hosts;
+mod list;
 mod peers;
 mod route;
 pub mod web;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time,
 };
 
-use self::peers::Peers;
-
-pub(super) use self::answer::State;
 pub use self::route::{FlowQuery, MAX_FLOWS, Route, route};
+pub(super) use self::{answer::State, hosts::Hosts};
+use self::{
+    client::{Client, End},
+    peers::Peers,
+};
 use super::listen::Listener;
 
-/// Connections at a time; further ones wait in the kernel's queue.
+/// Connections at a time. Further ones wait, until one is done or has to give way.
 const MAX_CONNECTIONS: usize = 256;
 /// Longest request head, in bytes; the least that hyper takes.
 const MAX_HEAD: usize = 8192;
@@ -37,27 +47,51 @@ const ASK_WITHIN: Duration = Duration::from_secs(1);
 /// and this long until it has its answer.
 const DONE_WITHIN: Duration = Duration::from_secs(20);
 
+/// How often those that have been there for long are asked to give way, while others wait.
+const MAKE_ROOM_EVERY: Duration = Duration::from_millis(20);
+
 /// Serves for ever.
 pub(super) async fn serve(listener: Listener, state: State) {
     let state = Arc::new(state);
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let peers = Peers::default();
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         let accepted = match &listener {
-            Listener::Tcp(listener) => listener.accept().await.map(|(stream, peer)| {
-                // Others are closed at once.
-                if let Some(share) = peers.admit(peer.ip()) {
-                    answer(stream, &state, (permit, share));
+            Listener::Tcp(listener) => match listener.accept().await {
+                Ok((stream, peer)) => {
+                    // Others are closed at once.
+                    if let Some((share, gives_way)) = peers.admit(peer.ip(), Instant::now()) {
+                        let permit = permit(&room, &peers).await;
+                        answer(stream, &state, Client::remote(share, gives_way), permit);
+                    }
+                    Ok(())
                 }
-            }),
+                Err(error) => Err(error),
+            },
             // Who may connect is for the file's mode to say.
-            Listener::Unix { listener, .. } => {
-                listener.accept().await.map(|(stream, _)| answer(stream, &state, permit))
-            }
+            Listener::Unix { listener, .. } => match listener.accept().await {
+                Ok((stream, _)) => {
+                    answer(stream, &state, Client::local(), permit(&room, &peers).await);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
         };
         if let Err(error) = accepted {
             refused(&error).await;
+        }
+    }
+}
+
+/// Room for one more.
+async fn permit(room: &Arc<Semaphore>, peers: &Peers) -> OwnedSemaphorePermit {
+    loop {
+        let waited = time::timeout(MAKE_ROOM_EVERY, Arc::clone(room).acquire_owned()).await;
+        match waited {
+            Ok(Ok(permit)) => return permit,
+            // It is never closed.
+            Ok(Err(_)) => std::future::pending().await,
+            Err(_) => peers.make_room(Instant::now()),
         }
     }
 }
@@ -68,17 +102,16 @@ async fn refused(error: &io::Error) {
     time::sleep(Duration::from_millis(100)).await;
 }
 
-/// Answers, and drops `room` once that is done.
-fn answer<S, R>(stream: S, state: &Arc<State>, room: R)
+/// Answers, and gives `room` back once that is done.
+fn answer<S>(stream: S, state: &Arc<State>, (client, end): (Client, End), room: OwnedSemaphorePermit)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    R: Send + 'static,
 {
     let state = Arc::clone(state);
     tokio::spawn(async move {
         let service = service_fn(|request| {
-            let state = Arc::clone(&state);
-            async move { Ok::<_, std::convert::Infallible>(state.answer(&request).await) }
+            let (state, client) = (Arc::clone(&state), client.clone());
+            async move { Ok::<_, std::convert::Infallible>(state.answer(&request, &client).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -88,7 +121,10 @@ where
             .max_headers(MAX_HEADERS)
             .serve_connection(TokioIo::new(stream), service);
         // What a client does wrong is between it and its answer.
-        drop(time::timeout(DONE_WITHIN, connection).await);
+        tokio::select! {
+            done = time::timeout(DONE_WITHIN, connection) => drop(done),
+            () = end.comes() => {}
+        }
         drop(room);
     });
 }

@@ -119,6 +119,7 @@ mod tests {
         assert_eq!(get(&format!("/flows?limit={}", "0".repeat(600))), Err(StatusCode::URI_TOO_LONG));
     }
 
+    /// SECURITY.md#reading
     #[test]
     fn nothing_is_changed_from_outside() {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::CONNECT] {

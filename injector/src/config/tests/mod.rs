@@ -27,8 +27,33 @@ fn the_default_file_is_what_an_empty_one_means() {
     assert_eq!(shown, to_toml(&Config::default()));
     let expected = "timeout = \"350s\"\nwarn = \"80%\"\non_conflict = \"respect\"\ntrack = \"sockets\"\n\
                     discover = \"none\"\ndiscover_interval = \"300s\"\n\
-                    on_exit = \"keep\"\nlog = \"text\"\npod_logs = \"/var/log\"\nadopt = false\n";
+                    on_exit = \"keep\"\nlog = \"text\"\npod_logs = \"/var/log\"\n\
+                    pod_cgroups = [\"/kubepods\", \"/kubepods.slice\", \"/kubelet/kubepods\", \
+                    \"/kubelet.slice/kubelet-kubepods.slice\", \"/system.slice/containerd.service\"]\n\
+                    allowed_hosts = []\nadopt = false\n";
     assert_eq!(shown, expected);
+}
+
+/// SECURITY.md#configuration
+#[test]
+fn a_file_that_others_may_write_is_refused() {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("config.toml");
+    fs::write(&path, "timeout = 60").expect("written");
+    let load = |mode| {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("ours");
+        Config::load(&path).map(drop).map_err(|error| error.to_string())
+    };
+    for mode in [0o600, 0o644, 0o400, 0o755] {
+        assert_eq!(load(mode), Ok(()), "{mode:o}");
+    }
+    for mode in [0o664, 0o666, 0o602, 0o620] {
+        let error = load(mode).expect_err("refused");
+        assert!(error.contains(&format!("others may write to it (mode {mode:04o}): chmod go-w")), "{error}");
+    }
+    assert!(Config::load(Path::new("/dev/null")).is_ok());
 }
 
 #[test]

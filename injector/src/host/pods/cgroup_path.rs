@@ -8,8 +8,8 @@
 //! systemd   kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podU_I_D.slice/cri-containerd-ID.scope
 //! ```
 //!
-//! A guaranteed pod has no directory or word for its class. What stands above `kubepods` is of no interest: kind has
-//! `kubelet` there, minikube the cgroup of the node's own container.
+//! A guaranteed pod has no directory or word for its class. What stands above `kubepods` is for
+//! [`PodRoots`](super::PodRoots) to say: kind has `kubelet` there, minikube the cgroup of the node's own container.
 
 /// The pod a cgroup belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,24 +48,32 @@ pub enum Runtime {
     Docker,
 }
 
-/// The pod that the cgroup at `path` belongs to: the pod's own cgroup, a container's, or any below.
-///
-/// The path is relative to the cgroup mount. It may begin with `..`, as seen from within a cgroup namespace, or be cut
-/// anywhere above the pod's directory. Of pods within pods (a cluster that runs in a pod) it is the outermost, the one
-/// that this node's kubelet knows.
-pub fn pod_of(path: &str) -> Option<PodRef> {
-    let mut parent = None;
-    let mut parts = path.split('/').filter(|part| !matches!(*part, "" | "." | ".."));
-    while let Some(part) = parts.next() {
-        if let Some(pod) = slice(part).or_else(|| directory(part, parent)) {
-            // Only containerd with the cgroupfs driver below a kubelet with the systemd driver has it in one part.
-            let container = part.split_once(':').map(|(_, container)| container).or_else(|| parts.next());
-            let (runtime, container_id) = container.map_or((None, None), container_of);
-            return Some(PodRef { container_id, runtime, ..pod });
-        }
-        parent = Some(part);
+/// The pod that a cgroup belongs to whose path below the kubelet's `kubepods` is `path`: at its top, or in the directory of
+/// a class.
+pub fn pod_below(path: &str) -> Option<PodRef> {
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    let first = parts.next()?;
+    let (part, pod) = if let Some(pod) = slice(first).or_else(|| directory(first, None)) {
+        (first, pod)
+    } else {
+        let second = parts.next()?;
+        let of_class = slice(second).filter(|pod| is_class_of(first, pod));
+        (second, of_class.or_else(|| directory(second, Some(first)))?)
+    };
+    // Only containerd with the cgroupfs driver below a kubelet with the systemd driver has it in one part.
+    let container = part.split_once(':').map(|(_, container)| container).or_else(|| parts.next());
+    let (runtime, container_id) = container.map_or((None, None), container_of);
+    Some(PodRef { container_id, runtime, ..pod })
+}
+
+/// Whether this is systemd's slice for the pods of the class of `pod`: `kubepods-burstable.slice`.
+fn is_class_of(slice: &str, pod: &PodRef) -> bool {
+    let class = slice.strip_suffix(".slice").and_then(|name| name.rsplit_once("kubepods-")).map(|(_, class)| class);
+    match pod.qos {
+        Some(Qos::Burstable) => class == Some("burstable"),
+        Some(Qos::BestEffort) => class == Some("besteffort"),
+        Some(Qos::Guaranteed) | None => false,
     }
-    None
 }
 
 /// systemd's name for a pod: `kubepods-burstable-podU_I_D.slice`.
@@ -78,7 +86,7 @@ fn slice(part: &str) -> Option<PodRef> {
         (above, "-besteffort") if is_whole(above) => Qos::BestEffort,
         _ => return None,
     };
-    pod(&uid.replace('_', "-"), Some(qos))
+    pod(&uid.replace('_', "-"), qos)
 }
 
 /// Whether what stands before `kubepods` leaves it a word of its own.
@@ -86,21 +94,20 @@ fn is_whole(above: &str) -> bool {
     above.is_empty() || above.ends_with('-')
 }
 
-/// cgroupfs's name for a pod: `podUID`, in the directory of its class.
-fn directory(part: &str, parent: Option<&str>) -> Option<PodRef> {
+/// cgroupfs's name for a pod: `podUID`, in the directory of its class, if it has one.
+fn directory(part: &str, class: Option<&str>) -> Option<PodRef> {
     let uid = part.strip_prefix("pod")?;
-    let qos = match parent {
-        Some("kubepods") => Some(Qos::Guaranteed),
-        Some("burstable") => Some(Qos::Burstable),
-        Some("besteffort") => Some(Qos::BestEffort),
-        None => None,
+    let qos = match class {
+        None => Qos::Guaranteed,
+        Some("burstable") => Qos::Burstable,
+        Some("besteffort") => Qos::BestEffort,
         Some(_) => return None,
     };
     pod(uid, qos)
 }
 
-fn pod(uid: &str, qos: Option<Qos>) -> Option<PodRef> {
-    is_uid(uid).then(|| PodRef { uid: uid.to_owned(), container_id: None, qos, runtime: None })
+fn pod(uid: &str, qos: Qos) -> Option<PodRef> {
+    is_uid(uid).then(|| PodRef { uid: uid.to_owned(), container_id: None, qos: Some(qos), runtime: None })
 }
 
 /// Whether this is a UID as the kubelet has them: a UUID, or the MD5 hash of a static pod's configuration.
@@ -149,10 +156,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::host::pods::PodRoots;
 
     const UID: &str = "1858680e-b044-4fd5-9dd4-f137e30e2180";
     const HASH: &str = "09a70ae9ccc491e651e5c773579b3490";
     const ID: &str = "5694f82f44168cc048e014ae14d1b0c8ef673bec49f329dc169911ea638f63c2";
+
+    const NODE: &str = "6694f82f44168cc048e014ae14d1b0c8ef673bec49f329dc169911ea638f63c6";
 
     /// The slices of pods, in full.
     const SLICES: [(&str, &str); 3] = [
@@ -171,11 +181,18 @@ mod tests {
         PodRef { uid: uid.to_owned(), container_id: id.map(str::to_owned), qos, runtime }
     }
 
+    /// The pod of a path, of a node whose own container may be `NODE`.
+    fn pod_of(path: &str) -> Option<PodRef> {
+        let node = format!("/system.slice/docker-{NODE}.scope");
+        let of_node = ["kubelet/kubepods", "kubepods.slice"].map(|root| format!("{node}/{root}"));
+        PodRoots::default().pod_of(path).or_else(|| PodRoots::new(of_node).pod_of(path))
+    }
+
     #[test]
     fn containers() {
         let (guaranteed, burstable, besteffort) = (Some(Qos::Guaranteed), Some(Qos::Burstable), Some(Qos::BestEffort));
         let (containerd, crio, docker) = (Some(Runtime::Containerd), Some(Runtime::CriO), Some(Runtime::Docker));
-        let minikube = format!("/system.slice/docker-{}.scope", ID.replace('5', "6"));
+        let minikube = format!("/system.slice/docker-{NODE}.scope");
         let table = [
             // systemd driver
             ("/kubepods.slice/BURSTABLE/cri-containerd-ID.scope", burstable, containerd),
@@ -201,13 +218,6 @@ mod tests {
             ("/kubelet/kubepods/burstable/podUID/ID", burstable, None),
             ("NODE/kubelet/kubepods/podUID/ID", guaranteed, None),
             ("NODE/kubepods.slice/BESTEFFORT/docker-ID.scope", besteffort, docker),
-            // cgroup namespaces
-            ("/../../BURSTABLE/cri-containerd-ID.scope", burstable, containerd),
-            ("/../../besteffort/podUID/ID", besteffort, None),
-            ("/../podUID/ID", None, None),
-            ("podUID/ID", None, None),
-            // full paths
-            ("/sys/fs/cgroup/unified/kubepods/burstable/podUID/ID/", burstable, None),
         ];
         for (path, qos, runtime) in table {
             let path = spelled(&path.replace("NODE", &minikube));
@@ -256,6 +266,13 @@ mod tests {
             "/system.slice/docker-ID.scope",
             "/machine.slice/libpod-ID.scope/container",
             "/system.slice/podUID",
+            "/podUID/ID",
+            "/../podUID/ID",
+            "/../../BURSTABLE/cri-containerd-ID.scope",
+            "/kubepods/deeper/burstable/podUID/ID",
+            "/kubepods/burstable/../burstable/podUID/ID",
+            "/kubepods.slice/mine/kubepods-podU_ID.slice",
+            "/kubepods.slice/kubepods-burstable.slice/kubepods-besteffort-podU_ID.slice",
             "/kubepods/burstable/pod",
             "/kubepods/burstable/podU_ID/ID",
             "/kubepods/burstable/pod../ID",
@@ -271,7 +288,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_survived(path in "\\PC*") {
-            drop(pod_of(&path));
+            drop(pod_below(&path));
         }
 
         #[test]
@@ -281,7 +298,7 @@ mod tests {
             ),
             0..12,
         )) {
-            if let Some(pod) = pod_of(&words.concat()) {
+            if let Some(pod) = pod_below(&words.concat()) {
                 prop_assert!(is_uid(&pod.uid));
                 prop_assert!(pod.container_id.is_none_or(|id| is_container_id(&id)));
             }

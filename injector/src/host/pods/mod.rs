@@ -2,17 +2,18 @@
 //!
 //! The kubelet lays out a pod's cgroups by its UID, and its logs by its names
 //! and its UID. So the path of a socket's cgroup leads to a [`PodRef`]
-//! ([`cgroup_path`]), and the node's own log directories lead from there to
+//! ([`cgroup_path`]), where it is the kubelet's ([`PodRoots`]), and the node's own log directories lead from there to
 //! names ([`names`]). Whatever isn't found has no name, and callers show the
 //! path.
 
 pub mod cgroup_path;
 pub mod names;
 pub mod object_name;
+mod roots;
 pub mod workload;
 
-pub use cgroup_path::pod_of;
 pub use names::{PodName, PodNames};
+pub use roots::PodRoots;
 pub use workload::workload_of;
 
 use serde::{Deserialize, Serialize};
