@@ -60,6 +60,7 @@ fn interfaces(rest: &str) -> [String; 2] {
     ["1", "2"].map(|number| format!("eni-0a1b2c3d4e5f6000{number} eni {rest}"))
 }
 
+/// SECURITY.md#aws
 #[test]
 fn values_that_are_set_and_places() {
     let (hops, said) = timeouts(&[]);

@@ -226,6 +226,7 @@ fn processes_may_end_meanwhile() {
     assert_eq!(client.keepalive(&near), USUAL);
 }
 
+/// SECURITY.md#processes
 #[test]
 fn without_the_privilege_it_says_what_is_not_covered() {
     const NO_PTRACE: [&str; 5] = ["setpriv", "--bounding-set", "-all,+bpf,+net_admin,+perfmon", "--inh-caps", "-all"];

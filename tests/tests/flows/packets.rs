@@ -150,6 +150,7 @@ fn nobody_answers() {
     assert!(flow.idle_ms + TOLERANCE_MS >= 1000 * u64::from(unanswered), "probes in vain are no activity: {flow:#?}");
 }
 
+/// SECURITY.md#packets
 #[test]
 fn forged_packets_are_classified_and_pass() {
     type Class = fn(&PacketCounts) -> u32;
