@@ -24,6 +24,9 @@ const MAX_ANSWER: usize = 64 << 20;
 /// Longest explanation that is passed on, in characters.
 const MAX_EXPLANATION: usize = 300;
 
+/// What is said where a server is there and does not answer.
+const NO_ANSWER: &str = "it ended the connection without an answer (does an injector agent listen there?)";
+
 /// Where an agent is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Server {
@@ -86,7 +89,7 @@ where
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(path).header(HOST, host).body(Empty::<Bytes>::new())?;
     let answer = async {
-        let answer = sender.send_request(request).await?;
+        let answer = sender.send_request(request).await.context(NO_ANSWER)?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
         anyhow::Ok((status, body.map_err(|error| anyhow!(error)).context("reading its answer")?.to_bytes()))
