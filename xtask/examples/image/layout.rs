@@ -84,7 +84,8 @@ impl Layout {
 
 /// The digest of bytes.
 pub(crate) fn digest(bytes: &[u8]) -> Result<Sha256Digest> {
-    format!("{:x}", Sha256::digest(bytes)).parse().context("a digest is one")
+    let digits = Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    digits.parse().context("a digest is one")
 }
 
 /// A document in JSON with sorted keys. The library keeps labels in maps whose order differs from run to run.

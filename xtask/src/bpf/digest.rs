@@ -31,7 +31,7 @@ pub(crate) fn of_sources(root: &Path) -> Result<String> {
 
 /// Digest of one file's bytes.
 pub(crate) fn of_bytes(bytes: &[u8]) -> String {
-    format!("{:x}", Sha256::digest(bytes))
+    hex(&Sha256::digest(bytes))
 }
 
 /// Digest of named parts. The map sorts them; lengths keep one part from running into the next.
@@ -43,7 +43,11 @@ fn of_parts(parts: &BTreeMap<String, Vec<u8>>) -> String {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     }
-    format!("{:x}", hash.finalize())
+    hex(&hash.finalize())
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn collect(root: &Path, path: &Path, parts: &mut BTreeMap<String, Vec<u8>>) -> Result<()> {
