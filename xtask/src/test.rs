@@ -25,7 +25,7 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    setup::run()?;
+    // They need nothing but Cargo: what the other tests need is installed after them.
     say::info("unit tests");
     run::run(
         cargo()
@@ -34,6 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .args(["--exclude", "injector-tests"]),
         "mend the tests above",
     )?;
+    setup::testing()?;
     say::info("the status page in a browser");
     run::run(
         cargo().args(["test", "--package", "injector", "--test", "page", "--", "--ignored"]),
@@ -47,6 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.aws {
         aws()?;
     }
+    injector::install_static_target();
     let injector = injector::build_static(&Static::INJECTOR)?;
     end_to_end(&injector, &image::for_tests(&injector)?, &args.end_to_end)
 }

@@ -19,9 +19,16 @@ pub(crate) fn target_dir() -> PathBuf {
     of_this_command.unwrap_or_else(|| root().join("target"))
 }
 
-/// Tools that `cargo xtask setup` installs for this workspace only.
+/// What is kept for all checkouts: `injector` in the user's cache. Worth keeping between runs of CI.
+pub(crate) fn cache_dir() -> PathBuf {
+    let named = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let own = || env::home_dir().map(|home| home.join(".cache"));
+    named.or_else(own).map_or_else(|| root().join("target/cache"), |cache| cache.join("injector"))
+}
+
+/// Tools that are no package of the system.
 pub(crate) fn tools_dir() -> PathBuf {
-    root().join("target/tools")
+    cache_dir().join("tools")
 }
 
 /// Cargo's home, where registry sources are unpacked.

@@ -14,9 +14,13 @@ fn others_tools_take_the_image() {
     let image = Image::find();
     let told = image.inspect(&[]);
     let labels = told["Labels"].as_object().expect("labels");
-    for label in ["version", "source", "licenses", "created", "title", "description"] {
-        let label = format!("org.opencontainers.image.{label}");
-        assert!(labels.get(&label).is_some_and(|value| value != ""), "{label}: {labels:?}");
+    // The Dockerfile repeats what the manifests have.
+    for (label, value) in [
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("source", env!("CARGO_PKG_REPOSITORY")),
+        ("licenses", env!("CARGO_PKG_LICENSE")),
+    ] {
+        assert_eq!(labels[&format!("org.opencontainers.image.{label}")], value);
     }
     assert_eq!(told["Os"], "linux");
     let configuration = image.inspect(&["--config"]);
@@ -27,11 +31,8 @@ fn others_tools_take_the_image() {
     image.unpack(&bundle);
     let programs = fs::read_dir(bundle.join("rootfs/usr/local/bin")).expect("unpacked").count();
     assert_eq!((programs, bundle.join("rootfs/bin").exists()), (1, false), "no shell");
-    let sbom = fs::read_to_string(bundle.join("rootfs/usr/share/injector/injector.cdx.json")).expect("unpacked");
-    let sbom: Value = serde_json::from_str(&sbom).expect("JSON");
-    let components = sbom["components"].as_array().expect("components");
-    assert!(components.iter().any(|component| component["name"] == "aya"), "{sbom:#}");
-    assert!(!components.iter().any(|component| component["name"] == "proptest"), "not what only tests need");
+    let share = fs::read_dir(bundle.join("rootfs/usr/share/injector")).expect("unpacked").count();
+    assert_eq!(share, 2, "the licences");
 }
 
 /// SECURITY.md#container

@@ -1,14 +1,14 @@
 //! The Helm chart.
-//!
-//! Where there is no helm, `xtask/helm/render.go` renders in its place, with the same template engine. What only helm
-//! can do is left out then, and said so.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Result, ensure};
 
 use super::{directory, schema};
-use crate::{run, say, workspace};
+use crate::{run, setup::helm, workspace};
 
 /// Release and namespace of the plain manifest.
 const NAME: &str = "injector";
@@ -41,10 +41,10 @@ pub(super) fn manifest() -> Result<String> {
 
 /// Checks the chart with its own values, and with all that can be switched on.
 pub(super) fn lint() -> Result<()> {
-    schema::check_values(&chart().join("values.yaml"), &chart().join("values.schema.json"))?;
+    strictly(&[])?;
     for values in ["all.yaml", "privileged.yaml"] {
         let values = workspace::root().join("xtask/helm").join(values);
-        schema::check_values(&values, &chart().join("values.schema.json"))?;
+        strictly(&[Path::new("--values"), &values])?;
         let rendered = tempfile::NamedTempFile::new()?;
         let text = render(KUBERNETES, Some(&values))?;
         let (asks, adopts) = (text.contains("SYS_PTRACE"), text.contains("\n    adopt = true\n"));
@@ -56,12 +56,14 @@ pub(super) fn lint() -> Result<()> {
         std::fs::write(rendered.path(), text)?;
         schema::check(rendered.path())?;
     }
-    unconfined_for_old_clusters()?;
-    if has_helm() {
-        return run::run(Command::new("helm").args(["lint", "--strict"]).arg(chart()), "mend the chart");
-    }
-    say::info("no helm here: `helm lint` was not run");
-    Ok(())
+    unconfined_for_old_clusters()
+}
+
+fn strictly(values: &[&Path]) -> Result<()> {
+    run::run(
+        Command::new(helm::program()).args(["lint", "--strict", "--quiet"]).arg(chart()).args(values),
+        "mend the chart",
+    )
 }
 
 /// Each version of Kubernetes is configured in its own way where the agent has no `AppArmor` profile.
@@ -82,31 +84,13 @@ fn chart() -> PathBuf {
 
 /// What the chart renders for a version of Kubernetes, without spaces at the ends of lines.
 fn render(kubernetes: &str, values: Option<&PathBuf>) -> Result<String> {
-    let rendered = if has_helm() { with_helm(kubernetes, values) } else { with_go(kubernetes, values) }?;
-    Ok(rendered.lines().map(|line| line.trim_end().to_owned() + "\n").collect())
-}
-
-fn with_helm(kubernetes: &str, values: Option<&PathBuf>) -> Result<String> {
-    let mut command = Command::new("helm");
+    let mut command = Command::new(helm::program());
     command.args(["template", NAME]).arg(chart()).args(["--namespace", NAME, "--kube-version", kubernetes]);
     if let Some(values) = values {
         command.arg("--values").arg(values);
     }
-    run::output(&mut command, "mend the chart").map(|text| without_sources(&text))
-}
-
-fn with_go(kubernetes: &str, values: Option<&PathBuf>) -> Result<String> {
-    let program = workspace::root().join("xtask/helm/render.go");
-    let mut command = Command::new("go");
-    // The libraries are Debian's, which are no modules.
-    command.env("GO111MODULE", "off").env("GOPATH", "/usr/share/gocode").env("GOFLAGS", "").arg("run").arg(program);
-    command.arg(chart()).args([NAME, NAME, kubernetes]).args(values);
-    run::output(&mut command, "mend the chart, or run `cargo xtask setup`")
-}
-
-/// Whether helm is there.
-pub(crate) fn has_helm() -> bool {
-    run::probe(Command::new("helm").arg("version")).is_some()
+    let rendered = without_sources(&run::output(&mut command, "mend the chart")?);
+    Ok(rendered.lines().map(|line| line.trim_end().to_owned() + "\n").collect())
 }
 
 /// Helm says above each manifest which file it comes from.

@@ -11,9 +11,6 @@ mod prometheus;
 mod schema;
 mod systemd;
 
-pub(crate) use chart::has_helm;
-pub(crate) use schema::install as install_schemas;
-
 /// Render the plain Kubernetes manifest from the Helm chart.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: installs what building the BPF object, linting and testing need.
+//! `cargo xtask setup`: installs what building the BPF object, linting and testing need. Each command installs its own part.
 
 use anyhow::Result;
 
@@ -8,6 +8,8 @@ use crate::{
 };
 
 mod apt;
+pub(crate) mod helm;
+pub(crate) mod python;
 pub(crate) mod tools;
 
 /// A compiler with the sources of `core`, where rustup's nightly has none.
@@ -35,15 +37,14 @@ const TESTING: [&str; 20] = [
     "umoci",
     "util-linux",
 ];
+/// What packs the image.
+const IMAGE: [&str; 3] = ["buildah", "golang-github-containers-common", "skopeo"];
 /// What the benchmarks compare with.
 const ALTERNATIVES: [&str; 2] = ["conntrack", "libkeepalive0"];
-
 /// What the kernels are fetched and booted with.
 const MACHINES: [&str; 3] = ["busybox-static", "debian-archive-keyring", "qemu-system-x86"];
-/// What checking `deploy/` runs.
-const DEPLOY: [&str; 4] = ["prometheus", "python3", "python3-venv", "systemd"];
-/// What renders the chart where there is no helm.
-const RENDERING: [&str; 3] = ["golang-go", "golang-github-masterminds-sprig-dev", "golang-github-ghodss-yaml-dev"];
+/// What checking `deploy/` and the dependencies runs.
+const LINTING: [&str; 5] = ["prometheus", "python3", "python3-venv", "systemd", "unzip"];
 
 /// Install what building, linting and testing need. Does nothing when all is there.
 #[derive(Debug, clap::Args)]
@@ -53,14 +54,8 @@ pub(crate) struct Args {}
 pub(crate) fn run() -> Result<()> {
     testing()?;
     machines()?;
-    deploy()?;
+    linting()?;
     bpf()?;
-    tools::install_components()?;
-    tools::install_std(tools::OTHER_TARGET, "`cargo xtask lint` will not check for it");
-    injector::install_static_target();
-    if tools::cargo_deny().is_none() {
-        tools::install_cargo_deny()?;
-    }
     say::info("all that building, linting and testing need is here");
     Ok(())
 }
@@ -68,6 +63,12 @@ pub(crate) fn run() -> Result<()> {
 /// Programs that the end-to-end tests and the demo run.
 pub(crate) fn testing() -> Result<()> {
     apt::install("testing", &TESTING.map(str::to_owned))
+}
+
+/// What an image is made with.
+pub(crate) fn image() -> Result<()> {
+    injector::install_static_target();
+    apt::install("packing the image", &IMAGE.map(str::to_owned))
 }
 
 /// Programs that the benchmarks compare with.
@@ -80,13 +81,18 @@ pub(crate) fn machines() -> Result<()> {
     apt::install("booting other kernels", &MACHINES.map(str::to_owned))
 }
 
+/// What checks the sources, the dependencies and what `deploy/` ships.
+pub(crate) fn linting() -> Result<()> {
+    tools::install_components()?;
+    tools::install_std(tools::OTHER_TARGET, "`cargo xtask lint` will not check for it");
+    deploy()
+}
+
 /// Programs that check and render what `deploy/` ships.
 pub(crate) fn deploy() -> Result<()> {
-    apt::install("checking deploy/", &DEPLOY.map(str::to_owned))?;
-    if !crate::deploy::has_helm() {
-        apt::install("rendering the chart without helm", &RENDERING.map(str::to_owned))?;
-    }
-    crate::deploy::install_schemas()
+    apt::install("checking deploy/ and dependencies", &LINTING.map(str::to_owned))?;
+    python::install()?;
+    helm::install()
 }
 
 /// What compiles libFuzzer.
@@ -95,7 +101,7 @@ pub(crate) fn fuzzing() -> Result<()> {
 }
 
 /// Compiler and linker for the BPF object.
-fn bpf() -> Result<()> {
+pub(crate) fn bpf() -> Result<()> {
     if Toolchain::find().is_err() {
         apt::install(
             "building the BPF object (or `rustup toolchain install nightly --component rust-src`)",

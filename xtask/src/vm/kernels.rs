@@ -1,7 +1,6 @@
 //! Which kernels are tried, and where their images come from.
 
 use std::{
-    env,
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
@@ -43,12 +42,9 @@ pub(super) fn directory() -> PathBuf {
     workspace::root().join("target/vm")
 }
 
-/// Where images are kept for all checkouts, some 50 MB in all: `injector/kernels` in the user's cache. Worth keeping
-/// between runs of CI.
+/// Where images are kept for all checkouts, some 50 MB in all.
 fn cache() -> PathBuf {
-    let named = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let own = || env::home_dir().map(|home| home.join(".cache"));
-    named.or_else(own).map_or_else(|| directory().join("kernels"), |cache| cache.join("injector/kernels"))
+    workspace::cache_dir().join("kernels")
 }
 
 /// The kernel's image, as fetched before or, with `refresh`, now.
