@@ -7,7 +7,11 @@ use std::os::unix::process::CommandExt as _;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{cargo::cargo, injector, run, setup, workspace};
+use crate::{
+    cargo::cargo,
+    injector::{self, HARNESS},
+    run, setup, workspace,
+};
 
 /// Measure what injector costs and does, beside the alternatives (as root, up to 20 min).
 #[derive(Debug, clap::Args)]
@@ -33,11 +37,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let injector = injector::build("release")?;
     let mut load = cargo();
     run::run(
-        load.args(["build", "--release", "--package", "injector-tests", "--example", "load"]),
+        load.args(["build", "--profile", HARNESS, "--package", "injector-tests", "--example", "load"]),
         "mend the errors above",
     )?;
     let mut bench = cargo();
-    bench.args(["run", "--quiet", "--release", "--package", "injector-tests", "--example", "bench", "--"]);
+    bench.args(["run", "--quiet", "--profile", HARNESS, "--package", "injector-tests", "--example", "bench", "--"]);
     bench.arg("--out").arg(workspace::target_dir().join("bench"));
     if args.quick {
         bench.arg("--quick");

@@ -19,19 +19,25 @@ const MUSL: &str =
 /// and macros too.
 const GNU: &str = if cfg!(target_arch = "aarch64") { "aarch64-unknown-linux-gnu" } else { "x86_64-unknown-linux-gnu" };
 
+/// The Cargo profile of tests, benchmarks and the guests' lab.
+pub(crate) const HARNESS: &str = "harness";
+
 /// A program that needs no library where it runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Static<'a> {
     pub(crate) package: &'a str,
     pub(crate) program: &'a str,
     pub(crate) features: &'a [String],
+    pub(crate) profile: &'a str,
 }
 
 impl Static<'_> {
     /// What ships.
-    pub(crate) const INJECTOR: Self = Self { package: "injector", program: "injector", features: &[] };
+    pub(crate) const INJECTOR: Self =
+        Self { package: "injector", program: "injector", features: &[], profile: "release" };
     /// What tries it on a booted kernel.
-    pub(crate) const GUEST: Self = Self { package: "injector-tests", program: "guest", features: &[] };
+    pub(crate) const GUEST: Self =
+        Self { package: "injector-tests", program: "guest", features: &[], profile: HARNESS };
 }
 
 /// Builds `injector` with a Cargo profile.
@@ -43,11 +49,12 @@ pub(crate) fn build(profile: &str) -> Result<PathBuf> {
     Ok(workspace::target_dir().join(directory).join("injector"))
 }
 
-/// Builds a program for release so that it needs no library where it runs. The bytes don't depend on where it is built.
+/// Builds a program so that it needs no library where it runs. The bytes don't depend on where it is built.
 pub(crate) fn build_static(program: &Static<'_>) -> Result<PathBuf> {
     let target = static_target();
     let mut command = cargo();
-    command.args(["build", "--release", "--target", target, "--package", program.package, "--bin", program.program]);
+    command.args(["build", "--profile", program.profile, "--target", target]);
+    command.args(["--package", program.package, "--bin", program.program]);
     if !program.features.is_empty() {
         command.args(["--features", &program.features.join(",")]);
     }
@@ -55,7 +62,7 @@ pub(crate) fn build_static(program: &Static<'_>) -> Result<PathBuf> {
     let flags: Vec<String> = flags.map(|flag| format!("{flag:?}")).collect();
     command.args(["--config", &format!("target.{target}.rustflags = [{}]", flags.join(", "))]);
     run::run(with_object(&mut command)?, "mend the errors above")?;
-    Ok(workspace::target_dir().join(target).join("release").join(program.program))
+    Ok(workspace::target_dir().join(target).join(program.profile).join(program.program))
 }
 
 /// What static programs are built for.

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use crate::{
     cargo::cargo,
     image,
-    injector::{self, Static},
+    injector::{self, HARNESS, Static},
     run, say, setup,
 };
 
@@ -67,7 +67,7 @@ fn end_to_end(injector: &Path, image: &Path, args: &[String]) -> Result<()> {
     say::info("end-to-end tests");
     run::run(
         cargo()
-            .args(["test", "--release", "--package", "injector-tests"])
+            .args(["test", "--profile", HARNESS, "--package", "injector-tests"])
             // Neither the demo nor what benchmarks measure with.
             .args(["--lib", "--example", "bench", "--test", "e2e", "--"])
             .args(args)
