@@ -32,10 +32,13 @@ pub struct Attachment {
     path: [u8; MAX_PATH],
     /// 1 where packets are tracked, otherwise 0.
     pub tracks_packets: u8,
-    padding: [u8; 6],
+    /// 1 where this host refused the guard and nobody had asked for it,
+    /// otherwise 0.
+    pub lacks_guard: u8,
+    padding: [u8; 5],
 }
 
-const _: () = assert!(size_of::<Attachment>() == 64 + 2 + MAX_PATH + 1 + 6);
+const _: () = assert!(size_of::<Attachment>() == 64 + 2 + MAX_PATH + 2 + 5);
 
 /// How soon after each other the flows can have something to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -82,7 +85,8 @@ impl Attachment {
             path_len: len as u16,
             path: bytes,
             tracks_packets: 0,
-            padding: [0; 6],
+            lacks_guard: 0,
+            padding: [0; 5],
         }
     }
 

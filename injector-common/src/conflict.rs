@@ -1,8 +1,10 @@
 //! What becomes of an application's own keepalive calls while it is covered.
 
 use crate::{
+    applied::{Applied, LEFT_ALONE, NESTED, SWITCHED_ON},
     keepalive::{FlowPolicy, Keepalive, MAX_IDLE_S, MAX_PROBES},
     stats,
+    timer::{fitted, is_too_short},
 };
 
 /// The application's later call stands.
@@ -12,6 +14,80 @@ pub const RESPECT: u32 = 0;
 pub const TIGHTEN: u32 = 1;
 /// The policy's values always.
 pub const ENFORCE: u32 = 2;
+
+/// The policy that calls on a socket are held against; `None` where they all
+/// stand. `user_timeout_ms` is what is in force there, 0 for none.
+#[inline(always)]
+pub fn policy_of(policy: &FlowPolicy, applied: &Applied, user_timeout_ms: u32) -> Option<FlowPolicy> {
+    if policy.keepalive.idle_s == 0 || policy.conflict == RESPECT {
+        return None;
+    }
+    let replaces = policy.conflict == ENFORCE && policy.keepalive.user_timeout_ms != 0;
+    let user_timeout_ms = if replaces { 0 } else { user_timeout_ms };
+    if is_too_short(user_timeout_ms) {
+        return None;
+    }
+    let mut policy = *policy;
+    if applied.has(NESTED) {
+        policy.keepalive = policy.keepalive.no_slower_than(&applied.keepalive());
+    }
+    policy.keepalive = fitted(&policy.keepalive, user_timeout_ms);
+    Some(policy)
+}
+
+/// What goes with a `TCP_USER_TIMEOUT` that an application sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refit {
+    /// All stays as it is.
+    Nothing,
+    /// These times have room in it; what is off is switched on.
+    Set {
+        /// To be set.
+        keepalive: Keepalive,
+        /// The same for the time after this user timeout.
+        unfitted: Keepalive,
+    },
+    /// No times have, and keepalive was not the application's wish.
+    SwitchOff,
+}
+
+/// Fits keepalive into a user timeout of `user_timeout_ms`, or back into none,
+/// on a socket that has the times of `in_force`.
+#[inline(always)]
+pub fn refit(
+    policy: &FlowPolicy,
+    applied: &Applied,
+    enabled: bool,
+    in_force: &Keepalive,
+    user_timeout_ms: u32,
+) -> Refit {
+    if policy.keepalive.idle_s == 0 || policy.conflict == RESPECT {
+        return Refit::Nothing;
+    }
+    if is_too_short(user_timeout_ms) {
+        return if enabled && applied.has(SWITCHED_ON) { Refit::SwitchOff } else { Refit::Nothing };
+    }
+    if !enabled && !applied.has(LEFT_ALONE) {
+        return Refit::Nothing;
+    }
+    let ours = applied.keepalive();
+    let is_ours = !enabled || ours.idle_s == in_force.idle_s && ours.interval_s == in_force.interval_s;
+    let mut unfitted = if is_ours {
+        // What an earlier user timeout had shortened comes back.
+        Keepalive {
+            idle_s: applied.unfitted_idle_s.into(),
+            interval_s: applied.unfitted_interval_s.into(),
+            ..policy.keepalive
+        }
+    } else {
+        policy.keepalive.no_slower_than(in_force)
+    };
+    unfitted.probes = if enabled { in_force.probes } else { unfitted.probes };
+    unfitted.user_timeout_ms = 0;
+    let keepalive = fitted(&unfitted, user_timeout_ms);
+    let is_there = enabled && keepalive.idle_s == in_force.idle_s && keepalive.interval_s == in_force.interval_s;
+    if is_there || keepalive.idle_s == 0 { Refit::Nothing } else { Refit::Set { keepalive, unfitted } }
+}
 
 /// The value to set in place of `asked`, for an option named by its index in
 /// [`stats::OPTION_NAMES`]; `None` lets the call through as it is. So are values
@@ -40,7 +116,10 @@ pub fn overrule(policy: &FlowPolicy, option: u8, asked: i32) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::{OPTION_IDLE, OPTION_INTERVAL, OPTION_KEEPALIVE, OPTION_PROBES, OPTION_USER_TIMEOUT};
+    use crate::{
+        applied::GUARDED,
+        stats::{OPTION_IDLE, OPTION_INTERVAL, OPTION_KEEPALIVE, OPTION_PROBES, OPTION_USER_TIMEOUT},
+    };
 
     fn policy(conflict: u32) -> FlowPolicy {
         let keepalive = Keepalive { idle_s: 240, interval_s: 30, probes: 9, user_timeout_ms: 0 };
@@ -91,5 +170,90 @@ mod tests {
     fn an_unfilled_policy_lets_all_through() {
         let policy = FlowPolicy { conflict: ENFORCE, ..FlowPolicy::default() };
         assert_eq!(overrule(&policy, OPTION_KEEPALIVE, 0), None);
+    }
+
+    fn times(idle_s: u32, interval_s: u32) -> Keepalive {
+        Keepalive { idle_s, interval_s, probes: 9, user_timeout_ms: 0 }
+    }
+
+    #[test]
+    fn what_calls_are_held_against() {
+        let nested = Applied::new(&times(41, 5), &times(41, 5), NESTED);
+        let alone = Applied::new(&times(41, 5), &times(41, 5), GUARDED);
+        let table = [
+            ("as it is", alone, 0, Some((240, 30))),
+            ("other rules count, too", nested, 0, Some((41, 5))),
+            ("a user timeout", alone, 20_000, Some((5, 5))),
+            ("both", nested, 100_000, Some((25, 5))),
+            ("no room", nested, 19_999, None),
+        ];
+        for (case, applied, user_timeout_ms, expected) in table {
+            for conflict in [TIGHTEN, ENFORCE] {
+                let found = policy_of(&policy(conflict), &applied, user_timeout_ms);
+                let found = found.map(|policy| (policy.keepalive.idle_s, policy.keepalive.interval_s));
+                assert_eq!(found, expected, "{case}, {conflict}");
+            }
+            assert_eq!(policy_of(&policy(RESPECT), &applied, user_timeout_ms), None, "{case}");
+        }
+        let mut own = policy(ENFORCE);
+        own.keepalive.user_timeout_ms = 400_000;
+        assert_eq!(
+            policy_of(&own, &alone, 5).map(|policy| policy.keepalive.idle_s),
+            Some(240),
+            "replaces the short one"
+        );
+        own.conflict = TIGHTEN;
+        assert_eq!(policy_of(&own, &alone, 5), None);
+    }
+
+    #[test]
+    fn user_timeouts_that_come_and_go() {
+        let (usual, fit, slow) = (times(240, 30), times(5, 5), times(7200, 75));
+        let applied = |set, marks| Applied::new(set, &usual, marks);
+        let ours = applied(&usual, SWITCHED_ON);
+        let shortened = applied(&fit, SWITCHED_ON);
+        let own = applied(&usual, 0);
+        let alone = applied(&times(0, 0), LEFT_ALONE);
+        let respected = Applied::new(&times(0, 0), &times(0, 0), 0);
+        let set = |keepalive, unfitted| Refit::Set { keepalive, unfitted };
+        let table = [
+            ("comes", ours, true, usual, 20_000, set(fit, usual)),
+            ("comes where the application tightened", ours, true, times(60, 4), 20_000, set(times(5, 4), times(60, 4))),
+            (
+                "comes where the application is respected",
+                respected,
+                true,
+                times(60, 20),
+                40_000,
+                set(times(10, 10), times(60, 20)),
+            ),
+            ("comes where all fits", ours, true, times(3, 3), 20_000, Refit::Nothing),
+            ("is long", ours, true, usual, 960_000, Refit::Nothing),
+            ("goes", shortened, true, fit, 0, set(usual, usual)),
+            ("grows", shortened, true, fit, 40_000, set(times(10, 10), usual)),
+            ("goes where the application set its own", shortened, true, times(4, 4), 0, Refit::Nothing),
+            ("is too short, and we switched it on", ours, true, usual, 19_999, Refit::SwitchOff),
+            ("is too short beside an own keepalive", own, true, usual, 19_999, Refit::Nothing),
+            ("is too short beside none", alone, false, slow, 5, Refit::Nothing),
+            ("is no longer too short", alone, false, slow, 20_000, set(fit, usual)),
+            ("goes, and nothing is in the way", alone, false, slow, 0, set(usual, usual)),
+            ("comes where keepalive is off", ours, false, slow, 20_000, Refit::Nothing),
+        ];
+        for (case, applied, enabled, in_force, user_timeout_ms, expected) in table {
+            for conflict in [TIGHTEN, ENFORCE] {
+                let found = refit(&policy(conflict), &applied, enabled, &in_force, user_timeout_ms);
+                assert_eq!(found, expected, "{case}");
+            }
+            let respect = refit(&policy(RESPECT), &applied, enabled, &in_force, user_timeout_ms);
+            assert_eq!(respect, Refit::Nothing, "{case}");
+        }
+    }
+
+    #[test]
+    fn probes_stay_what_they_are() {
+        let applied = Applied::new(&times(240, 30), &times(240, 30), 0);
+        let in_force = Keepalive { probes: 3, ..times(240, 30) };
+        let expected = Refit::Set { keepalive: Keepalive { probes: 3, ..times(5, 5) }, unfitted: in_force };
+        assert_eq!(refit(&policy(TIGHTEN), &applied, true, &in_force, 20_000), expected);
     }
 }

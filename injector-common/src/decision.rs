@@ -251,6 +251,17 @@ mod tests {
     }
 
     #[test]
+    fn of_two_alike_the_first_one_seen_counts() {
+        let alike =
+            |order| Decision { instead: Override { order, mode: DERIVED, ..Override::default() }, ..decision(60, 70) };
+        let mut best = Best::NONE;
+        for (index, decision) in [(3, alike(5)), (4, alike(5))] {
+            best.consider(index, &decision);
+        }
+        assert_eq!(best.choice, Selection { limit: 3, layer7: 3, instead: 3 });
+    }
+
+    #[test]
     fn of_overrides_the_first_counts() {
         let instead =
             |order, mode| Decision { instead: Override { order, mode, ..Override::default() }, ..decision(0, 0) };

@@ -8,6 +8,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod applied;
 pub mod attachment;
 pub mod conflict;
 pub mod decision;
@@ -20,8 +21,9 @@ pub mod record;
 pub mod scan;
 pub mod stats;
 pub mod status;
+pub mod timer;
 
 /// Version of the layout of everything pinned. It is part of the pin path, so
 /// a build never reads maps that another layout wrote. Raise it with any
 /// change of a map's key or value.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;

@@ -55,5 +55,10 @@ pub const GENERATION: &str = "GENERATION";
 /// Read-only global: the lookups that can find a rule, see
 /// [`crate::decision::LOOKUPS`].
 pub const LOOKUPS: &str = "LOOKUPS";
+/// Read-only global: 1 where the guard is attached, otherwise 0.
+pub const GUARDS: &str = "GUARDS";
+/// Read-only global: 1 where the guard may read and set options (Linux 6.1),
+/// otherwise 0.
+pub const FITS: &str = "FITS";
 /// Read-only global: 1 where packets are tracked, otherwise 0.
 pub const TRACKS_PACKETS: &str = "TRACKS_PACKETS";

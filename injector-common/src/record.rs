@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{decision::Selection, keepalive::Keepalive, packets::PacketRecord};
+use crate::{applied::Applied, decision::Selection, keepalive::Keepalive, packets::PacketRecord};
 
 /// The flow was seen when its connection was established.
 pub const ESTABLISHED: u8 = 0;
@@ -52,8 +52,8 @@ pub struct FlowRecord {
     pub choice: Selection,
     /// The rules that [`Self::choice`] was made by.
     pub generation: u32,
-    /// Parameters set by us; all 0 where none were.
-    pub applied: Keepalive,
+    /// What was set.
+    pub applied: Applied,
     /// Who talks to whom.
     pub endpoints: Endpoints,
 }
@@ -129,8 +129,15 @@ pub struct FlowSample {
     pub status: u8,
     /// [`ESTABLISHED`] or [`ADOPTED`].
     pub origin: u8,
+    /// Options that are set on the socket itself, as bits by their index in
+    /// [`crate::stats::OPTION_NAMES`]; sysctls stand in for the others.
+    pub own: u8,
+    /// As in [`Applied`].
+    pub asked: u8,
+    /// As in [`Applied`].
+    pub marks: u8,
     /// Explicit padding.
-    pub padding: u32,
+    pub padding: u8,
 }
 
 const _: () = assert!(size_of::<FlowSample>() == 152);

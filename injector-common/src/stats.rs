@@ -12,7 +12,8 @@ pub const DIRECTIONS: u32 = 2;
 pub const INJECTED: u8 = 0;
 /// The application's parameters were brought within the policy.
 pub const TIGHTENED: u8 = 1;
-/// The application's own keepalive serves and stays.
+/// What the application chose stays: its own keepalive serves, or its user
+/// timeout leaves no room for any.
 pub const RESPECTED: u8 = 2;
 /// The policy leaves the socket alone.
 pub const EXEMPT: u8 = 3;

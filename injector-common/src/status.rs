@@ -1,9 +1,10 @@
 //! How a flow stands towards the hop that forgets it first.
 
-/// Keepalive is on and never lets the silence reach the limit.
+/// Keepalive is on, never lets the idle time reach the limit, and one lost
+/// probe does not end the connection.
 pub const PROTECTED: u8 = 0;
-/// No keepalive, or one that starts too late; the flow is not idle for long
-/// yet.
+/// No keepalive, one that starts too late, or one that a single lost probe
+/// ends; the flow is not idle for long yet.
 pub const EXPOSED: u8 = 1;
 /// Idle beyond the warning mark.
 pub const AT_RISK: u8 = 2;
@@ -27,9 +28,11 @@ pub const STALLED_RETRANSMITS: u8 = 3;
 pub struct Facts {
     /// `SO_KEEPALIVE` is on.
     pub enabled: bool,
-    /// Longest silence that keepalive leaves, see
-    /// [`crate::keepalive::longest_silence_ms`].
-    pub longest_silence_ms: u64,
+    /// Longest idle time that keepalive leaves, see
+    /// [`crate::timer::longest_idle_ms`].
+    pub longest_idle_ms: u64,
+    /// See [`crate::timer::survives_a_lost_probe`].
+    pub survives_a_lost_probe: bool,
     /// Keepalive probes without an answer.
     pub unanswered_probes: u8,
     /// Retransmissions of the oldest unacknowledged segment.
@@ -59,7 +62,7 @@ pub const fn classify(facts: &Facts) -> u8 {
         STALLED
     } else if facts.idle_ms >= facts.warn_ms || has_timer && facts.app_idle_ms >= facts.layer7_warn_ms {
         AT_RISK
-    } else if !has_timer && facts.enabled && facts.longest_silence_ms < facts.limit_ms {
+    } else if !has_timer && facts.enabled && facts.longest_idle_ms < facts.limit_ms && facts.survives_a_lost_probe {
         PROTECTED
     } else {
         EXPOSED
@@ -91,7 +94,8 @@ mod tests {
 
     const QUIET: Facts = Facts {
         enabled: true,
-        longest_silence_ms: 240_000,
+        longest_idle_ms: 240_000,
+        survives_a_lost_probe: true,
         unanswered_probes: 0,
         retransmits: 0,
         idle_ms: 0,
@@ -108,7 +112,9 @@ mod tests {
         let table = [
             ("fresh", QUIET, PROTECTED),
             ("off", Facts { enabled: false, ..QUIET }, EXPOSED),
-            ("starts at the limit", Facts { longest_silence_ms: 350_000, ..QUIET }, EXPOSED),
+            ("starts at the limit", Facts { longest_idle_ms: 350_000, ..QUIET }, EXPOSED),
+            ("starts just below", Facts { longest_idle_ms: 349_999, ..QUIET }, PROTECTED),
+            ("ends by one lost probe", Facts { survives_a_lost_probe: false, ..QUIET }, EXPOSED),
             ("just below the mark", Facts { idle_ms: 279_999, ..QUIET }, PROTECTED),
             ("at the mark", Facts { idle_ms: 280_000, ..QUIET }, AT_RISK),
             ("at the limit", Facts { idle_ms: 350_000, ..QUIET }, OVERDUE),

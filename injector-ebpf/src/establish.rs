@@ -2,18 +2,20 @@
 //! established.
 
 use aya_ebpf::{
+    EbpfContext as _,
     bindings::{BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, bpf_sock},
     helpers::bpf_ktime_get_ns,
     programs::SockOpsContext,
 };
 use aya_log_ebpf::debug;
 use injector_common::{
-    keepalive::{Action, FlowPolicy, Keepalive, Own, Sysctl, choose},
+    applied::{Applied, GUARDED},
+    keepalive::{Action, FlowPolicy, Keepalive, Own, Sysctl, choose, unfitted},
     record::{self, FlowRecord},
     stats,
 };
 
-use crate::{lookup, maps, sk_storage, sock_ops, tcp_sock::TcpSock};
+use crate::{lookup, maps, options, sk_storage, sock_ops, tcp_sock::TcpSock};
 
 /// Treats the socket, and counts what became of it.
 #[inline(always)]
@@ -54,29 +56,37 @@ pub fn established(ctx: &SockOpsContext) {
     debug!(ctx, "port {} direction {} outcome {}", ctx.local_port(), direction, outcome);
 }
 
-/// Sets what the policy and the application's own choice come to. Returns the
-/// outcome and the parameters set.
+/// Sets what the policy and the socket's own choice come to. Returns the
+/// outcome, and what was set.
 #[inline(always)]
-fn treat(ctx: &SockOpsContext, policy: &FlowPolicy, socket: *mut bpf_sock) -> (u8, Keepalive) {
+fn treat(ctx: &SockOpsContext, policy: &FlowPolicy, socket: *mut bpf_sock) -> (u8, Applied) {
     let (own, sysctl) = own_choice(socket);
-    let (outcome, keepalive) = match choose(policy, &own, &sysctl) {
-        Action::Exempt => return (stats::EXEMPT, Keepalive::default()),
-        Action::Respect => return (stats::RESPECTED, Keepalive::default()),
+    let nested = sock_ops::nested(ctx);
+    let unfitted = unfitted(policy, &own, &sysctl, nested.is_covered);
+    let guarded = if maps::guards() { GUARDED } else { 0 };
+    let marks = Applied::marks_of(&own, nested.is_covered) | guarded;
+    let (outcome, keepalive) = match choose(policy, &own, &sysctl, nested.is_covered) {
+        Action::Exempt => return (stats::EXEMPT, Applied::default()),
+        Action::Respect => {
+            sock_ops::tell_nested(ctx, nested.is_set);
+            return (stats::RESPECTED, Applied::found(&own, &sysctl, &unfitted, nested.is_set, marks));
+        }
         Action::Inject(keepalive) => (stats::INJECTED, keepalive),
         Action::Tighten(keepalive) => (stats::TIGHTENED, keepalive),
     };
-    if apply(ctx, &keepalive).is_ok() { (outcome, keepalive) } else { (stats::FAILED, keepalive) }
+    sock_ops::tell_nested(ctx, true);
+    let applied = Applied::new(&keepalive, &unfitted, marks);
+    if apply(ctx, &keepalive).is_ok() { (outcome, applied) } else { (stats::FAILED, applied) }
 }
 
-/// What the application chose. Where that can't be read it is taken to have
-/// chosen nothing, and counted.
+/// What the socket has of its own. Where that can't be read it is taken to
+/// have nothing, and counted.
 #[inline(always)]
 fn own_choice(socket: *mut bpf_sock) -> (Own, Sysctl) {
     let read = || {
         let tcp = TcpSock::of(socket.cast()).ok_or(0)?;
         let own = tcp.own_keepalive();
-        // The sysctls only matter to a socket with keepalive on.
-        let sysctl = if own.enabled { tcp.sysctl()? } else { Sysctl::default() };
+        let sysctl = if own.is_untouched() { Sysctl::default() } else { tcp.sysctl_beside(&own)? };
         Ok::<_, i32>((own, sysctl))
     };
     read().unwrap_or_else(|_| {
@@ -103,5 +113,5 @@ fn apply(ctx: &SockOpsContext, keepalive: &Keepalive) -> Result<(), ()> {
 
 #[inline(always)]
 fn set(ctx: &SockOpsContext, option: u8, value: u32) -> Result<(), ()> {
-    sock_ops::set(ctx, option, value).map_err(|errno| maps::count(stats::failure_index(option, errno)))
+    options::set(ctx.as_ptr(), option, value).map_err(|errno| maps::count(stats::failure_index(option, errno)))
 }

@@ -8,6 +8,7 @@ mod guard;
 mod kernel;
 mod lookup;
 mod maps;
+mod options;
 mod packets;
 mod scan;
 mod sk_storage;
@@ -24,7 +25,8 @@ use crate::{packets::Way, scan::IterContext};
 /// Sets keepalive on a socket at the moment its connection is established.
 ///
 /// Runs for every `sock_ops` event of the cgroup; must return 1 and leave
-/// `reply` alone for those it does not own, or it would answer for others.
+/// `reply` alone for those it does not own, or it would answer for others. At
+/// its own the kernel makes nothing of the reply.
 #[sock_ops]
 #[expect(clippy::needless_pass_by_value, reason = "the signature that the macro calls")]
 fn keepalive(ctx: SockOpsContext) -> u32 {
@@ -33,7 +35,7 @@ fn keepalive(ctx: SockOpsContext) -> u32 {
 }
 
 /// Sees every `setsockopt` of the cgroup before the kernel does; 1 lets it go
-/// on. Since 5.3.
+/// on. Since 5.3; sets options itself since 5.15, and reads them since 6.1.
 #[cgroup_sockopt(setsockopt)]
 #[expect(clippy::needless_pass_by_value, reason = "the signature that the macro calls")]
 fn guard(ctx: SockoptContext) -> i32 {

@@ -69,6 +69,14 @@ static LOOKUPS: u32 = 0;
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".rodata")]
+static GUARDS: u32 = 0;
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata")]
+static FITS: u32 = 0;
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata")]
 static TRACKS_PACKETS: u32 = 0;
 
 /// Where the kernel keeps `member` (an index of [`offsets`]).
@@ -98,6 +106,20 @@ pub fn generation() -> u32 {
 pub fn lookups() -> u32 {
     // SAFETY: a valid static; volatile for the same reason.
     unsafe { (&raw const LOOKUPS).read_volatile() }
+}
+
+/// Whether the guard is attached.
+#[inline(always)]
+pub fn guards() -> bool {
+    // SAFETY: a valid static; volatile for the same reason.
+    unsafe { (&raw const GUARDS).read_volatile() != 0 }
+}
+
+/// Whether the guard may read and set options.
+#[inline(always)]
+pub fn fits() -> bool {
+    // SAFETY: a valid static; volatile for the same reason.
+    unsafe { (&raw const FITS).read_volatile() != 0 }
 }
 
 /// Whether packets are tracked.

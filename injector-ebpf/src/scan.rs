@@ -11,13 +11,16 @@ use aya_ebpf::{
     },
 };
 use injector_common::{
+    applied::bit,
     decision::Decision,
     idle::{self, Idle, Now},
-    keepalive::{FlowPolicy, Keepalive, Own, longest_silence_ms},
+    keepalive::{FlowPolicy, Keepalive, Own},
     packets::PacketRecord,
     record::{ADOPTED, FlowBrief, FlowRecord, FlowSample, state},
     scan::{self, ScanControl, ScanTotals, histogram_bucket},
+    stats,
     status::{Facts, classify, is_finding, until_change_ms},
+    timer::{longest_idle_ms, survives_a_lost_probe},
 };
 
 use crate::{
@@ -109,7 +112,7 @@ fn look(tcp: TcpSock, record: &mut FlowRecord, packets: Option<&'static PacketRe
     let choice = lookup::of(record, tcp);
     let (Some(limit), Some(layer7)) = (decision(choice.limit), decision(choice.layer7)) else { return Ok(None) };
     let own = tcp.own_keepalive();
-    let effective = tcp.effective(&own)?;
+    let effective = own.in_force(&tcp.sysctl_beside(&own)?);
     let mut activity = tcp.activity();
     if let Some(packets) = packets {
         activity.packets = *packets;
@@ -118,7 +121,8 @@ fn look(tcp: TcpSock, record: &mut FlowRecord, packets: Option<&'static PacketRe
     let idle = idle::measure(&activity, &record.seen, record.opened_ns, &now());
     let status = classify(&Facts {
         enabled: own.enabled,
-        longest_silence_ms: longest_silence_ms(effective.idle_s, effective.interval_s),
+        longest_idle_ms: longest_idle_ms(effective.idle_s, effective.interval_s),
+        survives_a_lost_probe: survives_a_lost_probe(&effective),
         unanswered_probes: activity.unanswered_probes,
         retransmits,
         idle_ms: idle.wire_ms,
@@ -252,7 +256,7 @@ fn write_sample(ctx: *mut IterContext, record: &FlowRecord, flow: &Flow) -> bool
         layer7_hop: flow.layer7.layer7_hop,
         endpoints: record.endpoints,
         effective: flow.effective,
-        applied: record.applied,
+        applied: record.applied.keepalive(),
         enabled: u8::from(flow.own.enabled),
         unanswered_probes: flow.unanswered_probes,
         retransmits: flow.retransmits,
@@ -261,12 +265,25 @@ fn write_sample(ctx: *mut IterContext, record: &FlowRecord, flow: &Flow) -> bool
         outcome: record.outcome,
         status: flow.status,
         origin: record.origin,
+        own: own_options(&flow.own),
+        asked: record.applied.asked,
+        marks: record.applied.marks,
         padding: 0,
     };
     // SAFETY: `seq` is the iterator's own, and the sample is initialised in
     // full: it has no implicit padding.
     let result = unsafe { bpf_seq_write((*(*ctx).meta).seq, (&raw const sample).cast(), SAMPLE_SIZE) };
     result == 0
+}
+
+/// Those that no sysctl stands in for, as bits by their index.
+#[inline(always)]
+fn own_options(own: &Own) -> u8 {
+    let set = |value: u32, option: u8| if value == 0 { 0 } else { bit(option) };
+    set(own.idle_s, stats::OPTION_IDLE)
+        | set(own.interval_s, stats::OPTION_INTERVAL)
+        | set(own.probes, stats::OPTION_PROBES)
+        | set(own.user_timeout_ms, stats::OPTION_USER_TIMEOUT)
 }
 
 /// Where packets are tracked they follow the sample

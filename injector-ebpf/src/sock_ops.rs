@@ -3,54 +3,40 @@
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{bpf_sock, bpf_sock_ops},
-    helpers::generated::{bpf_get_socket_cookie, bpf_setsockopt},
+    helpers::generated::bpf_get_socket_cookie,
     programs::SockOpsContext,
 };
-use injector_common::{
-    record::{Endpoints, Seen},
-    stats,
-};
+use injector_common::record::{Endpoints, Seen};
 
 const AF_INET: u32 = 2;
-const SOL_SOCKET: i32 = 1;
-const SO_KEEPALIVE: i32 = 9;
-const IPPROTO_TCP: i32 = 6;
-const TCP_KEEPIDLE: i32 = 4;
-const TCP_KEEPINTVL: i32 = 5;
-const TCP_KEEPCNT: i32 = 6;
-const TCP_USER_TIMEOUT: i32 = 18;
-/// All these options take an int.
-const OPTION_SIZE: i32 = 4;
+/// What the attachments of cgroups further down leave for those above: the
+/// kernel runs their programs first, with one context for all, and makes
+/// nothing of the reply at the events we own.
+const COVERED: u32 = 0x696e_6a00;
+/// The same where keepalive was set, not just found good.
+const SET: u32 = COVERED + 1;
 
-/// The index in [`stats::OPTION_NAMES`] of an option that we set.
-#[inline(always)]
-pub fn option_index(level: i32, name: i32) -> Option<u8> {
-    match (level, name) {
-        (SOL_SOCKET, SO_KEEPALIVE) => Some(stats::OPTION_KEEPALIVE),
-        (IPPROTO_TCP, TCP_KEEPIDLE) => Some(stats::OPTION_IDLE),
-        (IPPROTO_TCP, TCP_KEEPINTVL) => Some(stats::OPTION_INTERVAL),
-        (IPPROTO_TCP, TCP_KEEPCNT) => Some(stats::OPTION_PROBES),
-        (IPPROTO_TCP, TCP_USER_TIMEOUT) => Some(stats::OPTION_USER_TIMEOUT),
-        _ => None,
-    }
+/// What other attachments did with the socket at this event.
+pub struct Nested {
+    /// Another one covers it.
+    pub is_covered: bool,
+    /// What is in force was set by one.
+    pub is_set: bool,
 }
 
-/// Sets one option, named by its index in [`stats::OPTION_NAMES`]. Errors with
-/// the errno.
+/// What was left by those before us.
 #[inline(always)]
-pub fn set(ctx: &SockOpsContext, option: u8, value: u32) -> Result<(), u32> {
-    let (level, name) = match option {
-        stats::OPTION_KEEPALIVE => (SOL_SOCKET, SO_KEEPALIVE),
-        stats::OPTION_IDLE => (IPPROTO_TCP, TCP_KEEPIDLE),
-        stats::OPTION_INTERVAL => (IPPROTO_TCP, TCP_KEEPINTVL),
-        stats::OPTION_PROBES => (IPPROTO_TCP, TCP_KEEPCNT),
-        _ => (IPPROTO_TCP, TCP_USER_TIMEOUT),
-    };
-    let mut value = value;
-    // SAFETY: all these options take an int, and the helper only reads it.
-    let result = unsafe { bpf_setsockopt(ctx.as_ptr(), level, name, (&raw mut value).cast(), OPTION_SIZE) };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a negated errno")]
-    if result == 0 { Ok(()) } else { Err(-result as u32) }
+pub fn nested(ctx: &SockOpsContext) -> Nested {
+    // SAFETY: a context member of every event.
+    let reply = unsafe { (*ctx.ops).__bindgen_anon_1.reply };
+    Nested { is_covered: reply == COVERED || reply == SET, is_set: reply == SET }
+}
+
+/// Leaves word for those after us.
+#[inline(always)]
+pub fn tell_nested(ctx: &SockOpsContext, is_set: bool) {
+    // SAFETY: a context member that may be written.
+    unsafe { (*ctx.ops).__bindgen_anon_1.reply = if is_set { SET } else { COVERED } };
 }
 
 /// The socket, which is a full one at the events we own.

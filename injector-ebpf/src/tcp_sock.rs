@@ -12,7 +12,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 use injector_common::{
     idle::Socket,
-    keepalive::{Keepalive, Own, Sysctl},
+    keepalive::{Own, Sysctl},
     offsets,
     packets::PacketRecord,
 };
@@ -73,25 +73,18 @@ impl TcpSock {
         Ok(Sysctl {
             idle_s: seconds(read(net, offsets::SYSCTL_IDLE)?, ticks),
             interval_s: seconds(read(net, offsets::SYSCTL_INTERVAL)?, ticks),
+            // An int before 5.13, a byte since; at most 127, and we only serve
+            // little-endian machines.
+            probes: u32::from(read::<u8>(net, offsets::SYSCTL_PROBES)?),
         })
     }
 
-    /// Keepalive as it is in force, sysctls filled in where nothing was set.
+    /// The same where some of `own` was left alone; otherwise nothing of it
+    /// matters.
     #[inline(always)]
-    pub fn effective(self, own: &Own) -> Result<Keepalive, i32> {
-        let net = self.read(offsets::NET);
-        let ticks = ticks_per_second();
-        let or_sysctl = |own: u32, sysctl: usize| -> Result<u32, i32> {
-            if own == 0 { Ok(seconds(read(net, sysctl)?, ticks)) } else { Ok(own) }
-        };
-        Ok(Keepalive {
-            idle_s: or_sysctl(own.idle_s, offsets::SYSCTL_IDLE)?,
-            interval_s: or_sysctl(own.interval_s, offsets::SYSCTL_INTERVAL)?,
-            // An int before 5.13, a byte since; at most 127, and we only serve
-            // little-endian machines.
-            probes: if own.probes == 0 { u32::from(read::<u8>(net, offsets::SYSCTL_PROBES)?) } else { own.probes },
-            user_timeout_ms: own.user_timeout_ms,
-        })
+    pub fn sysctl_beside(self, own: &Own) -> Result<Sysctl, i32> {
+        let is_complete = own.idle_s != 0 && own.interval_s != 0 && own.probes != 0;
+        if is_complete { Ok(Sysctl::default()) } else { self.sysctl() }
     }
 
     /// Whether no process holds the socket any more.

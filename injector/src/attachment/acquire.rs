@@ -8,7 +8,7 @@ use injector_common::attachment::{Attachment, Since};
 use crate::{
     attachment::Held,
     bpf::{
-        self, Attached, BpfLog, Plan, Standing,
+        self, Attached, BpfLog, GuardRefused, Plan, Standing,
         pins::{Lock, OtherVersion, PinDir},
     },
     error::Error,
@@ -47,9 +47,14 @@ pub fn take(_lock: &Lock, pins: &PinDir, cgroup: &Cgroup, rules: &Rules, how: Ho
         }
         other.own()?.ok_or_else(|| taken(pins, cgroup.path().display().to_string(), true))?;
     }
-    let mut notes = Vec::new();
-    let log = put(pins, cgroup, rules, how.log, &mut notes)
-        .with_context(|| format!("attaching to cgroup {}", cgroup.path().display()))?;
+    let put = |rules: &Rules| {
+        let mut notes = Vec::new();
+        let log = put(pins, cgroup, rules, how.log, &mut notes)?;
+        Ok((log, notes))
+    };
+    let ((log, mut notes), without_guard) =
+        guarded(rules, put).with_context(|| format!("attaching to cgroup {}", cgroup.path().display()))?;
+    notes.extend(without_guard);
     // Only now, so that there is no moment without protection.
     for other in &older {
         notes.push(format!("replaced, as it was attached by another version ({})", other.version));
@@ -58,6 +63,21 @@ pub fn take(_lock: &Lock, pins: &PinDir, cgroup: &Cgroup, rules: &Rules, how: Ho
     let attached = Attached::open(pins.clone())?;
     let own = if how.watch { pins.own()? } else { None };
     Ok(Place { held: Held { attached, own, log }, notes })
+}
+
+/// Puts `rules` to work; where this host refuses the guard and nobody asked for it, the same without, and a sentence that
+/// says so.
+pub(super) fn guarded<T>(
+    rules: &Rules,
+    mut put: impl FnMut(&Rules) -> anyhow::Result<T>,
+) -> anyhow::Result<(T, Option<String>)> {
+    let error = match put(rules) {
+        Err(error) if error.is::<GuardRefused>() => error,
+        result => return result.map(|done| (done, None)),
+    };
+    let Some(without) = rules.without_guard() else { return Err(error) };
+    let note = format!("keepalive calls of applications stand (on conflict: respect), as on this host {error:#}");
+    Ok((put(&without)?, Some(note)))
 }
 
 fn put(

@@ -102,13 +102,22 @@ impl Held {
         if self.attached.standing()? != Standing::AtWork {
             return Ok(false);
         }
-        if !bpf::resume(&self.attached, rules)? {
-            let attachment = *self.attached.description();
-            let log = self.log.is_some();
-            self.log = bpf::replace(&self.attached, cgroup, &Plan { rules, attachment: &attachment, log })?;
-            self.attached = Attached::open(self.attached.pins().clone())?;
+        let ((), without_guard) = acquire::guarded(rules, |rules| self.put(cgroup, rules))?;
+        if let Some(note) = without_guard {
+            tracing::warn!("{}: {note}", self.attached.name());
         }
         Ok(true)
+    }
+
+    fn put(&mut self, cgroup: &Cgroup, rules: &Rules) -> anyhow::Result<()> {
+        if bpf::resume(&self.attached, rules)? {
+            return Ok(());
+        }
+        let attachment = *self.attached.description();
+        let log = self.log.is_some();
+        self.log = bpf::replace(&self.attached, cgroup, &Plan { rules, attachment: &attachment, log })?;
+        self.attached = Attached::open(self.attached.pins().clone())?;
+        Ok(())
     }
 
     /// Takes it off. Looks once more under the lock: somebody may have put

@@ -18,6 +18,7 @@ use super::{
     attached::{Attached, open_links, unhook},
     companion,
     generation::Generation,
+    guard,
     log::BpfLog,
     maps, object, sys,
 };
@@ -114,6 +115,7 @@ impl Loaded {
         attachment.rules = plan.rules.digest();
         attachment.pace = plan.rules.pace();
         attachment.tracks_packets = plan.rules.tracks_packets.into();
+        attachment.lacks_guard = plan.rules.lacks_guard.into();
         attachment.companion_program_ids = companion::ids(&mut ebpf, plan.rules)?;
         maps::fill(&mut ebpf, names::DECISIONS, &plan.rules.decisions)?;
         maps::fill(&mut ebpf, names::HOPS, &plan.rules.hops)?;
@@ -144,6 +146,7 @@ impl Loaded {
 
     fn hook_companion(&mut self, pins: &PinDir, name: &str, hook: u32, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
         link(companion::fd(&mut self.ebpf, name)?.as_fd(), cgroup, hook, &pins.pin(name))
+            .map_err(|error| guard::not_attached(name, error))
     }
 
     /// Into the link that is there, or a new one.

@@ -306,6 +306,11 @@ impl Attached {
         self.keepalive.as_fd()
     }
 
+    /// Whether applications' own calls are seen.
+    pub fn has_guard(&self) -> bool {
+        self.companions.iter().any(|(name, _)| *name == names::GUARD)
+    }
+
     /// The links of those of [`names::COMPANIONS`] that are there.
     pub(super) fn companions(&self) -> &[(&'static str, Pinned)] {
         &self.companions

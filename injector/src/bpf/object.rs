@@ -11,6 +11,7 @@ use injector_common::{decision::BY_CGROUP, names};
 
 use super::{
     companion,
+    guard::{self, GuardRefused},
     offsets::{offsets, ticks_per_second},
     refusal,
 };
@@ -49,24 +50,33 @@ pub(super) const BUILD: u64 = match u64::from_str_radix(env!("INJECTOR_BPF_BUILD
 /// Errors with [`crate::error::Error::Privilege`] or
 /// [`crate::error::Error::Unsupported`] where the kernel never will do it.
 pub(super) fn load(log: bool, rules: &Rules, there: Option<&PinDir>) -> anyhow::Result<Ebpf> {
-    let mut ebpf = create_maps(log, rules, there)?;
+    match try_load(log, rules, there, true) {
+        // The guard may set options since 5.15, and read them since 6.1.
+        Err(error) if error.is::<GuardRefused>() => try_load(log, rules, there, false),
+        loaded => loaded,
+    }
+}
+
+/// With or without a guard that fits times into user timeouts.
+fn try_load(log: bool, rules: &Rules, there: Option<&PinDir>, fits: bool) -> anyhow::Result<Ebpf> {
+    let mut ebpf = create_maps(log, rules, there, fits)?;
     keepalive(&mut ebpf)?.load().map_err(|error| refusal::of_program(names::KEEPALIVE, None, error))?;
     let btf = Btf::from_sys_fs().context("reading the kernel's BTF")?;
     let scans_packets = rules.tracks_packets.then_some(&PACKETS);
     scan(&mut ebpf)?.load(SCAN_TARGET, &btf).map_err(|error| refusal::of_program(names::SCAN, scans_packets, error))?;
     for (name, _) in companion::wanted(rules) {
-        companion::load(&mut ebpf, name)?
-            .map_err(|error| refusal::of_program(name, Some(companion::feature(name)), error))?;
+        companion::load(&mut ebpf, name)?.map_err(|error| guard::not_loaded(name, error))?;
     }
     Ok(ebpf)
 }
 
-fn create_maps(log: bool, rules: &Rules, there: Option<&PinDir>) -> anyhow::Result<Ebpf> {
+fn create_maps(log: bool, rules: &Rules, there: Option<&PinDir>, fits: bool) -> anyhow::Result<Ebpf> {
     let offsets = offsets()?;
     let ticks = ticks_per_second();
     let log_level = if log { LOG_EVERYTHING } else { 0 };
     let generation = generation(rules.digest());
     let tracks_packets = u32::from(rules.tracks_packets);
+    let (guards, fits) = (u32::from(rules.overrules()), u32::from(fits));
     let mut loader = EbpfLoader::new();
     loader
         // For relocations, of which Rust has none: memory for nothing.
@@ -75,6 +85,8 @@ fn create_maps(log: bool, rules: &Rules, there: Option<&PinDir>) -> anyhow::Resu
         .override_global(names::TICKS_PER_SECOND, &ticks, true)
         .override_global(names::GENERATION, &generation, true)
         .override_global(names::LOOKUPS, &rules.lookups, true)
+        .override_global(names::GUARDS, &guards, true)
+        .override_global(names::FITS, &fits, true)
         .override_global(names::TRACKS_PACKETS, &tracks_packets, true)
         .override_global(LOG_LEVEL, &log_level, false);
     for (name, length) in [

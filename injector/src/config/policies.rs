@@ -8,7 +8,13 @@ use super::{
     resolve::{keepalive, place, start_or},
     values::Text,
 };
-use crate::rules::policy::{Mode, Policy, Who};
+use crate::{
+    error::Error,
+    rules::{
+        policy::{Mode, Policy, Who},
+        settings,
+    },
+};
 
 /// A complaint about the byte at an offset.
 type Complaint = (usize, String);
@@ -58,10 +64,13 @@ fn explicit(raw: &RawKeepalive, offset: usize) -> Result<Parameters, Complaint> 
         return Err((start_or(raw.interval.as_ref(), offset), "idle is missing: write { idle = \"60s\" }".to_owned()));
     };
     let seconds = |time: std::time::Duration| u32::try_from(time.as_secs()).unwrap_or(MAX_IDLE_S);
-    Ok(Parameters {
+    let parameters = Parameters {
         idle_s: seconds(idle),
         interval_s: given.interval.map_or_else(|| (seconds(idle) / 8).max(1), seconds),
         probes: given.probes.unwrap_or(DEFAULT_PROBES),
         user_timeout_ms: given.user_timeout.map_or(0, |time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX)),
-    })
+    };
+    let refused = |error: Error| (start_or(raw.user_timeout.as_ref(), offset), error.to_string());
+    settings::check_room("user_timeout", &parameters).map_err(refused)?;
+    Ok(parameters)
 }

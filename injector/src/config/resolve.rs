@@ -167,8 +167,9 @@ pub(super) fn keepalive(raw: &RawKeepalive) -> Result<Keepalive, Complaint> {
         user_timeout: time(raw.user_timeout.as_ref()),
     };
     let Keepalive { idle, interval, probes, user_timeout } = keepalive;
-    let settings = Settings { timeout: Some(MAX_LIMIT), idle, interval, probes, user_timeout, ..Settings::default() };
-    settings::policy(&settings).map_err(|error| {
+    let settings = Settings { idle, interval, probes, user_timeout, ..Settings::default() };
+    let longest = settings::limit(MAX_LIMIT);
+    longest.and_then(|limit_ms| settings::parameters(&settings, limit_ms)).map_err(|error| {
         let offsets = [
             ("--idle", start(raw.idle.as_ref())),
             ("--interval", start(raw.interval.as_ref())),

@@ -79,8 +79,8 @@ impl Host {
 }
 
 impl TcpKeepalive {
-    /// Longest silence that it leaves.
-    pub fn longest_silence(self) -> Duration {
+    /// The longer one of both times, which decides how long a connection is idle.
+    pub fn longest_time(self) -> Duration {
         Duration::from_secs(self.idle_s.max(self.interval_s).into())
     }
 }

@@ -2,26 +2,52 @@
 
 use std::time::Duration;
 
-use injector_common::{keepalive::longest_silence_ms, record::FlowSample, stats::FAILED, status::EXPOSED};
+use injector_common::{
+    applied::{GUARDED, LEFT_ALONE, bit},
+    keepalive::Keepalive,
+    record::FlowSample,
+    stats::{FAILED, OPTION_IDLE, OPTION_INTERVAL, OPTION_PROBES},
+    status::EXPOSED,
+    timer::{is_too_short, longest_idle_ms, survives_a_lost_probe},
+};
 
 use super::Layer7;
 use crate::units::exact;
 
-/// Whose keepalive it is: ours as long as nobody changed what we set.
+/// The times and the number of probes, by which keepalive is told apart.
+const VALUES: [Value; 3] = [
+    Value { option: OPTION_IDLE, name: "KEEPIDLE", sysctl: "tcp_keepalive_time", of: |it| it.idle_s },
+    Value { option: OPTION_INTERVAL, name: "KEEPINTVL", sysctl: "tcp_keepalive_intvl", of: |it| it.interval_s },
+    Value { option: OPTION_PROBES, name: "KEEPCNT", sysctl: "tcp_keepalive_probes", of: |it| it.probes },
+];
+
+struct Value {
+    option: u8,
+    name: &'static str,
+    /// What stands in for it, below `net.ipv4`.
+    sysctl: &'static str,
+    of: fn(&Keepalive) -> u32,
+}
+
+/// Whose keepalive it is: ours as long as nobody changed what we, or another
+/// attachment, had set.
 pub(super) fn owner(sample: &FlowSample) -> &'static str {
-    match (sample.enabled != 0, as_applied(sample)) {
-        (false, _) => "none",
-        (true, true) => "injected",
-        (true, false) => "application",
+    if sample.enabled == 0 {
+        "none"
+    } else if sample.applied.is(&sample.effective) || is_anothers(sample) {
+        "injected"
+    } else {
+        "application"
     }
 }
 
-fn as_applied(sample: &FlowSample) -> bool {
-    let (applied, effective) = (&sample.applied, &sample.effective);
-    applied.idle_s == effective.idle_s
-        && applied.interval_s == effective.interval_s
-        && applied.probes == effective.probes
-        && (applied.user_timeout_ms == 0 || applied.user_timeout_ms == effective.user_timeout_ms)
+/// Whether what we had set was changed, and no call of the application did it:
+/// the guard would have seen it.
+fn is_anothers(sample: &FlowSample) -> bool {
+    let mut differs = VALUES.iter().filter(|value| (value.of)(&sample.applied) != (value.of)(&sample.effective));
+    sample.applied.idle_s != 0
+        && sample.marks & GUARDED != 0
+        && differs.all(|value| sample.asked & bit(value.option) == 0)
 }
 
 /// Why a flow is exposed although it had keepalive, or should have.
@@ -31,41 +57,92 @@ pub(super) fn reason(sample: &FlowSample, layer7: Option<&Layer7>) -> Option<Str
         let at = exact(Duration::from_millis(timer.timeout_ms));
         return Some(format!("keepalive does not help here: {hop} closes at {at}"));
     }
-    if sample.enabled != 0 && as_applied(sample) {
+    if sample.enabled == 0 {
+        return Some(off(sample));
+    }
+    if sample.status < EXPOSED {
         return None;
     }
     // What is in force is what the kernel left of it, and says nothing of the application.
-    if sample.outcome == FAILED {
-        return (sample.status >= EXPOSED).then(|| "the kernel refused to set keepalive".to_owned());
+    if sample.outcome == FAILED && !sample.applied.is(&sample.effective) {
+        return Some("the kernel refused to set keepalive".to_owned());
     }
-    if sample.enabled == 0 {
-        return Some("application switched SO_KEEPALIVE off".to_owned());
-    }
-    let list = set_by_application(sample);
-    (sample.status >= EXPOSED && !list.is_empty()).then(|| format!("application set {}", list.join(", ")))
+    fragile(sample).or_else(|| changed(sample)).or_else(|| outdated(sample))
 }
 
-/// What differs from what we set. Where that was nothing the application's own keepalive served then, so it is what does
-/// not serve now.
-fn set_by_application(sample: &FlowSample) -> Vec<String> {
-    let (applied, effective) = (&sample.applied, &sample.effective);
-    let differs = |ours: u32, theirs: u32| ours != theirs;
-    let is_slow = |seconds| longest_silence_ms(seconds, 0) >= sample.limit_ms.into();
-    let (idle, interval, probes) = if applied.idle_s == 0 {
-        (is_slow(effective.idle_s), is_slow(effective.interval_s), false)
+/// Why keepalive is off.
+fn off(sample: &FlowSample) -> String {
+    if sample.outcome == FAILED {
+        return "the kernel refused to set keepalive".to_owned();
+    }
+    if sample.marks & LEFT_ALONE != 0 && is_too_short(sample.effective.user_timeout_ms) {
+        let user_timeout = user_timeout(sample);
+        return format!("left alone: application set TCP_USER_TIMEOUT {user_timeout}, too short for three probes");
+    }
+    if sample.marks & LEFT_ALONE != 0 {
+        return "left alone for an earlier TCP_USER_TIMEOUT: `injector adopt` sets keepalive".to_owned();
+    }
+    "application switched SO_KEEPALIVE off".to_owned()
+}
+
+/// What has one lost probe end the flow.
+fn fragile(sample: &FlowSample) -> Option<String> {
+    if survives_a_lost_probe(&sample.effective) {
+        return None;
+    }
+    let (subject, cause) = if sample.effective.user_timeout_ms == 0 {
+        set(sample, &VALUES[2])
     } else {
-        (
-            differs(applied.idle_s, effective.idle_s),
-            differs(applied.interval_s, effective.interval_s),
-            differs(applied.probes, effective.probes),
-        )
+        ("application set ", format!("TCP_USER_TIMEOUT {}", user_timeout(sample)))
     };
-    let all = [
-        (idle, "KEEPIDLE", effective.idle_s),
-        (interval, "KEEPINTVL", effective.interval_s),
-        (probes, "KEEPCNT", effective.probes),
-    ];
-    all.iter().filter(|(is_meant, ..)| *is_meant).map(|(_, name, value)| format!("{name} {value}")).collect()
+    Some(format!("{subject}{cause}: would not survive one lost probe"))
+}
+
+fn user_timeout(sample: &FlowSample) -> String {
+    exact(Duration::from_millis(sample.effective.user_timeout_ms.into()))
+}
+
+/// What differs from what we set. Where that was nothing the keepalive that was there served then, so it is what does not
+/// serve now.
+fn changed(sample: &FlowSample) -> Option<String> {
+    let is_slow = |seconds| longest_idle_ms(seconds, 0) >= sample.limit_ms.into();
+    let is_meant = |value: &Value| {
+        let (applied, effective) = ((value.of)(&sample.applied), (value.of)(&sample.effective));
+        if sample.applied.idle_s == 0 {
+            value.option != OPTION_PROBES && is_slow(effective)
+        } else {
+            applied != effective
+        }
+    };
+    let mut by: Vec<(&str, Vec<String>)> = Vec::new();
+    for (subject, what) in VALUES.iter().filter(|value| is_meant(value)).map(|value| set(sample, value)) {
+        match by.iter_mut().find(|(known, _)| *known == subject) {
+            Some((_, all)) => all.push(what),
+            None => by.push((subject, vec![what])),
+        }
+    }
+    let all: Vec<_> = by.iter().map(|(subject, what)| format!("{subject}{}", what.join(", "))).collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
+/// Who set a value, as far as is known, and which.
+fn set(sample: &FlowSample, value: &Value) -> (&'static str, String) {
+    let number = (value.of)(&sample.effective);
+    if sample.own & bit(value.option) == 0 {
+        return ("sysctl ", format!("net.ipv4.{} is {number}", value.sysctl));
+    }
+    let was_there = sample.applied.idle_s == 0 || (value.of)(&sample.applied) == number;
+    let is_seen = sample.marks & GUARDED == 0 || sample.asked & bit(value.option) != 0;
+    let subject = if was_there || is_seen { "application set " } else { "another program set " };
+    (subject, format!("{} {number}", value.name))
+}
+
+/// What we set once does not serve a limit that came later.
+fn outdated(sample: &FlowSample) -> Option<String> {
+    let Keepalive { idle_s, interval_s, .. } = sample.effective;
+    let is_slow = longest_idle_ms(idle_s, interval_s) >= sample.limit_ms.into();
+    (is_slow && sample.applied.is(&sample.effective))
+        .then(|| "set for a longer limit: `injector adopt` renews it".to_owned())
 }
 
 #[cfg(test)]
@@ -78,6 +155,7 @@ mod tests {
 
     use super::*;
 
+    const ALL: u8 = bit(OPTION_IDLE) | bit(OPTION_INTERVAL) | bit(OPTION_PROBES);
     const OURS: Keepalive = Keepalive { idle_s: 240, interval_s: 30, probes: 9, user_timeout_ms: 0 };
 
     fn sample() -> FlowSample {
@@ -88,6 +166,7 @@ mod tests {
             enabled: 1,
             status: PROTECTED,
             outcome: INJECTED,
+            own: ALL,
             ..FlowSample::default()
         }
     }
@@ -131,6 +210,57 @@ mod tests {
         check(&with(both, AT_RISK), ("application", Some("application set KEEPIDLE 350, KEEPINTVL 400")));
         // Its probes don't come through: that is nobody's choice.
         check(&with(own, AT_RISK), ("application", None));
+    }
+
+    #[test]
+    fn what_a_sysctl_did() {
+        let effective = Keepalive { idle_s: 7200, ..OURS };
+        let respected = FlowSample { outcome: RESPECTED, applied: Keepalive::default(), effective, ..sample() };
+        let sysctl = FlowSample { own: bit(OPTION_PROBES), status: EXPOSED, ..respected };
+        check(&sysctl, ("application", Some("sysctl net.ipv4.tcp_keepalive_time is 7200")));
+        let both =
+            FlowSample { effective: Keepalive { interval_s: 400, ..effective }, own: bit(OPTION_INTERVAL), ..sysctl };
+        let expected = "sysctl net.ipv4.tcp_keepalive_time is 7200; application set KEEPINTVL 400";
+        check(&both, ("application", Some(expected)));
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_not_blamed_on_the_application() {
+        let effective = Keepalive { idle_s: 41, interval_s: 5, ..OURS };
+        let nested = FlowSample { effective, marks: GUARDED, ..sample() };
+        check(&nested, ("injected", None));
+        let asked = bit(OPTION_IDLE) | bit(OPTION_INTERVAL);
+        check(&FlowSample { asked, ..nested }, ("application", None));
+        let slow = FlowSample { effective: Keepalive { idle_s: 7200, ..OURS }, status: EXPOSED, ..nested };
+        check(&slow, ("injected", Some("another program set KEEPIDLE 7200")));
+        check(&FlowSample { asked, ..slow }, ("application", Some("application set KEEPIDLE 7200")));
+    }
+
+    #[test]
+    fn what_a_user_timeout_does() {
+        let with = |user_timeout_ms, effective| FlowSample {
+            effective: Keepalive { user_timeout_ms, ..effective },
+            status: EXPOSED,
+            ..sample()
+        };
+        let expected = "application set TCP_USER_TIMEOUT 20s: would not survive one lost probe";
+        check(&with(20_000, OURS), ("injected", Some(expected)));
+        let off = FlowSample { enabled: 0, marks: LEFT_ALONE, outcome: RESPECTED, ..with(2000, OURS) };
+        let expected = "left alone: application set TCP_USER_TIMEOUT 2s, too short for three probes";
+        check(&off, ("none", Some(expected)));
+        let single = with(0, Keepalive { probes: 1, ..OURS });
+        let expected = Some("application set KEEPCNT 1: would not survive one lost probe");
+        check(&single, ("application", expected));
+        check(&FlowSample { applied: single.effective, marks: GUARDED, ..single }, ("injected", expected));
+        let gone = FlowSample { effective: OURS, ..off };
+        let expected = "left alone for an earlier TCP_USER_TIMEOUT: `injector adopt` sets keepalive";
+        check(&gone, ("none", Some(expected)));
+    }
+
+    #[test]
+    fn what_an_earlier_policy_had_set() {
+        let late = FlowSample { limit_ms: 60_000, status: EXPOSED, ..sample() };
+        check(&late, ("injected", Some("set for a longer limit: `injector adopt` renews it")));
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl<'a> Event<'a> {
             cgroup: String::from_utf8_lossy(description.path()),
             cgroup_id: description.cgroup_id,
             pins: attached.pins().path(),
-            parameters: Parameters::of(attached.fallback()),
+            parameters: Parameters::of(attached),
         }
     }
 

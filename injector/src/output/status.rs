@@ -8,7 +8,6 @@ use std::{
 
 use injector_common::{
     conflict::{ENFORCE, TIGHTEN},
-    keepalive::FlowPolicy,
     scan::{HISTOGRAM_BOUNDS_S, ScanTotals},
     stats::{ACTIVE, PASSIVE},
     status::STATUS_NAMES,
@@ -44,6 +43,10 @@ pub struct Parameters {
     keepalive: Keepalive,
     /// `respect`, `tighten` or `enforce`.
     on_conflict: &'static str,
+    /// This host refused the guard that goes with the default, so it is
+    /// `respect`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    guard_refused: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -181,7 +184,7 @@ impl AttachmentStatus {
                 cgroup: attached.cgroup_path().display().to_string(),
                 cgroup_id: description.cgroup_id,
                 since: moment(description.since_unix_ms),
-                parameters: Parameters::of(attached.fallback()),
+                parameters: Parameters::of(attached),
                 sockets: Sockets::of(counters),
                 flows: FlowCounts::of(totals),
                 coverage,
@@ -192,8 +195,9 @@ impl AttachmentStatus {
 }
 
 impl Parameters {
-    /// The parameters of a policy.
-    pub const fn of(policy: &FlowPolicy) -> Self {
+    /// The parameters of the policy for flows that no rule names.
+    pub fn of(attached: &Attached) -> Self {
+        let policy = attached.fallback();
         let keepalive = &policy.keepalive;
         Self {
             limit_ms: policy.limit_ms,
@@ -209,6 +213,7 @@ impl Parameters {
                 ENFORCE => "enforce",
                 _ => "respect",
             },
+            guard_refused: attached.description().lacks_guard != 0,
         }
     }
 }
@@ -251,8 +256,11 @@ impl Display for Parameters {
         if user_timeout_ms > 0 {
             write!(formatter, ", user timeout {}", ms(user_timeout_ms))?;
         }
-        if self.on_conflict != "respect" {
+        if self.on_conflict != "tighten" {
             write!(formatter, ", on conflict {}", self.on_conflict)?;
+        }
+        if self.guard_refused {
+            formatter.write_str(", as this host refuses the guard")?;
         }
         Ok(())
     }

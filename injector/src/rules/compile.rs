@@ -21,7 +21,7 @@ use crate::{
         policy::{Policy, Sets},
         settings::{self, Settings},
         trie::{self, Compiled, Key, LOCAL, PASSIVE, compile},
-        values::Track,
+        values::{OnConflict, Track},
     },
 };
 
@@ -44,6 +44,10 @@ pub struct Rules {
     pub cgroups: Vec<(u64, u32)>,
     /// Whether packets are looked at, too.
     pub tracks_packets: bool,
+    /// Whether the guard was asked for, and is not just the default.
+    asks_for_guard: bool,
+    /// Whether this host refuses the guard.
+    pub lacks_guard: bool,
 }
 
 /// A rule.
@@ -99,6 +103,12 @@ impl Rules {
             hops: hops.iter().map(|hop| HopName::new(&hop.name)).collect(),
             cgroups: sets.cgroups.clone(),
             tracks_packets: settings.track.unwrap_or_default() == Track::Packets,
+            asks_for_guard: [settings.on_conflict]
+                .into_iter()
+                .chain(policies.iter().map(|policy| policy.on_conflict))
+                .flatten()
+                .any(|rule| rule != OnConflict::Respect),
+            lacks_guard: false,
         })
     }
 
@@ -106,6 +116,19 @@ impl Rules {
     pub fn overrules(&self) -> bool {
         let by_policy = |decision: &Decision| ![RESPECT, SAME_CONFLICT].contains(&decision.instead.conflict);
         self.fallback().conflict != RESPECT || self.decisions.iter().any(by_policy)
+    }
+
+    /// The same for a host that refuses the guard; `None` where it was asked for,
+    /// or is not needed.
+    pub fn without_guard(&self) -> Option<Self> {
+        if self.asks_for_guard || !self.overrules() {
+            return None;
+        }
+        let mut rules = Self { lacks_guard: true, ..self.clone() };
+        for decision in &mut rules.decisions {
+            decision.policy.conflict = RESPECT;
+        }
+        Some(rules)
     }
 
     /// What flows get that no rule names.
@@ -176,7 +199,10 @@ fn entry((key, decision): (Key, u32)) -> Entry {
 
 #[cfg(test)]
 mod tests {
-    use injector_common::keepalive::Keepalive;
+    use injector_common::{
+        conflict::{ENFORCE, TIGHTEN},
+        keepalive::Keepalive,
+    };
 
     use super::*;
     use crate::{
@@ -228,11 +254,47 @@ mod tests {
         assert!(rules.overrules());
         for entry in &rules.entries {
             let policy = rules.decisions[entry.decision as usize].instead.of(rules.fallback());
-            let expected = if entry.key.scope >> SET_SHIFT == 1 { (0, 0) } else { (60, 2) };
+            let expected = if entry.key.scope >> SET_SHIFT == 1 { (0, TIGHTEN) } else { (60, ENFORCE) };
             assert_eq!((policy.keepalive.idle_s, policy.conflict), expected, "{entry:?}");
         }
         let error = Rules::for_anyone(&Settings::default(), &[], &policies).expect_err("asks for a cgroup");
         assert!(error.to_string().contains("the 1. one"), "{error}");
+    }
+
+    #[test]
+    fn without_a_guard_calls_stand_unless_it_was_asked_for() {
+        let with = |on_conflict, of_policy: Option<Option<OnConflict>>| {
+            let policies: Vec<_> = of_policy
+                .map(|on_conflict| Policy {
+                    who: Who::default(),
+                    place: Place::ANYWHERE,
+                    keepalive: Mode::Derived,
+                    on_conflict,
+                    adopt: None,
+                })
+                .into_iter()
+                .collect();
+            let settings = Settings { on_conflict, ..Settings::default() };
+            Rules::for_anyone(&settings, &[], &policies).expect("they go together")
+        };
+        let (respect, tighten) = (Some(OnConflict::Respect), Some(OnConflict::Tighten));
+        let table = [
+            (None, None, true),
+            (None, Some(None), true),
+            (None, Some(respect), true),
+            (None, Some(tighten), false),
+            (tighten, None, false),
+            (Some(OnConflict::Enforce), None, false),
+            (respect, None, false),
+        ];
+        for (on_conflict, of_policy, expected) in table {
+            let without = with(on_conflict, of_policy).without_guard();
+            assert_eq!(without.is_some(), expected, "{on_conflict:?} {of_policy:?}");
+            if let Some(rules) = without {
+                assert!(rules.lacks_guard && !rules.overrules());
+                assert_eq!(rules.fallback().conflict, RESPECT);
+            }
+        }
     }
 
     #[test]

@@ -3,13 +3,16 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use injector_common::keepalive::{FlowPolicy, Keepalive, MAX_IDLE_S, MAX_PROBES};
+use injector_common::{
+    keepalive::{FlowPolicy, Keepalive, MAX_IDLE_S, MAX_PROBES},
+    timer::{self, latest_ms, longest_below_s, probes_below},
+};
 
 use crate::{
     error::Error,
     hop::{Hop, MAX_LIMIT, MIN_LIMIT_S},
     rules::{
-        timing::{derive, probes_below},
+        timing::derive,
         values::{Discover, OnConflict, Track, Warn},
     },
     units,
@@ -78,18 +81,42 @@ impl Settings {
 pub fn policy(settings: &Settings) -> Result<FlowPolicy, Error> {
     let timeout = settings.timeout.unwrap_or(DEFAULT_TIMEOUT);
     let limit_ms = limit(timeout)?;
-    let derived = derive(limit_ms / 1000);
+    let keepalive = parameters(settings, limit_ms)?;
+    check_room("--user-timeout", &keepalive)?;
     Ok(FlowPolicy {
-        keepalive: Keepalive {
-            idle_s: probe_time("--idle", settings.idle, derived.idle_s, timeout)?,
-            interval_s: probe_time("--interval", settings.interval, derived.interval_s, timeout)?,
-            probes: probes(settings.probes.unwrap_or(derived.probes))?,
-            user_timeout_ms: settings.user_timeout.map_or(Ok(0), user_timeout)?,
-        },
+        keepalive,
         limit_ms,
         warn_ms: warn(settings.warn.unwrap_or(DEFAULT_WARN), timeout, limit_ms)?,
         conflict: settings.on_conflict.unwrap_or_default().code(),
     })
+}
+
+/// The parameters alone, each within its range.
+pub(crate) fn parameters(settings: &Settings, limit_ms: u32) -> Result<Keepalive, Error> {
+    let derived = derive(limit_ms / 1000);
+    Ok(Keepalive {
+        idle_s: probe_time("--idle", settings.idle, derived.idle_s, limit_ms)?,
+        interval_s: probe_time("--interval", settings.interval, derived.interval_s, limit_ms)?,
+        probes: probes(settings.probes.unwrap_or(derived.probes))?,
+        user_timeout_ms: settings.user_timeout.map_or(Ok(0), user_timeout)?,
+    })
+}
+
+/// A user timeout of our own must leave room for three probes: it counts the
+/// idle time before the first one, and once it has passed a single lost probe
+/// ends the connection.
+pub(crate) fn check_room(what: &'static str, keepalive: &Keepalive) -> Result<(), Error> {
+    if timer::fits_user_timeout(keepalive) {
+        return Ok(());
+    }
+    let Keepalive { idle_s, interval_s, user_timeout_ms, .. } = *keepalive;
+    let enough_s = timer::last_spare_probe_ms(idle_s, interval_s) / 1000 + 1;
+    let given = units::exact(Duration::from_millis(user_timeout_ms.into()));
+    let expected = format!(
+        "with idle {idle_s}s and interval {interval_s}s it leaves no room for three probes, and one that is lost would \
+         end the connection: give {enough_s}s or more, or a shorter idle time and interval"
+    );
+    Err(bad(what, given, expected))
 }
 
 /// The policy for flows that `hop` limits.
@@ -117,7 +144,7 @@ fn at(hop: &Hop, error: Error) -> Error {
 pub fn remarks(policy: &FlowPolicy) -> Vec<String> {
     let Keepalive { idle_s, interval_s, probes, .. } = policy.keepalive;
     let mut remarks = Vec::new();
-    let below = probes_below(policy.limit_ms, idle_s, interval_s, probes);
+    let below = probes_below(policy.limit_ms.into(), idle_s, interval_s, probes);
     if below < 2 {
         remarks.push(format!("only {below} probe falls below the idle timeout: if it is lost, so is the flow"));
     }
@@ -138,18 +165,22 @@ pub(crate) fn limit(timeout: Duration) -> Result<u32, Error> {
     u32::try_from(timeout.as_millis()).map_err(|_| range())
 }
 
-/// Idle or interval, which must both lie below the timeout: the kernel never
-/// probes more often than the longer one of them says.
-fn probe_time(what: &'static str, given: Option<Duration>, derived: u32, timeout: Duration) -> Result<u32, Error> {
+/// Idle or interval. Both must lie below the limit, however late the kernel's
+/// timer: it never probes more often than the longer one of them says.
+fn probe_time(what: &'static str, given: Option<Duration>, derived: u32, limit_ms: u32) -> Result<u32, Error> {
     let Some(given) = given else { return Ok(derived) };
     let refused = |expected| bad(what, units::exact(given), expected);
     let seconds = u32::try_from(given.as_secs())
         .ok()
         .filter(|seconds| (1..=MAX_IDLE_S).contains(seconds) && given.subsec_nanos() == 0)
         .ok_or_else(|| refused(format!("the kernel takes whole seconds from 1 to {MAX_IDLE_S}")))?;
-    if given >= timeout {
-        let timeout = units::exact(timeout);
-        return Err(refused(format!("probes must come more often than the idle timeout of {timeout}")));
+    if latest_ms(seconds) >= u64::from(limit_ms) {
+        let limit = units::exact(Duration::from_millis(limit_ms.into()));
+        let (latest_s, longest_s) = (latest_ms(seconds).div_ceil(1000), longest_below_s(limit_ms.into()));
+        return Err(refused(format!(
+            "probes must come more often than the idle timeout of {limit}, and the kernel's timer may be an eighth \
+             late, which makes {latest_s}s: give {longest_s}s or less"
+        )));
     }
     Ok(seconds)
 }

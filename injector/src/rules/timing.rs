@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use injector_common::keepalive::{DEFAULT_PROBES, MAX_IDLE_S};
+use injector_common::{
+    keepalive::{DEFAULT_PROBES, MAX_IDLE_S},
+    timer::{SPARE_PROBES, latest_ms, longest_below_s, probes_below},
+};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -61,13 +64,15 @@ pub struct Timing {
 /// AWS recommends a first probe at 240 s where the limit is 350 s ("Best
 /// Practices for TCP Connection Management on EC2"); other limits scale.
 /// Probes can be lost, so three of them fall below any limit that has the
-/// room (4 s and more). Their number stays at the kernel's own 9: it decides
+/// room (4 s and more), however late the kernel's timer fires. Their number
+/// stays at the kernel's own 9: it decides
 /// how long an outage a connection survives, which is not ours to shorten.
 /// Idle and interval end at the kernel's 32,767 s.
 pub fn derive(limit_s: u32) -> Timing {
     let share = |of_350: u64| u32::try_from(u64::from(limit_s) * of_350 / 350).unwrap_or(MAX_IDLE_S);
     let interval_s = share(30).clamp(1, MAX_IDLE_S);
-    let three_fit_s = limit_s.saturating_sub(1 + 2 * interval_s);
+    let after_first_ms = u64::from(SPARE_PROBES - 1) * latest_ms(interval_s);
+    let three_fit_s = longest_below_s((u64::from(limit_s) * 1000).saturating_sub(after_first_ms));
     let idle_s = share(240).min(three_fit_s).clamp(1, MAX_IDLE_S);
     Timing { idle_s, interval_s, probes: DEFAULT_PROBES }
 }
@@ -83,8 +88,8 @@ pub fn derive_with_reasons(limit: Duration) -> Result<Derivation, Unserved> {
     let limit_ms = u32::try_from(limit.as_millis()).ok().filter(|_| limit <= MAX_LIMIT);
     let limit_ms = limit_ms.ok_or(Unserved::TooLong(limit))?;
     let timing = derive(limit_ms / 1000);
-    let probes_below = probes_below(limit_ms, timing.idle_s, timing.interval_s, timing.probes);
-    let few = (probes_below < 3).then_some(Caveat::FewProbes(probes_below));
+    let probes_below = probes_below(limit_ms.into(), timing.idle_s, timing.interval_s, timing.probes);
+    let few = (probes_below < SPARE_PROBES).then_some(Caveat::FewProbes(probes_below));
     let capped = (timing.idle_s == MAX_IDLE_S).then_some(Caveat::Capped);
     Ok(Derivation { timing, probes_below, caveats: few.into_iter().chain(capped).collect() })
 }
@@ -108,17 +113,6 @@ impl Display for Caveat {
             }
         }
     }
-}
-
-/// How many probes are sent before `limit_ms` of silence.
-pub fn probes_below(limit_ms: u32, idle_s: u32, interval_s: u32, probes: u32) -> u32 {
-    let (limit, idle) = (u64::from(limit_ms), u64::from(idle_s) * 1000);
-    if idle >= limit {
-        return 0;
-    }
-    let interval = u64::from(interval_s.max(1)) * 1000;
-    let fitting = 1 + (limit - 1 - idle) / interval;
-    probes.min(u32::try_from(fitting).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -150,10 +144,10 @@ mod tests {
         let table = [
             (2_000, Ok((1, "1/1/9", vec![Caveat::FewProbes(1)]))),
             (3_999, Ok((3, "1/1/9", vec![]))),
-            (60_000, Ok((4, "41/5/9", vec![]))),
-            (350_000, Ok((4, "240/30/9", vec![]))),
-            (350_999, Ok((4, "240/30/9", vec![]))),
-            (86_400_000, Ok((8, "32767/7405/9", vec![Caveat::Capped]))),
+            (60_000, Ok((3, "41/5/9", vec![]))),
+            (350_000, Ok((3, "240/30/9", vec![]))),
+            (350_999, Ok((3, "240/30/9", vec![]))),
+            (86_400_000, Ok((6, "32767/7405/9", vec![Caveat::Capped]))),
             (1_999, Err("1999ms is too short: the kernel probes after 1s at the earliest")),
             (0, Err("0s is too short")),
             (
@@ -174,26 +168,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn probes_that_fit() {
-        let table = [
-            ((350_000, 240, 30, 9), 4),
-            ((350_000, 240, 30, 2), 2),
-            ((350_000, 349, 30, 9), 1),
-            ((350_000, 350, 30, 9), 0),
-            ((4_000, 1, 1, 9), 3),
-            ((2_000, 1, 1, 9), 1),
-        ];
-        for ((limit_ms, idle_s, interval_s, probes), expected) in table {
-            assert_eq!(probes_below(limit_ms, idle_s, interval_s, probes), expected, "{limit_ms} ms, {idle_s} s");
-        }
-    }
-
     proptest! {
         #[test]
         fn the_first_probe_comes_in_time(limit_s in MIN_LIMIT_S..4_000_000) {
             let timing = derive(limit_s);
-            prop_assert!(timing.idle_s >= 1 && timing.idle_s < limit_s);
+            prop_assert!(timing.idle_s >= 1 && latest_ms(timing.idle_s) < u64::from(limit_s) * 1000);
             prop_assert!(timing.interval_s >= 1 && timing.interval_s <= timing.idle_s);
             prop_assert!(timing.idle_s <= MAX_IDLE_S && timing.interval_s <= MAX_IDLE_S);
         }
@@ -201,7 +180,7 @@ mod tests {
         #[test]
         fn three_probes_come_in_time(limit_s in 4_u32..4_000_000) {
             let Timing { idle_s, interval_s, probes } = derive(limit_s);
-            prop_assert!(probes_below(limit_s * 1000, idle_s, interval_s, probes) >= 3);
+            prop_assert!(probes_below(u64::from(limit_s) * 1000, idle_s, interval_s, probes) >= 3);
         }
 
         #[test]
@@ -210,7 +189,7 @@ mod tests {
             match derive_with_reasons(limit) {
                 Ok(found) => {
                     prop_assert!((MIN_LIMIT..=MAX_LIMIT).contains(&limit));
-                    prop_assert!(u64::from(found.timing.idle_s.max(found.timing.interval_s)) * 1000 < limit_ms);
+                    prop_assert!(latest_ms(found.timing.idle_s.max(found.timing.interval_s)) < limit_ms);
                     prop_assert_eq!(found.probes_below < 3, found.caveats.iter().any(|one| matches!(one, Caveat::FewProbes(_))));
                     prop_assert!(limit_ms < 60_000 || found.probes_below >= 3);
                 }

@@ -58,9 +58,9 @@ impl FromStr for Warn {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OnConflict {
     /// The application's; what leaves a flow without protection is reported.
-    #[default]
     Respect,
     /// The stricter one.
+    #[default]
     Tighten,
     /// The policy's.
     Enforce,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Facts, Finding, cure, outlives};
+use super::{Facts, Finding, cure, latest, outlives};
 use crate::{
     config::Application,
     hop::Place,
@@ -21,7 +21,6 @@ pub(super) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     found.extend(attach_user_timeout(facts));
     let policies = || (1..).zip(&facts.config.policies);
     found.extend(policies().filter_map(|(number, policy)| policy_late(facts, number, policy)));
-    found.extend(policies().filter_map(|(number, policy)| policy_user_timeout(number, policy)));
     found
 }
 
@@ -33,7 +32,7 @@ fn idle_or_late(facts: &Facts<'_>, application: &Application) -> Option<Finding>
     let kept = application.idle.map_or_else(|| "for good".to_owned(), |idle| format!("for {}", exact(idle)));
     let set = format!("let {name} close connections that are idle for less than {limit}; or {}", cure(hop.timeout));
     let location = format!("{name}: {}; {}: {}", application.source, hop.name, hop.source);
-    match facts.silence(application) {
+    match facts.longest_idle(application) {
         None => Some(Finding {
             code: "app-outlives-hop",
             what: format!("{name} keeps idle connections {kept}, {} ({}) only for {limit}", hop.name, hop.kind),
@@ -44,11 +43,11 @@ fn idle_or_late(facts: &Facts<'_>, application: &Application) -> Option<Finding>
             set,
             location,
         }),
-        Some(silence) if silence >= hop.timeout => Some(Finding {
+        Some(longest) if longest >= hop.timeout => Some(Finding {
             code: "keepalive-late",
             what: format!(
-                "keepalive of {name} leaves {} of silence, {} ({}) waits only {limit}",
-                exact(silence),
+                "keepalive of {name} leaves up to {} of idle time, {} ({}) waits only {limit}",
+                exact(longest),
                 hop.name,
                 hop.kind
             ),
@@ -77,11 +76,11 @@ fn short_user_timeout(
     interval: Duration,
     location: String,
 ) -> Option<Finding> {
-    let second_probe = idle + interval;
+    let second_probe = latest(idle) + latest(interval);
     (user_timeout <= second_probe).then(|| Finding {
         code: "user-timeout-short",
         what: format!(
-            "TCP_USER_TIMEOUT of {name} is {}, its second keepalive probe is due after {}",
+            "TCP_USER_TIMEOUT of {name} is {}, its second keepalive probe may be due only after {}",
             exact(user_timeout), exact(second_probe)
         ),
         why: "one lost probe ends a connection that is well, since the time is over before a second one is sent".to_owned(),
@@ -96,45 +95,39 @@ fn short_user_timeout(
 /// `idle` or `interval` of the file, beyond a limit.
 fn attach_late(facts: &Facts<'_>) -> Option<Finding> {
     let attach = &facts.config.attach;
-    let silence = attach.idle.into_iter().chain(attach.interval).max()?;
+    let longest = latest(attach.idle.into_iter().chain(attach.interval).max()?);
     let whose = "`idle` and `interval` of attach";
-    late(facts, "keepalive that `attach` is to set", silence, &Place::ANYWHERE, whose, "`idle` and `interval`")
+    late(facts, "keepalive that `attach` is to set", longest, &Place::ANYWHERE, whose, "`idle` and `interval`")
 }
 
 /// The values of a policy, beyond a limit on the way of its flows. The limit
 /// stays what it is, so these flows are exposed.
 fn policy_late(facts: &Facts<'_>, number: usize, policy: &Policy) -> Option<Finding> {
-    let (idle, interval, _) = explicit(policy)?;
+    let (idle, interval) = explicit(policy)?;
     let (what, whose) = (format!("keepalive of policy {number}"), format!("`keepalive` of policy {number}"));
-    late(facts, &what, idle.max(interval), &policy.place, &whose, "`keepalive`")
+    late(facts, &what, latest(idle.max(interval)), &policy.place, &whose, "`keepalive`")
 }
 
-fn policy_user_timeout(number: usize, policy: &Policy) -> Option<Finding> {
-    let (idle, interval, user_timeout) = explicit(policy)?;
-    let location = format!("`keepalive` of policy {number}");
-    short_user_timeout(&format!("policy {number}"), user_timeout?, idle, interval, location)
-}
-
-/// Idle time, interval and user timeout that a policy names.
-fn explicit(policy: &Policy) -> Option<(Duration, Duration, Option<Duration>)> {
+/// Idle time and interval that a policy names.
+fn explicit(policy: &Policy) -> Option<(Duration, Duration)> {
     let Mode::Explicit(keepalive) = policy.keepalive else { return None };
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-    let user_timeout = Duration::from_millis(keepalive.user_timeout_ms.into());
-    Some((
-        seconds(keepalive.idle_s),
-        seconds(keepalive.interval_s),
-        Some(user_timeout).filter(|timeout| !timeout.is_zero()),
-    ))
+    Some((seconds(keepalive.idle_s), seconds(keepalive.interval_s)))
 }
 
-/// Keepalive that leaves a silence longer than the shortest limit on its way.
+/// Keepalive that leaves more idle time than the shortest limit on its way.
 /// `whose` are the keys that say so, `keys` those that can be left out.
-fn late(facts: &Facts<'_>, what: &str, silence: Duration, place: &Place, whose: &str, keys: &str) -> Option<Finding> {
-    let hop = facts.shortest(place).filter(|hop| silence >= hop.timeout)?;
+fn late(facts: &Facts<'_>, what: &str, longest: Duration, place: &Place, whose: &str, keys: &str) -> Option<Finding> {
+    let hop = facts.shortest(place).filter(|hop| longest >= hop.timeout)?;
     let limit = exact(hop.timeout);
     Some(Finding {
         code: "keepalive-late",
-        what: format!("{what} leaves {} of silence, {} ({}) waits only {limit}", exact(silence), hop.name, hop.kind),
+        what: format!(
+            "{what} leaves up to {} of idle time, {} ({}) waits only {limit}",
+            exact(longest),
+            hop.name,
+            hop.kind
+        ),
         why: "the connection is forgotten before the probe that would keep it".to_owned(),
         set: format!("leave {keys} out, so that the values follow from the limit; or {}", cure(hop.timeout)),
         location: format!("{whose}; {}: {}", hop.name, hop.source),

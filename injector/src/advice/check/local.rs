@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Facts, Finding, cure, outlives};
+use super::{Facts, Finding, cure, latest, outlives};
 use crate::{
     config::Application,
     discovery::local::{CONNTRACK_SYSCTL, Conntrack, Ena, TcpKeepalive},
@@ -26,7 +26,7 @@ pub(super) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
 fn sysctl_late(facts: &Facts<'_>, hop: &Hop, sysctl: TcpKeepalive) -> Option<Finding> {
     let applications = &facts.config.applications;
     let is_relied_on = applications.is_empty() || applications.iter().any(|one| relies_on_sysctl(facts, one));
-    if sysctl.longest_silence() < hop.timeout || !is_relied_on {
+    if latest(sysctl.longest_time()) < hop.timeout || !is_relied_on {
         return None;
     }
     let Timing { idle_s, interval_s, probes } = derive(hop.timeout_ms() / 1000);

@@ -11,6 +11,7 @@ mod local;
 
 use std::time::Duration;
 
+use injector_common::timer::latest_ms;
 use serde::Serialize;
 
 use crate::{
@@ -58,11 +59,11 @@ impl Facts<'_> {
         on_the_way.filter(|hop| hop.kind.facts().keepalive).min_by_key(|hop| hop.timeout)
     }
 
-    /// Longest silence that `application` leaves on the wire when it sets
+    /// Longest idle time that `application` leaves on the wire when it sets
     /// keepalive; sysctls stand in for what it leaves out.
-    fn silence(&self, application: &Application) -> Option<Duration> {
+    fn longest_idle(&self, application: &Application) -> Option<Duration> {
         let (idle, interval) = self.times(application)?;
-        Some(idle.max(interval))
+        Some(latest(idle.max(interval)))
     }
 
     /// Idle time and interval of the keepalive that `application` sets.
@@ -77,6 +78,12 @@ impl Facts<'_> {
         let interval = or_sysctl(own.interval, sysctl.map(|sysctl| sysctl.interval_s), 75);
         Some((idle, interval))
     }
+}
+
+/// Latest moment at which the kernel's timer fires that was set to `time`, in whole seconds.
+fn latest(time: Duration) -> Duration {
+    let seconds = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+    Duration::from_secs(latest_ms(seconds).div_ceil(1000))
 }
 
 /// Whether `application` keeps connections as idle as `limit`, or for good.

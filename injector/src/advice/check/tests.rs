@@ -152,8 +152,8 @@ fn applications_against_hops() {
         ("slow interval", "remote = \"10.0.8.7\"\nkeepalive = { idle = 60, interval = 400 }", &["keepalive-late"]),
         ("late, but closes", "idle = 30\nkeepalive = { idle = 350, interval = 5 }", &[]),
         ("on, no times", "keepalive = {}", &["keepalive-late", "sysctl-late"]),
-        ("short user timeout", "keepalive = { idle = 40, interval = 5, user_timeout = 45 }", &["user-timeout-short"]),
-        ("user timeout", "keepalive = { idle = 40, interval = 5, user_timeout = 46 }", &[]),
+        ("short user timeout", "keepalive = { idle = 40, interval = 5, user_timeout = 52 }", &["user-timeout-short"]),
+        ("user timeout", "keepalive = { idle = 40, interval = 5, user_timeout = 53 }", &[]),
     ];
     for (case, more, expected) in table {
         let file = eni.clone() + &far + &application("pool", more);
@@ -171,12 +171,13 @@ fn the_reason_names_the_shortest_hop() {
 
 #[test]
 fn what_attach_is_told_against_hops() {
-    let table: [(&str, &str, u32, &[&str]); 5] = [
+    let table: [(&str, &str, u32, &[&str]); 6] = [
         ("idle below", "idle = 40", 60, &[]),
         ("idle at the limit", "idle = 60", 60, &["keepalive-late"]),
         ("interval beyond", "interval = 61", 60, &["keepalive-late"]),
-        ("user timeout at the second probe", "user_timeout = 270", 350, &["user-timeout-short"]),
-        ("user timeout beyond it", "user_timeout = 271", 350, &[]),
+        ("idle that may be late", "idle = 54", 60, &["keepalive-late"]),
+        ("user timeout for another limit", "timeout = 60\nuser_timeout = 60", 350, &["user-timeout-short"]),
+        ("user timeout with room", "user_timeout = 339", 350, &[]),
     ];
     for (case, top, timeout, expected) in table {
         let file = format!("{top}\n") + &hop("x", "custom", timeout, "") + &application("pool", "idle = 1");
@@ -191,7 +192,7 @@ fn policies_against_hops() {
     let elsewhere = policy("keepalive = { idle = 600 }\nremote = \"10.0.8.0/24\"");
     let there = policy("keepalive = { idle = 100 }\nremote = \"10.0.9.0/24\"");
     let outwards = policy("keepalive = { idle = 600 }\ndirection = \"active\"");
-    let table: [(&str, String, &[&str]); 10] = [
+    let table: [(&str, String, &[&str]); 9] = [
         ("below", explicit("idle = 40, interval = 30"), &[]),
         ("beyond", explicit("idle = 600, interval = 100"), &["keepalive-late"]),
         ("slow interval", explicit("idle = 60, interval = 350"), &["keepalive-late"]),
@@ -201,7 +202,6 @@ fn policies_against_hops() {
         ("behind a shorter one", there, &["keepalive-late"]),
         ("the other way", outwards, &["keepalive-late"]),
         ("two", explicit("idle = 400") + &explicit("idle = 500"), &["keepalive-late"; 2]),
-        ("short user timeout", explicit("idle = 40, interval = 5, user_timeout = 45"), &["user-timeout-short"]),
     ];
     let hops = hop("eni", "eni", 350, "") + &hop("db", "custom", 60, "remote = \"10.0.9.0/24\"\nport = 5432");
     for (case, policies, expected) in table {
@@ -213,7 +213,7 @@ fn policies_against_hops() {
         + &explicit("idle = 600, interval = 100")
         + &application("pool", "idle = 1");
     let found = found(&second, &host());
-    assert_eq!(found[0].what, "keepalive of policy 2 leaves 600s of silence, db (custom) waits only 60s");
+    assert_eq!(found[0].what, "keepalive of policy 2 leaves up to 677s of idle time, db (custom) waits only 60s");
     assert_eq!(found[0].location, "`keepalive` of policy 2; db: t.toml:9");
     let passive = hop("in", "eni", 350, "direction = \"passive\"")
         + &policy("keepalive = { idle = 600 }\ndirection = \"active\"");

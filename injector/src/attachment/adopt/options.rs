@@ -3,15 +3,13 @@
 use std::{net::SocketAddr, num::NonZeroU32, os::fd::BorrowedFd, time::Duration};
 
 use injector_common::{
-    keepalive::{Keepalive, Own},
+    keepalive::{Keepalive, Own, Sysctl},
     stats,
 };
 use rustix::{
     io::Result,
     net::{AddressFamily, SocketAddrAny, SocketType, getsockname, ipproto, sockopt},
 };
-
-use crate::attachment::census::NamespaceDefaults;
 
 /// An option that the kernel refused, or that a program on the cgroup made
 /// something else of.
@@ -61,8 +59,8 @@ pub(super) fn local_port(socket: BorrowedFd<'_>) -> Option<u16> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct InForce {
     /// `SO_KEEPALIVE` is on.
-    enabled: bool,
-    keepalive: Keepalive,
+    pub(super) enabled: bool,
+    pub(super) keepalive: Keepalive,
 }
 
 /// Reads what is in force.
@@ -82,13 +80,13 @@ pub(super) fn in_force(socket: BorrowedFd<'_>) -> Result<InForce> {
 impl InForce {
     /// What the application chose. From outside a value that is the namespace's
     /// default looks as if it was never set, and is taken so.
-    pub(super) fn own(&self, defaults: &NamespaceDefaults) -> Own {
+    pub(super) fn own(&self, sysctl: &Sysctl) -> Own {
         let chosen = |value, default| if value == default { 0 } else { value };
         Own {
             enabled: self.enabled,
-            idle_s: chosen(self.keepalive.idle_s, defaults.sysctl.idle_s),
-            interval_s: chosen(self.keepalive.interval_s, defaults.sysctl.interval_s),
-            probes: chosen(self.keepalive.probes, defaults.probes),
+            idle_s: chosen(self.keepalive.idle_s, sysctl.idle_s),
+            interval_s: chosen(self.keepalive.interval_s, sysctl.interval_s),
+            probes: chosen(self.keepalive.probes, sysctl.probes),
             user_timeout_ms: self.keepalive.user_timeout_ms,
         }
     }
@@ -96,12 +94,7 @@ impl InForce {
     /// Whether it is what was set by `applied`. A user timeout that was left
     /// alone does not count.
     pub(super) const fn is(&self, applied: &Keepalive) -> bool {
-        let Keepalive { idle_s, interval_s, probes, user_timeout_ms } = self.keepalive;
-        self.enabled
-            && idle_s == applied.idle_s
-            && interval_s == applied.interval_s
-            && probes == applied.probes
-            && (applied.user_timeout_ms == 0 || user_timeout_ms == applied.user_timeout_ms)
+        self.enabled && applied.is(&self.keepalive)
     }
 
     /// The option that is not what was just set, where that leaves the
@@ -133,6 +126,11 @@ pub(super) fn apply(socket: BorrowedFd<'_>, keepalive: &Keepalive) -> std::resul
     set(stats::OPTION_IDLE, sockopt::set_tcp_keepidle(socket, duration(keepalive.idle_s)))
 }
 
+/// Switches keepalive off.
+pub(super) fn switch_off(socket: BorrowedFd<'_>) -> std::result::Result<(), Refused> {
+    set(stats::OPTION_KEEPALIVE, sockopt::set_socket_keepalive(socket, false))
+}
+
 /// An address and port, if it is one of IP.
 pub(super) fn inet(address: &SocketAddrAny) -> Option<SocketAddr> {
     SocketAddr::try_from(address.clone()).ok()
@@ -152,11 +150,9 @@ const fn duration(seconds: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use injector_common::keepalive::Sysctl;
-
     use super::*;
 
-    const LINUX: NamespaceDefaults = NamespaceDefaults { sysctl: Sysctl { idle_s: 7200, interval_s: 75 }, probes: 9 };
+    const LINUX: Sysctl = Sysctl { idle_s: 7200, interval_s: 75, probes: 9 };
 
     #[test]
     fn defaults_are_no_choice() {

@@ -2,26 +2,14 @@
 
 use std::fs;
 
-use injector_common::keepalive::Sysctl;
+use injector_common::keepalive::{DEFAULT_PROBES, Sysctl};
 
-/// Sysctls of a namespace, with the number of probes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct NamespaceDefaults {
-    pub(crate) sysctl: Sysctl,
-    pub(crate) probes: u32,
-}
-
-impl NamespaceDefaults {
-    /// Those of the namespace that the calling thread is in: `/proc/sys/net`
-    /// shows no other.
-    pub(super) fn here() -> Self {
-        let value = |name: &str, kernels_own| {
-            let text = fs::read_to_string(format!("/proc/sys/net/ipv4/tcp_keepalive_{name}"));
-            text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(kernels_own)
-        };
-        Self {
-            sysctl: Sysctl { idle_s: value("time", 7200), interval_s: value("intvl", 75) },
-            probes: value("probes", 9),
-        }
-    }
+/// Of the namespace that the calling thread is in: `/proc/sys/net` shows no
+/// other.
+pub(super) fn here() -> Sysctl {
+    let value = |name: &str, kernels_own| {
+        let text = fs::read_to_string(format!("/proc/sys/net/ipv4/tcp_keepalive_{name}"));
+        text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(kernels_own)
+    };
+    Sysctl { idle_s: value("time", 7200), interval_s: value("intvl", 75), probes: value("probes", DEFAULT_PROBES) }
 }

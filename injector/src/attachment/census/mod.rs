@@ -8,7 +8,6 @@ mod holdings;
 
 use std::collections::{HashMap, HashSet};
 
-pub(crate) use defaults::NamespaceDefaults;
 pub(crate) use holdings::{Held, Holdings, pids};
 use injector_common::{
     record::Endpoints,
@@ -54,7 +53,7 @@ impl Listed {
 
 #[derive(Debug)]
 struct Namespace {
-    defaults: NamespaceDefaults,
+    sysctl: Sysctl,
     listened_on: HashSet<u16>,
 }
 
@@ -64,10 +63,10 @@ impl Census {
     pub(crate) fn take() -> Self {
         let mut census = Self::default();
         for netns in Netns::all() {
-            let visited = netns.inside(|| (NamespaceDefaults::here(), Listing::here().ok()));
-            let (defaults, listing) = visited.unwrap_or_else(|| (NamespaceDefaults::here(), None));
+            let visited = netns.inside(|| (defaults::here(), Listing::here().ok()));
+            let (sysctl, listing) = visited.unwrap_or_else(|| (defaults::here(), None));
             let listing = listing.unwrap_or_else(|| Listing::from_proc(&netns));
-            census.add(netns.inode, defaults, &listing);
+            census.add(netns.inode, sysctl, &listing);
         }
         census
     }
@@ -77,12 +76,12 @@ impl Census {
         Self { by_inode: sockets.into_iter().collect(), namespaces: HashMap::new() }
     }
 
-    fn add(&mut self, netns: u64, defaults: NamespaceDefaults, listing: &Listing) {
+    fn add(&mut self, netns: u64, sysctl: Sysctl, listing: &Listing) {
         let listened_on = listing.ports_listened_on();
         for socket in listing.sockets.iter().filter(|socket| socket.inode != 0) {
             self.by_inode.insert(socket.inode, listed(socket, netns, listing, &listened_on));
         }
-        self.namespaces.insert(netns, Namespace { defaults, listened_on });
+        self.namespaces.insert(netns, Namespace { sysctl, listened_on });
     }
 
     /// A socket, by its inode number.
@@ -104,8 +103,8 @@ impl Census {
 
     /// What a network namespace has for sockets that chose nothing: our own for
     /// one that we don't know.
-    pub(crate) fn defaults(&self, netns: u64) -> NamespaceDefaults {
-        self.namespaces.get(&netns).map_or_else(NamespaceDefaults::here, |namespace| namespace.defaults)
+    pub(crate) fn sysctl(&self, netns: u64) -> Sysctl {
+        self.namespaces.get(&netns).map_or_else(defaults::here, |namespace| namespace.sysctl)
     }
 
     /// The direction of a connection that came later, by its local port.

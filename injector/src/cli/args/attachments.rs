@@ -200,17 +200,15 @@ mod tests {
     use proptest::prelude::*;
 
     use injector_common::{
-        conflict::RESPECT,
+        conflict::TIGHTEN,
         keepalive::{FlowPolicy, Keepalive, MAX_IDLE_S, MAX_PROBES},
+        timer::probes_below,
     };
 
     use super::*;
     use crate::{
         cli::{Cli, Command},
-        rules::{
-            settings::{DEFAULT_TIMEOUT, DEFAULT_WARN, policy, remarks},
-            timing::probes_below,
-        },
+        rules::settings::{DEFAULT_TIMEOUT, DEFAULT_WARN, policy, remarks},
         units,
     };
 
@@ -227,7 +225,7 @@ mod tests {
     }
 
     fn expected(keepalive: Keepalive, limit_ms: u32, warn_ms: u32) -> FlowPolicy {
-        FlowPolicy { keepalive, limit_ms, warn_ms, conflict: RESPECT }
+        FlowPolicy { keepalive, limit_ms, warn_ms, conflict: TIGHTEN }
     }
 
     #[test]
@@ -239,7 +237,10 @@ mod tests {
                 &["--idle", "2m", "--interval", "10", "--probes", "3"],
                 expected(keepalive(120, 10, 3, 0), 350_000, 280_000),
             ),
-            (&["--user-timeout", "1500ms", "--warn", "300s"], expected(keepalive(240, 30, 9, 1500), 350_000, 300_000)),
+            (
+                &["--user-timeout", "338500ms", "--warn", "300s"],
+                expected(keepalive(240, 30, 9, 338_500), 350_000, 300_000),
+            ),
             (&["--timeout", "2s"], expected(keepalive(1, 1, 9, 0), 2000, 1600)),
             (
                 &["--timeout", "1d", "--idle", "32767", "--probes", "127"],
@@ -260,7 +261,7 @@ mod tests {
 
     #[test]
     fn refused() {
-        let table: [(&[&str], &str); 15] = [
+        let table: [(&[&str], &str); 19] = [
             (&["--probes", "128"], "--probes is 128: the kernel takes 1 to 127"),
             (&["--probes", "0"], "the kernel takes 1 to 127"),
             (
@@ -272,6 +273,10 @@ mod tests {
             (&["--interval", "32768"], "--interval is 32768s"),
             (&["--idle", "350"], "--idle is 350s: probes must come more often than the idle timeout of 350s"),
             (&["--interval", "400"], "--interval is 400s: probes must come more often"),
+            (&["--timeout", "60", "--idle", "59"], "an eighth late, which makes 67s: give 53s or less"),
+            (&["--idle", "311"], "give 310s or less"),
+            (&["--user-timeout", "20s"], "--user-timeout is 20s: with idle 240s and interval 30s it leaves no room"),
+            (&["--user-timeout", "338s"], "give 339s or more"),
             (&["--timeout", "1s"], "--timeout is 1s: give 2s to 4233600s (49 days)"),
             (&["--timeout", "50days"], "give 2s to 4233600s"),
             (&["--user-timeout", "0"], "--user-timeout"),
@@ -289,7 +294,7 @@ mod tests {
     #[test]
     fn surprises_are_pointed_out() {
         let table: [(&[&str], usize); 4] =
-            [(&[], 0), (&["--warn", "200s"], 1), (&["--idle", "349"], 2), (&["--timeout", "2s"], 1)];
+            [(&[], 0), (&["--warn", "200s"], 1), (&["--idle", "310"], 2), (&["--timeout", "2s"], 1)];
         for (args, count) in table {
             let remarks = remarks(&parse(args).expect("accepted"));
             assert_eq!(remarks.len(), count, "{args:?}: {remarks:?}");
@@ -307,7 +312,7 @@ mod tests {
                 let Keepalive { idle_s, interval_s, probes, .. } = policy.keepalive;
                 prop_assert!((1..=MAX_IDLE_S).contains(&idle_s) && (1..=MAX_IDLE_S).contains(&interval_s));
                 prop_assert!((1..=MAX_PROBES).contains(&probes));
-                prop_assert!(probes_below(policy.limit_ms, idle_s, interval_s, probes) >= 1);
+                prop_assert!(probes_below(policy.limit_ms.into(), idle_s, interval_s, probes) >= 1);
                 prop_assert!(policy.warn_ms < policy.limit_ms);
             }
         }

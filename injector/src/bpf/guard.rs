@@ -1,0 +1,55 @@
+//! The `guard` program that this host refuses: for good, or only now.
+
+use std::io;
+
+use thiserror::Error;
+
+use super::{companion, refusal};
+use aya::programs::ProgramError;
+use injector_common::names;
+
+/// This host never takes the guard as it is: its kernel can't, or a program of
+/// others on the cgroup admits no other.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("the guard over applications' own calls of setsockopt is refused")]
+pub struct GuardRefused;
+
+/// The error that a companion was not loaded.
+pub(super) fn not_loaded(name: &str, error: ProgramError) -> anyhow::Error {
+    let error = refusal::of_program(name, Some(companion::feature(name)), error);
+    if name == names::GUARD { refused(error) } else { error }
+}
+
+/// The error that a companion was not attached.
+pub(super) fn not_attached(name: &str, error: anyhow::Error) -> anyhow::Error {
+    if name == names::GUARD { refused(error) } else { error }
+}
+
+/// What passes is no refusal.
+fn refused(error: anyhow::Error) -> anyhow::Error {
+    let errno = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).find_map(io::Error::raw_os_error);
+    match errno {
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN | libc::EINTR) => error,
+        _ => error.context(GuardRefused),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_no_refusal() {
+        for (errno, expected) in [
+            (libc::EINVAL, true),
+            (libc::EPERM, true),
+            (libc::E2BIG, true),
+            (libc::EMFILE, false),
+            (libc::ENOMEM, false),
+        ] {
+            let error = || anyhow::Error::from(io::Error::from_raw_os_error(errno)).context("attaching");
+            assert_eq!(not_attached(names::GUARD, error()).is::<GuardRefused>(), expected, "{errno}");
+            assert!(!not_attached(names::INGRESS, error()).is::<GuardRefused>());
+        }
+    }
+}
