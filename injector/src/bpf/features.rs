@@ -14,7 +14,7 @@ pub struct Feature {
 
 /// `BPF_CGROUP_SETSOCKOPT`: kernel commit 0d01da6afc54.
 pub const CONFLICTS: Feature =
-    Feature { name: "overruling", asked_by: "--on-conflict tighten and enforce", since: (5, 3) };
+    Feature { name: "overruling", asked_by: "--on-conflict tighten (the default) and enforce", since: (5, 3) };
 /// Socket storage for iterators, too: kernel commit 8e4597c627fb.
 pub const PACKETS: Feature = Feature { name: "tracking packets", asked_by: "--track packets", since: (5, 11) };
 /// `pidfd_getfd(2)`: kernel commit 8649c322f75c.

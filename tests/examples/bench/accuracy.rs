@@ -35,7 +35,8 @@ pub(crate) fn run(effort: Effort) -> (Vec<Measure>, Vec<Target>) {
     let capture = Capture::start(&netns);
     let mut attachments = MODES.map(|mode| {
         let name = format!("{}-{mode}", cgroup.attachment_name());
-        injector.attach(&cgroup, &["--name", &name, "--track", mode, "--timeout", "10s", "--idle", "9s", "-o", "jsonl"])
+        let own = ["--timeout", "10s", "--idle", "8s", "--on-conflict", "respect"];
+        injector.attach(&cgroup, &[&["--name", &name, "--track", mode, "-o", "jsonl"], &own[..]].concat())
     });
     let (connections, run_ms) = (effort.amount(CONNECTIONS).to_string(), TALK.as_millis().to_string());
     let pause_ms = PAUSE_MS.to_string();

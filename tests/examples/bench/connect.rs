@@ -4,6 +4,7 @@ use injector_tests::{Cgroup, Netns, Place};
 use serde_json::Value;
 
 use crate::{
+    calls,
     lab::{self, Config, Effort},
     report::{Measure, Target},
     statistics::Spread,
@@ -11,7 +12,8 @@ use crate::{
 
 pub(crate) const ABOUT: &str = "Connections over loopback, opened, accepted and closed one after the other by one process, whose processor \
      time includes the kernel's work on both ends. Only the connecting end is treated. libkeepalive is loaded by LD_PRELOAD and sets \
-     the same four values.";
+     the same four values. Calls of setsockopt are made on one connection, with and without the guard; its program alone is timed by the \
+     kernel (bpf_stats_enabled).";
 
 pub(crate) const LIMITS: &str = "what either adds to a connection is a tenth of its cost, and no more than what two rounds of the same differ by \
      on this machine: the difference between the two has its quartiles on both sides of nothing.";
@@ -41,7 +43,9 @@ pub(crate) fn run(effort: Effort) -> (Vec<Measure>, Vec<Target>) {
             reports[index].push(measure(&variants[index].way, &netns, &outside, &inside, count));
         }
     }
-    judge(&variants, &reports, count)
+    let (mut measures, targets) = judge(&variants, &reports, count);
+    measures.extend(calls::run(effort));
+    (measures, targets)
 }
 
 fn variants() -> Vec<Variant> {

@@ -27,6 +27,7 @@ use crate::{
 
 mod accuracy;
 mod bpftune;
+mod calls;
 mod capture;
 mod connect;
 mod datapath;

@@ -19,6 +19,7 @@ mod cost;
 mod echo;
 mod exchange;
 mod hold;
+mod set;
 
 #[derive(Debug, Parser)]
 enum Load {
@@ -27,6 +28,14 @@ enum Load {
         #[arg(long)]
         count: u32,
         /// The connecting ends belong to this cgroup; the listener stays where the process was started.
+        #[arg(long)]
+        cgroup: PathBuf,
+    },
+    /// Calls `setsockopt` on a connection.
+    Set {
+        #[arg(long)]
+        count: u32,
+        /// The connecting end belongs to this cgroup.
         #[arg(long)]
         cgroup: PathBuf,
     },
@@ -57,6 +66,7 @@ fn main() -> ExitCode {
     let done = match Load::parse() {
         Load::Connect { count, cgroup } => connect::run(count, &cgroup),
         Load::Hold { connections } => hold::run(connections),
+        Load::Set { count, cgroup } => set::run(count, &cgroup),
         Load::Exchange(args) => exchange::run(&args),
         Load::Echo { port } => echo::run(port),
         Load::Ask { server, connections } => ask::run(server, connections),

@@ -9,6 +9,7 @@ use crate::socket::{V4, V6, keepalive, set_idle};
 const CONFIGURATION: &str = r#"
 cgroups = ["{cgroup}"]
 on_exit = "detach"
+on_conflict = "respect"
 
 [[policy]]
 cgroup = "{cgroup}/strict"

@@ -64,7 +64,8 @@ pub(super) fn peer_probes() {
 /// An application that switches keepalive off again is reported before and at its limit.
 pub(super) fn warnings() {
     let scene = Scene::new();
-    let mut attachment = scene.injector.attach(&scene.cgroup, &["--timeout", "4s", "-o", "jsonl"]);
+    let mut attachment =
+        scene.injector.attach(&scene.cgroup, &["--timeout", "4s", "--on-conflict", "respect", "-o", "jsonl"]);
     let listener = listen(V4);
     let pair = join(scene.inside(|| open(V4)), &listener);
     switch(&pair.connected, false);

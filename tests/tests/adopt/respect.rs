@@ -60,7 +60,8 @@ fn the_user_timeout_is_set_where_there_is_none() {
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
     let [without, with] =
         [&[][..], &[("TCP_USER_TIMEOUT", 90_000)]].map(|options| connected_with(&mut client, &mut server, options));
-    let mut attachment = scene.attach(&["--existing", "--user-timeout", "45s", "-o", "jsonl"]);
+    let mut attachment =
+        scene.attach(&["--existing", "--idle", "10s", "--interval", "5s", "--user-timeout", "45s", "-o", "jsonl"]);
     attachment.adoption();
     assert_eq!([without, with].map(|socket| client.user_timeout(&socket).as_secs()), [45, 90]);
 }

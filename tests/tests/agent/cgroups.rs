@@ -12,15 +12,15 @@ fn new_ones_as_they_appear() {
     let scene = Scene::new("agent-globs");
     let first = scene.inside.child("a.service");
     let agent = agent(&scene, "cgroups = [\"{cgroup}/*.service\", \"{cgroup}/later\"]");
-    assert_eq!(first.programs().len(), 1);
+    assert_eq!(first.program_ids("sock_ops").len(), 1);
     let ready = agent.get("/readyz");
     assert!(ready.code == 503 && ready.body.contains("later: no such cgroup yet"), "{ready:?}");
 
     let (second, other) = (scene.inside.child("b.service"), scene.inside.child("c.scope"));
-    eventually("it is attached", SOON, || (second.programs().len() == 1).then_some(()));
+    eventually("it is attached", SOON, || (second.program_ids("sock_ops").len() == 1).then_some(()));
     let later = scene.inside.child("later");
     eventually("it is ready", SOON, || (agent.get("/readyz").code == 200).then_some(()));
-    assert_eq!((other.programs(), later.programs().len()), (vec![], 1));
+    assert_eq!((other.programs(), later.program_ids("sock_ops").len()), (vec![], 1));
     agent.shows("attached_cgroups", 3.0);
 
     let name = second.attachment_name();
@@ -30,7 +30,7 @@ fn new_ones_as_they_appear() {
 
     agent.configure("cgroups = [\"{cgroup}/later\"]");
     eventually("it is detached", SOON, || first.programs().is_empty().then_some(()));
-    assert_eq!(later.programs().len(), 1);
+    assert_eq!(later.program_ids("sock_ops").len(), 1);
 }
 
 /// An agent that looked only now and then would take 10 s for each.
@@ -41,7 +41,7 @@ fn new_ones_are_noticed_at_once() {
     let started = Instant::now();
     for number in 0..4 {
         let new = scene.inside.child(&format!("{number}.service"));
-        eventually("it is attached", SOON, || (new.programs().len() == 1).then_some(()));
+        eventually("it is attached", SOON, || (new.program_ids("sock_ops").len() == 1).then_some(()));
     }
     assert!(started.elapsed().as_secs() < 25, "{:?}", started.elapsed());
 }
@@ -60,7 +60,7 @@ fn who_is_attached_to_nothing_is_not_ready() {
     let kubelet = scene.inside.child("kubelet.slice");
     let kubepods = kubelet.child("kubelet-kubepods.slice");
     eventually("it is ready", SOON, || (agent.get("/readyz").code == 200).then_some(()));
-    assert_eq!((kubelet.programs(), kubepods.programs().len()), (vec![], 1));
+    assert_eq!((kubelet.programs(), kubepods.program_ids("sock_ops").len()), (vec![], 1));
     drop((kubepods, kubelet));
     eventually("it is not", SOON, || (agent.get("/readyz").code == 503).then_some(()));
     // The log is a queue: the agent answers before its last line is written.
@@ -78,7 +78,11 @@ fn what_is_left_is_as_configured() {
         agent.configure(&format!("{SHORT}on_exit = \"{on_exit}\""));
         agent.begin();
         agent.stop(Signal::TERM).ok();
-        assert_eq!((scene.inside.programs().len(), pins(&name).is_some()), (programs, programs == 1), "{on_exit}");
+        assert_eq!(
+            (scene.inside.program_ids("sock_ops").len(), pins(&name).is_some()),
+            (programs, programs == 1),
+            "{on_exit}"
+        );
         agent.begin();
     }
 }
@@ -89,7 +93,7 @@ fn what_others_take_off_is_put_back() {
     let agent = agent(&scene, SHORT);
     let name = scene.inside.attachment_name();
     scene.injector.run(&["detach", "--name", &name]).ok();
-    eventually("it is attached again", SOON, || (scene.inside.programs().len() == 1).then_some(()));
+    eventually("it is attached again", SOON, || (scene.inside.program_ids("sock_ops").len() == 1).then_some(()));
     agent.says("was detached by someone else");
     // The agent may have made new ones before all of the old ones are gone.
     let _ = std::fs::remove_dir_all(format!("{}/{name}", injector_tests::PINS));

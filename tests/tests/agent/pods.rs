@@ -50,7 +50,7 @@ fn a_pod_is_told_by_its_cgroup_and_its_logs() {
     Kubelet::name_in(logs.path());
 
     let config = format!(
-        "cgroups = [\"{{cgroup}}/kubepods*\"]\ntimeout = \"4s\"\nlog = \"json\"\npod_logs = {:?}\n\
+        "cgroups = [\"{{cgroup}}/kubepods*\"]\ntimeout = \"4s\"\non_conflict = \"respect\"\nlog = \"json\"\npod_logs = {:?}\n\
          pod_cgroups = [\"{{cgroup}}/kubepods.slice\"]\n",
         logs.path().to_str().expect("text")
     );

@@ -42,7 +42,7 @@ fn every_connection_has_what_a_valid_file_says() {
     assert_eq!(found, ["240", "41"]);
     // Counters went on.
     agent.shows("sockets_total{direction=\"active\",outcome=\"injected\"}", f64::from(report.connections));
-    assert_eq!(scene.inside.programs().len(), 1);
+    assert_eq!(scene.inside.program_ids("sock_ops").len(), 1);
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn a_service_manager_is_told() {
         .injector
         .spawn_through(&["env", &notify, &watchdog], &["run", "--config", config, "--listen", "127.0.0.1:0"]);
     assert_eq!(news(&socket), ["READY=1"]);
-    assert_eq!(scene.inside.programs().len(), 1, "ready when it is attached");
+    assert_eq!(scene.inside.program_ids("sock_ops").len(), 1, "ready when it is attached");
 
     let started = Instant::now();
     for _ in 0..4 {
@@ -72,6 +72,6 @@ fn ignored_signals_do_not_end_it() {
     agent.signal(Signal::INT);
     agent.signal(Signal::HUP);
     agent.shows("config_reloads_total{result=\"success\"}", 2.0);
-    assert_eq!(scene.inside.programs().len(), 1);
+    assert_eq!(scene.inside.program_ids("sock_ops").len(), 1);
     agent.stop(Signal::TERM).ok();
 }

@@ -16,8 +16,13 @@ fn count(cgroup: &Cgroup) -> (usize, usize) {
 #[test]
 fn nothing_is_on_the_packet_path() {
     let scene = Scene::new("path");
-    let mut attachment = scene.attach(&[]);
+    let mut attachment = scene.attach(&["--on-conflict", "respect"]);
     assert_eq!(count(&scene.inside), (1, 0), "{:?}", scene.inside.programs());
+    attachment.stop(Signal::INT).ok();
+    // The guard is on a call, not on packets.
+    let mut attachment = scene.attach(&[]);
+    assert_eq!(count(&scene.inside), (1, 1), "{:?}", scene.inside.programs());
+    assert_eq!(scene.inside.program_ids("setsockopt").len(), 1);
     attachment.stop(Signal::INT).ok();
     assert_nothing_left(&scene);
 }
@@ -31,7 +36,7 @@ fn another_program_stays_where_it_was() {
     };
     let theirs = ForeignProgram::NAME.to_owned();
     let early = ForeignProgram::attach(&scene.inside);
-    let mut attachment = scene.attach(&[]);
+    let mut attachment = scene.attach(&["--on-conflict", "respect"]);
     let late = ForeignProgram::attach(&scene.inside);
     assert_eq!(names().len(), 3);
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
@@ -52,7 +57,7 @@ fn two_attachments_work_side_by_side_and_the_stricter_rules() {
         let [one, other] = ["one", "other"].map(|which| format!("{}-{which}", scene.inside.attachment_name()));
         let first = scene.attach(&["--name", &one, "--timeout", timeouts[0]]);
         let second = scene.attach(&["--name", &other, "--timeout", timeouts[1]]);
-        assert_eq!(count(&scene.inside), (2, 0));
+        assert_eq!(count(&scene.inside), (2, 2));
         let (mut client, mut server) = (scene.inside_peer(), scene.inside_peer());
         let (near, far) = connected(&mut client, &mut server, Route::V4);
         assert_eq!(client.keepalive(&near), Keepalive::on(1, 1, 9), "{timeouts:?}");
@@ -61,7 +66,7 @@ fn two_attachments_work_side_by_side_and_the_stricter_rules() {
             assert_eq!(attachment.flows().len(), 2, "each keeps its own records");
         }
         drop(first);
-        assert_eq!(count(&scene.inside), (1, 0));
+        assert_eq!(count(&scene.inside), (1, 1));
         assert_eq!(second.flows().len(), 2, "not disturbed by the other's end");
         drop(second);
         assert_eq!((pins(&one), pins(&other)), (None, None));

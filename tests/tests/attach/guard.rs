@@ -41,10 +41,11 @@ fn enforce_takes_the_policys() {
 #[test]
 fn a_user_timeout_is_enforced_where_there_is_one() {
     let calls = [5000, 0, 20_000];
-    let table = [("enforce", "9s", [9000; 3]), ("tighten", "9s", calls), ("enforce", "", calls)];
+    let table = [("enforce", "90s", [90_000; 3]), ("tighten", "90s", calls), ("enforce", "", calls)];
     for (mode, ours, expected) in table {
         let scene = Scene::new("guard-timeout");
-        let asked = if ours.is_empty() { vec![] } else { vec!["--user-timeout", ours] };
+        let asked =
+            if ours.is_empty() { vec![] } else { vec!["--idle", "20s", "--interval", "5s", "--user-timeout", ours] };
         let _attachment = scene.attach(&[&["--on-conflict", mode], &asked[..]].concat());
         let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
         let (socket, _far) = connected(&mut client, &mut server, Route::V4);
@@ -150,7 +151,8 @@ fn every_other_call_is_as_without_us() {
 fn a_long_value_is_no_way_around_it() {
     let scene = Scene::new("long");
     let _attachment = scene.attach(&["--on-conflict", "tighten"]);
-    let call = "import socket; s = socket.socket(); s.setsockopt(1, 9, bytes(65536)); print(s.getsockopt(1, 9))";
+    let call = "import socket; l = socket.create_server(('127.0.0.1', 0)); s = socket.create_connection(l.getsockname()); \
+                s.setsockopt(1, 9, bytes(65536)); print(s.getsockopt(1, 9))";
     let mut process = Process::spawn(Place::cgroup(&scene.inside), "/usr/bin/python3", &["-c", call]);
     assert_eq!(process.expect_line(SOON), "1");
 }
@@ -159,11 +161,14 @@ fn a_long_value_is_no_way_around_it() {
 fn it_is_attached_only_where_it_has_something_to_do() {
     let scene = Scene::new("hooks");
     let hooks = || injector_tests::tool("bpftool", &["cgroup", "show", scene.inside.path_text()]);
-    for (mode, is_there) in [("respect", false), ("tighten", true), ("enforce", true)] {
-        let attachment = scene.attach(&["--on-conflict", mode]);
-        assert_eq!(hooks().contains("setsockopt"), is_there, "{mode}: {}", hooks());
+    let asked = |mode| vec!["--on-conflict", mode];
+    for (mode, is_there) in
+        [(vec![], true), (asked("respect"), false), (asked("tighten"), true), (asked("enforce"), true)]
+    {
+        let attachment = scene.attach(&mode);
+        assert_eq!(hooks().contains("setsockopt"), is_there, "{mode:?}: {}", hooks());
         drop(attachment);
-        assert!(!hooks().contains("setsockopt"), "{mode}: {}", hooks());
+        assert!(!hooks().contains("setsockopt"), "{mode:?}: {}", hooks());
     }
 }
 

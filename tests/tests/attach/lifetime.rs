@@ -45,7 +45,7 @@ fn a_signal_that_was_ignored_from_the_start_stays_so() {
                 process.signal(Signal::INT);
             }
             assert_eq!(process.wait_if_ends(Duration::from_millis(500)), None, "{ignored}");
-            assert_eq!(scene.inside.programs().len(), 1);
+            assert_eq!(scene.inside.program_ids("sock_ops").len(), 1);
             process.signal(end);
             assert!(process.wait(SOON).success(), "{}", process.stderr());
             assert_nothing_left(&scene);
@@ -154,7 +154,7 @@ fn a_process_killed_halfway_leaves_nothing_in_the_way() {
         drop(killed);
         let again = scene.injector.run(&attach);
         assert!(again.code == 0 || again.stderr.contains("already attached"), "{again:?}");
-        assert_eq!(scene.inside.programs().len(), 1, "after {delay} ms");
+        assert_eq!(scene.inside.program_ids("sock_ops").len(), 1, "after {delay} ms");
         scene.injector.run(&["detach", "--cgroup", scene.inside.path_text()]).ok();
         assert_nothing_left(&scene);
     }
@@ -185,7 +185,7 @@ fn an_old_process_leaves_a_newer_attachment_alone() {
     let newer = scene.attach(&[]);
     let output = old.stop(Signal::TERM);
     assert_eq!(output.code, 0, "{output:?}");
-    assert_eq!(scene.inside.programs().len(), 1, "{output:?}");
+    assert_eq!(scene.inside.program_ids("sock_ops").len(), 1, "{output:?}");
     assert_eq!(newer.status().state, "attached");
     assert_eq!(scene.keepalive_inside().0, USUAL);
 }

@@ -79,7 +79,7 @@ fn an_accepted_socket_has_its_listeners_choice() {
 #[test]
 fn a_later_change_wins_and_shows() {
     let scene = Scene::new("later");
-    let attachment = scene.attach(&[]);
+    let attachment = scene.attach(&["--on-conflict", "respect"]);
     let (mut client, socket, _server) = connected_with(&scene, &[]);
     assert_eq!(client.keepalive(&socket), USUAL);
     assert_eq!(flow_of(&attachment, &socket).keepalive.owner, Owner::Injected);
@@ -104,7 +104,7 @@ fn a_later_change_wins_and_shows() {
 #[test]
 fn a_later_change_of_its_own_choice_shows_as_well() {
     let scene = Scene::new("later-own");
-    let attachment = scene.attach(&[]);
+    let attachment = scene.attach(&["--on-conflict", "respect"]);
     let (mut client, socket, _server) = connected_with(&scene, &[("SO_KEEPALIVE", 1), ("TCP_KEEPIDLE", 20)]);
     let told = |client: &mut Peer, option, value| {
         client.set(&socket, option, value);

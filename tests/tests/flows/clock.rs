@@ -29,7 +29,17 @@ fn a_watch_tells_in_time_whatever_the_clock_says() {
         let clock = directory.path().join("clock");
         fs::write(&clock, "+0\n").unwrap();
         let environment = with_clock(&clock);
-        let attach = ["attach", "-o", "jsonl", "--timeout", "4s", "--cgroup", scene.inside.path_text()];
+        let attach = [
+            "attach",
+            "-o",
+            "jsonl",
+            "--timeout",
+            "4s",
+            "--on-conflict",
+            "respect",
+            "--cgroup",
+            scene.inside.path_text(),
+        ];
         let mut arguments: Vec<&str> = environment.iter().map(String::as_str).collect();
         arguments.push(injector.binary());
         let mut watch = Process::spawn(Place::default(), "env", &[&arguments, &attach[..]].concat());

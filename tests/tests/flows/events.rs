@@ -36,7 +36,7 @@ struct Watched {
 /// A watched connection without keepalive.
 fn exposed(format: &str) -> Watched {
     let scene = Scene::new("events");
-    let attachment = scene.attach(&["--timeout", "16s", "--warn", "8s", "-o", format]);
+    let attachment = scene.attach(&["--timeout", "16s", "--warn", "8s", "--on-conflict", "respect", "-o", format]);
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
     let connected_from = Instant::now();
     let (near, _far) = connected(&mut client, &mut server, Route::V4);

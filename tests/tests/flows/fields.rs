@@ -70,7 +70,18 @@ fn expose(client: &mut Peer, socket: &Socket) {
 #[test]
 fn an_unprotected_flow_comes_near_the_limit_and_passes_it() {
     let scene = Scene::new("ages");
-    let attachment = scene.attach(&["--timeout", "24s", "--warn", "12s", "--idle", "1s", "--interval", "1s"]);
+    let attachment = scene.attach(&[
+        "--timeout",
+        "24s",
+        "--warn",
+        "12s",
+        "--idle",
+        "1s",
+        "--interval",
+        "1s",
+        "--on-conflict",
+        "respect",
+    ]);
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
     let (near, _far) = connected(&mut client, &mut server, Route::V4);
     let (kept, _far) = connected(&mut client, &mut server, Route::V4);

@@ -10,13 +10,13 @@ use crate::scene::{SOON, Scene};
 #[test]
 fn it_names_the_attachment_and_its_parameters() {
     let scene = Scene::new("named");
-    let attachment = scene.attach(&["--user-timeout", "45s", "--warn", "50%"]);
+    let attachment = scene.attach(&["--user-timeout", "10m", "--warn", "50%"]);
     let status = attachment.status();
     assert_eq!(status.cgroup, scene.inside.kernel_path());
     assert_eq!(status.cgroup_id, scene.inside.id());
     assert_eq!(status.state, "attached");
     assert_eq!((status.limit_ms, status.warn_ms), (350_000, 175_000));
-    let expected = AttachmentKeepalive { idle_s: 240, interval_s: 30, probes: 9, user_timeout_ms: 45_000 };
+    let expected = AttachmentKeepalive { idle_s: 240, interval_s: 30, probes: 9, user_timeout_ms: 600_000 };
     assert_eq!(status.keepalive, expected);
     assert_recent(&status.since);
 }
@@ -49,7 +49,7 @@ fn a_warning_mark_may_be_a_duration() {
 #[test]
 fn its_counters_and_sums_add_up() {
     let scene = Scene::new("sums");
-    let attachment = scene.attach(&[]);
+    let attachment = scene.attach(&["--on-conflict", "respect"]);
     let (mut client, mut server) = (scene.inside_peer(), scene.inside_peer());
     let pairs: Vec<_> = (0..5).map(|_| connected(&mut client, &mut server, Route::V4)).collect();
     let (mut other, mut beside) = (scene.inside_peer(), scene.outside_peer());

@@ -18,11 +18,11 @@ fn a_guard_that_does_not_belong_there_is_taken_off() {
     let scene = Scene::new("half-guard");
     let donor_name = scene.inside.attachment_name() + "-donor";
     let donor = scene.injector.attach_detached(&scene.inside, &["--name", &donor_name, "--on-conflict", "enforce"]);
-    let mut attachment = scene.injector.attach_detached(&scene.inside, &[]);
+    let mut attachment = scene.injector.attach_detached(&scene.inside, &["--on-conflict", "respect"]);
     fs::rename(guard(&donor), guard(&attachment)).unwrap();
     drop(donor);
     assert_eq!(scene.inside.program_ids("setsockopt").len(), 1);
-    attachment.take_over(&scene.inside, &[]);
+    attachment.take_over(&scene.inside, &["--on-conflict", "respect"]);
     assert_eq!(scene.inside.program_ids("setsockopt"), [] as [u64; 0]);
     assert_eq!(attachment.status().on_conflict, "respect");
 }

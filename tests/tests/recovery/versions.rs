@@ -34,7 +34,7 @@ fn another_pin_layout_is_taken_over_without_a_gap() {
     assert_eq!(scene.injector.states(attachment.name()), ["other_version"]);
     assert!(scene.injector.run(&["status"]).ok().stdout.contains("another version"));
     thread::scope(|scope| {
-        let attaching = scope.spawn(|| attachment.take_over(&scene.inside, &[]));
+        let attaching = scope.spawn(|| attachment.take_over(&scene.inside, &["--on-conflict", "respect"]));
         while !attaching.is_finished() {
             assert_ne!(scene.inside.program_ids("sock_ops"), [] as [u64; 0]);
         }

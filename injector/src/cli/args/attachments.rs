@@ -51,7 +51,7 @@ pub struct Attach {
     /// Also set `TCP_USER_TIMEOUT`, which then decides when a connection is given up.
     #[arg(long, value_name = "DURATION", value_parser = units::parse)]
     pub user_timeout: Option<Duration>,
-    /// What becomes of an application's own keepalive calls [default: respect].
+    /// What becomes of an application's own keepalive calls [default: tighten].
     #[arg(long, value_enum)]
     pub on_conflict: Option<OnConflict>,
     /// Where idle times come from [default: sockets].
