@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use injector_tests::Keepalive;
 use rustix::net::sockopt::{
-    set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl, socket_cookie, socket_keepalive,
-    tcp_keepcnt, tcp_keepidle, tcp_keepintvl,
+    set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_user_timeout, socket_cookie,
+    socket_keepalive, tcp_keepcnt, tcp_keepidle, tcp_keepintvl,
 };
 use rustix::net::{AddressFamily, SocketType, connect, socket};
 
@@ -81,6 +81,10 @@ pub(crate) fn set_idle(socket: impl AsFd, seconds: u64) {
 
 pub(crate) fn set_interval(socket: impl AsFd, seconds: u64) {
     set_tcp_keepintvl(socket, Duration::from_secs(seconds)).expect("TCP_KEEPINTVL can be set");
+}
+
+pub(crate) fn set_user_timeout(socket: impl AsFd, ms: u32) {
+    set_tcp_user_timeout(socket, ms).expect("TCP_USER_TIMEOUT can be set");
 }
 
 pub(crate) fn set_probes(socket: impl AsFd, probes: u32) {

@@ -6,7 +6,7 @@ use injector_tests::{Direction, Keepalive, Owner, Status};
 
 use super::USUAL;
 use crate::scene::{Scene, flow_of};
-use crate::socket::{V4, V6, addresses, join, keepalive, listen, open, set_idle, switch};
+use crate::socket::{V4, V6, addresses, join, keepalive, listen, open, set_idle, set_user_timeout, switch};
 
 pub(super) fn inject(address: IpAddr) {
     let scene = Scene::new();
@@ -37,6 +37,31 @@ pub(super) fn respect() {
         let flow = flow_of(&attachment, &pair.connected);
         assert_eq!((flow.outcome.as_str(), flow.keepalive.owner), (outcome, owner));
         assert_eq!(flow.keepalive.probes, 9, "the namespace's, as nothing was set");
+    }
+}
+
+/// Three probes fit into one that was there before, or none is sent. One that comes later is followed by the guard, or else
+/// reported.
+pub(super) fn user_timeouts() {
+    const FITTED: Keepalive = Keepalive::on(5, 5, 9);
+    let scene = Scene::new();
+    let attachment = scene.attach(&[]);
+    for (ms, expected, status) in [(20_000, FITTED, Status::Protected), (2000, Keepalive::UNTOUCHED, Status::Exposed)] {
+        let listener = listen(V4);
+        let socket = scene.inside(|| open(V4));
+        set_user_timeout(&socket, ms);
+        let pair = join(socket, &listener);
+        assert_eq!(keepalive(&pair.connected), expected, "{ms} ms");
+        assert_eq!(flow_of(&attachment, &pair.connected).status, status, "{ms} ms");
+    }
+    let later = scene.pair(V4);
+    set_user_timeout(&later.connected, 20_000);
+    let flow = flow_of(&attachment, &later.connected);
+    let is_reported = flow.reason.is_some_and(|reason| reason.contains("TCP_USER_TIMEOUT 20s"));
+    match keepalive(&later.connected) {
+        FITTED => assert_eq!((flow.status, is_reported), (Status::Protected, false)),
+        USUAL => assert_eq!((flow.status, is_reported), (Status::Exposed, true)),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -34,6 +34,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario("inject, IPv4", PROGRAMS, || keepalive::inject(V4)),
     scenario("inject, IPv6", PROGRAMS, || keepalive::inject(V6)),
     scenario("respect and tighten", PROGRAMS, keepalive::respect),
+    scenario("user timeouts", PROGRAMS, keepalive::user_timeouts),
     scenario("limits by hop", PROGRAMS, keepalive::hops),
     scenario("probes are sent", PROGRAMS, silence::probe),
     scenario("idle times", PROGRAMS, silence::idle),

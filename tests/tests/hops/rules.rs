@@ -123,9 +123,7 @@ fn other_hops_apply_to_established_flows() {
     let fresh = client.keepalive(&fresh);
     assert_ne!(fresh, SHORT);
     assert_eq!(sockets.each_ref().map(|socket| client.keepalive(socket)), [fresh, TIGHT]);
-    eventually("it is probed", SOON, || {
-        (flow_of(&attachment, &sockets[1]).status == Status::Protected).then_some(())
-    });
+    eventually("it is probed", SOON, || (flow_of(&attachment, &sockets[1]).status == Status::Protected).then_some(()));
 }
 
 /// Hops `h0` to `h9999`, a /32 or /128 each, with 60 s to 1059 s.

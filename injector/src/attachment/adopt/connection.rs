@@ -54,7 +54,8 @@ impl Nested {
         let records = || others.iter().filter_map(|other| other.record(socket).ok().flatten());
         Self {
             is_covered: records().next().is_some(),
-            is_set: records().any(|FlowRecord { applied, .. }| applied.idle_s != 0 && in_force.is(&applied.keepalive())),
+            is_set: records()
+                .any(|FlowRecord { applied, .. }| applied.idle_s != 0 && in_force.is(&applied.keepalive())),
         }
     }
 }
@@ -108,9 +109,8 @@ fn try_treat(
     let keepalive = applied.keepalive();
     // Switched on by us, before the application's user timeout left no room.
     let is_in_the_way = applied.has(LEFT_ALONE) && in_force.enabled;
-    let stays = |record: FlowRecord| {
-        outcome == RESPECTED || record.applied.keepalive() == keepalive && in_force.is(&keepalive)
-    };
+    let stays =
+        |record: FlowRecord| outcome == RESPECTED || record.applied.keepalive() == keepalive && in_force.is(&keepalive);
     if !is_in_the_way && before.is_some_and(stays) {
         return Ok(Treated::Known);
     }
@@ -153,6 +153,8 @@ fn own(before: Option<&FlowRecord>, in_force: &InForce, policy: &FlowPolicy, con
     let is_ours = in_force.is(&applied.keepalive());
     let user_timeout_ms = if applied.user_timeout_ms == 0 { in_force.keepalive.user_timeout_ms } else { 0 };
     match record.outcome {
+        // The rules of others count as well, and are not known here.
+        _ if is_ours && context.nested.is_covered => Some(in_force.own(&Sysctl::default())),
         INJECTED if is_ours => Some(Own { user_timeout_ms, ..Own::default() }),
         // Set by the application since.
         INJECTED | TIGHTENED if !is_ours && policy.conflict == RESPECT => None,

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 
 pub(crate) use holdings::{Held, Holdings, pids};
 use injector_common::{
+    keepalive::Sysctl,
     record::Endpoints,
     stats::{ACTIVE, PASSIVE},
 };
