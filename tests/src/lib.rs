@@ -2,8 +2,9 @@
 //! them, and the `injector` binary itself.
 //!
 //! Everything here is a guard: what it made is gone when it is dropped, also when a test panics. Names carry the process
-//! id and a counter, so that tests run side by side and don't depend on what others left behind. What goes wrong panics,
-//! with the command and its output, because that is what a test wants to print.
+//! id and a counter, and each test has mounts and a bpffs of its own (`host/isolation.rs`), so that tests run side by side
+//! and don't depend on what others left behind. What goes wrong panics, with the command and its output, because that is
+//! what a test wants to print.
 
 #![deny(unsafe_code)]
 #![expect(clippy::missing_panics_doc, reason = "a harness reports everything that goes wrong by a panic")]
