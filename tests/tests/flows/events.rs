@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use injector_tests::{Attachment, Peer, Route, Signal, Socket, Status, connected};
+use injector_tests::{Attachment, Peer, Route, Signal, Socket, Status, connected, eventually};
 use serde_json::Value;
 
 use crate::scene::{SOON, Scene, assert_nothing_left, flow_of};
@@ -160,10 +160,12 @@ fn watching_quiet_flows_costs_next_to_nothing() {
     let (mut client, mut server) = (scene.peer_in(&child), scene.peer_in(&child));
     let (_near, _far) = connected(&mut client, &mut server, Route::V4);
     let wakeups = || voluntary_switches(attachment.pid());
-    std::thread::sleep(Duration::from_secs(1));
-    let before = wakeups();
-    std::thread::sleep(Duration::from_secs(4));
-    assert!(wakeups() - before <= 8, "{} wake-ups in 4 s", wakeups() - before);
+    // Once it has started in full, which takes a busy machine a while.
+    eventually("there are 4 s with hardly a wake-up", SOON, || {
+        let before = wakeups();
+        std::thread::sleep(Duration::from_secs(4));
+        (wakeups() - before <= 8).then_some(())
+    });
 }
 
 /// How often the threads of a process went to sleep.
