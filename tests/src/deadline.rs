@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long anything may take that a local kernel does at once. Machines are busy: it only bounds a failure.
-pub const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_secs(120);
 
 const PAUSE: Duration = Duration::from_millis(10);
 

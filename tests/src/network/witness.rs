@@ -28,6 +28,12 @@ impl Seen {
     pub const fn bounds(self) -> (Instant, Instant) {
         (self.from, self.to)
     }
+
+    /// As far as the test can tell where it was seen now, and again `later`.
+    #[must_use]
+    pub const fn until(self, later: Self) -> Self {
+        Self { from: self.from, to: later.to }
+    }
 }
 
 impl Witness {
