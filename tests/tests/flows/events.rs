@@ -101,7 +101,8 @@ fn a_line_for_each_in_the_table() {
 #[test]
 fn a_peer_that_no_longer_answers() {
     let scene = Scene::new("stalled");
-    let arguments = ["--timeout", "20s", "--idle", "1s", "--interval", "1s", "--warn", "3500ms", "-o", "jsonl"];
+    let arguments =
+        ["--timeout", "20s", "--idle", "1s", "--interval", "1s", "--probes", "100", "--warn", "3500ms", "-o", "jsonl"];
     let mut attachment = scene.attach(&arguments);
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
     let (near, far) = connected(&mut client, &mut server, Route::V4);

@@ -163,7 +163,8 @@ fn the_peers_probes_only() {
 /// more than the time since the last answer.
 #[test]
 fn probes_that_nobody_answers() {
-    let mut watched = Watched::new(Route::V4, &["--timeout", "60s", "--idle", "1s", "--interval", "1s"]);
+    let mut watched =
+        Watched::new(Route::V4, &["--timeout", "60s", "--idle", "1s", "--interval", "1s", "--probes", "100"]);
     watched.client.send(&watched.near, "once").unwrap();
     thread::sleep(Duration::from_millis(200));
     let answered = watched.witness.last_packet(&watched.near, &watched.far);

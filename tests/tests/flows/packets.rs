@@ -137,7 +137,7 @@ fn who_probes() {
 
 #[test]
 fn nobody_answers() {
-    let tracked = Tracked::new(Route::V4, &["--timeout", "60s", "--idle", "1s", "--interval", "1s"]);
+    let tracked = Tracked::new(Route::V4, &["--timeout", "60s", "--idle", "1s", "--interval", "1s", "--probes", "100"]);
     let port = tracked.far.local.port();
     tracked.scene.netns.nft(&format!(
         "table inet void {{ chain input {{ type filter hook input priority 0; tcp dport {port} drop; }}; }}"
