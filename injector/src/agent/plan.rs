@@ -161,7 +161,10 @@ fn below_mount(pattern: Pattern) -> Pattern {
 }
 
 fn path_below_mount(path: &str) -> String {
-    let found = cgroup::mount_of(Path::new(path)).map(|(_, path)| path.to_string_lossy().into_owned());
+    let found = cgroup::mount_of(Path::new(path)).and_then(|(mount, seen)| {
+        let below = Path::new(path).strip_prefix(mount).ok()?;
+        Some(seen.join(below).to_string_lossy().into_owned())
+    });
     found.unwrap_or_else(|| path.to_owned())
 }
 
