@@ -118,6 +118,31 @@ pub enum Error {
         /// The cgroup.
         cgroup: String,
     },
+    /// The cgroup of an attachment is gone, and with it what was attached.
+    #[error(
+        "nothing is attached: the cgroup was removed{} ({cgroup}, attachment {name:?}): run `injector attach --cgroup {cgroup}` \
+         again, with --follow to have it attached anew each time",
+        if *is_anew { " and made anew" } else { "" }
+    )]
+    CgroupRemoved {
+        /// Name of the attachment.
+        name: String,
+        /// Path of the cgroup, relative to the mount.
+        cgroup: String,
+        /// Whether another cgroup has its path now.
+        is_anew: bool,
+    },
+    /// The programs of an attachment were taken off their hooks, and its pins left.
+    #[error(
+        "nothing is attached: the programs of {name:?} were taken off {cgroup}, and only their pins are left: run \
+         `injector attach --cgroup {cgroup} --name {name}` again, or `injector detach --name {name}`"
+    )]
+    OffItsHook {
+        /// Name of the attachment.
+        name: String,
+        /// Path of the cgroup, relative to the mount.
+        cgroup: String,
+    },
     /// Something lies where our pins are that isn't ours.
     #[error("refused {}: {why}", path.display())]
     Refused {
@@ -193,6 +218,8 @@ impl Error {
             Self::AlreadyAttached { .. }
             | Self::NotAttached { .. }
             | Self::CgroupNotAttached { .. }
+            | Self::CgroupRemoved { .. }
+            | Self::OffItsHook { .. }
             | Self::Refused { .. }
             | Self::Held { .. }
             | Self::Stdout { .. } => Code::Failure,

@@ -1,24 +1,25 @@
-//! Hops that the cloud names, beside those of the file.
+//! Hops that the cloud names, beside those that are configured.
 //!
-//! The cloud is asked on the server's side. The watch loop never waits for it:
-//! an answer comes to it as an order, and is put in force as a file is.
+//! The cloud is asked on another thread. The watch loop never waits for it: an
+//! answer comes to it as an order, and is applied as a file is.
 
 use std::{future::pending, time::Duration};
 
 use tokio::sync::watch;
 
 use super::{
+    orders::{Order, Orders},
     plan::Plan,
-    watcher::{Order, Orders, Watcher},
+    watcher::Watcher,
 };
 use crate::discovery::{Asker, Discovery, Known, aws::answers::Answers, changes};
 
-/// What complaints are about that are about what was discovered.
+/// What failures are about that are about what was discovered.
 pub(super) const DISCOVERED: &str = "what was discovered";
 
 /// Gives the watch loop the cloud's answers, for as long as it wants any, and
 /// how often. Never ends.
-pub(super) async fn ask(mut wanted: watch::Receiver<Option<Duration>>, orders: Orders) {
+pub(crate) async fn ask(mut wanted: watch::Receiver<Option<Duration>>, orders: Orders) {
     loop {
         let asker = wanted.borrow_and_update().map(Asker::new);
         tokio::select! {
@@ -36,57 +37,65 @@ async fn pass_on(asker: Option<Asker>, orders: &Orders) {
 }
 
 impl Watcher {
-    /// Takes in an answer, and puts what it says in force. Where that does not
-    /// work, what is in force stays, and the next answer is another chance.
-    pub(super) fn discovered(&mut self, answers: Answers) {
+    /// Takes in an answer, and applies it. Where that does not work, what is
+    /// applied stays, and the next answer is another chance.
+    pub(crate) fn discovered(&mut self, answers: Answers) {
         // The file may have changed since it was asked for.
         if self.plan.discovery.is_none() {
             return;
         }
         self.shared.metrics.figures().asked(answers.calls());
         self.known.learn(answers);
-        let Discovery { hops, notes } = self.known.beside(self.plan.told());
-        self.journal.not_known(self.known.fresh(notes));
+        let Discovery { hops, notes } = self.known.beside(self.plan.configured());
+        self.report_unknown(notes);
         let changes = changes(self.plan.hops(), &hops);
         if changes.is_empty() {
             return;
         }
         let before = self.plan.clone();
-        let replaced = self.plan.replace_hops(hops).map_err(Into::into).and_then(|()| self.put_in_force());
-        match replaced {
+        let applied = self.plan.replace_hops(hops).map_err(Into::into).and_then(|()| self.apply());
+        match applied {
             Ok(()) => {
-                self.journal.is_well(DISCOVERED);
-                self.journal.discovered(&changes);
+                self.sink.recovered(DISCOVERED);
+                self.sink.discovered(&changes, self.plan.hops());
                 self.shared.metrics.figures().limits(self.plan.limits.clone());
             }
             Err(error) => {
                 self.plan = before;
-                self.journal.complain(DISCOVERED, &error.context("it is not in force"));
+                self.sink.failed(DISCOVERED, &error.context("what was discovered is not applied"));
             }
         }
     }
 
-    /// Puts what is known beside the hops of a plan that comes into force, where
-    /// it asks for that.
+    /// Reports what was not reported before.
+    fn report_unknown(&mut self, notes: Vec<String>) {
+        let fresh = self.known.fresh(notes);
+        if !fresh.is_empty() {
+            self.sink.undiscovered(fresh);
+        }
+    }
+
+    /// Puts what is known beside the hops of a plan that is about to be applied,
+    /// where it asks for that.
     ///
     /// Errors where a setting of the file does not go with a discovered hop.
     pub(super) fn keep_discovered(&self, plan: &mut Plan) -> anyhow::Result<()> {
         if plan.discovery.is_some() {
-            let Discovery { hops, .. } = self.known.beside(plan.told());
+            let Discovery { hops, .. } = self.known.beside(plan.configured());
             plan.replace_hops(hops)?;
         }
         Ok(())
     }
 
-    /// The plan in force has taken the place of `before`: asks as it says.
+    /// The plan has taken the place of `before`: asks as it says.
     pub(super) fn discover_as_planned(&mut self, before: &Plan) {
         let interval = self.plan.discovery;
         if interval.is_some() {
-            let Discovery { notes, .. } = self.known.beside(self.plan.told());
-            self.journal.not_known(self.known.fresh(notes));
+            let Discovery { notes, .. } = self.known.beside(self.plan.configured());
+            self.report_unknown(notes);
         } else if before.discovery.is_some() {
             self.known = Known::default();
-            self.journal.is_well(DISCOVERED);
+            self.sink.recovered(DISCOVERED);
             tracing::info!("the cloud is no longer asked: hops that only it named are gone");
         }
         self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, interval) != interval);

@@ -2,41 +2,75 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use injector_common::record::FlowSample;
 
-use super::limiter::Limiter;
+use super::{Shared, limiter::Limiter, sink::Sink};
 use crate::{
-    attachment::watch::Change,
+    attachment::{adopt::Report, watch::Change},
+    bpf::{Attached, AttachmentState},
+    config::OnExit,
     discovery,
     flow::{Flow, Names, Origin},
+    hop::Hop,
+    host::logging::AgentLog,
     units::elapsed,
 };
 
-/// A complaint that stays the same is told again after this time.
+/// A failure that stays the same is logged again after this time.
 const AGAIN: Duration = Duration::from_secs(600);
 
 /// Writes the log, and no more of it than anybody reads.
 #[derive(Debug)]
 pub(super) struct Journal {
     names: Names,
+    log: AgentLog,
+    shared: Arc<Shared>,
     changes: HashMap<Change, Limiter>,
     discovered: Limiter,
-    complaints: HashMap<String, (String, Instant)>,
-    dropped: u64,
+    /// What failed, by what it is about, and when that was logged.
+    failures: HashMap<String, (String, Instant)>,
+    held_back: u64,
 }
 
 impl Journal {
     /// Shows flows by these names.
-    pub(super) fn new(names: Names) -> Self {
-        let (changes, discovered) = (HashMap::new(), Limiter::default());
-        Self { names, changes, discovered, complaints: HashMap::new(), dropped: 0 }
+    pub(super) fn new(names: Names, log: AgentLog, shared: Arc<Shared>) -> Self {
+        let (changes, failures) = (HashMap::new(), HashMap::new());
+        Self { names, log, shared, changes, discovered: Limiter::default(), failures, held_back: 0 }
     }
 
-    /// Tells what is new about flows.
-    pub(super) fn changes(&mut self, origin: &Origin, changes: &[(Change, FlowSample)]) {
+    fn admits_discovered(&mut self) -> bool {
+        let now = Instant::now();
+        if let Some(held) = self.discovered.held_back(now) {
+            tracing::warn!(event = "discovered", held, "held back lines about what was discovered");
+        }
+        let admits = self.discovered.admits(now);
+        self.held_back += u64::from(!admits);
+        admits
+    }
+}
+
+impl Sink for Journal {
+    fn attached(&mut self, attached: &Attached, notes: &[String]) {
+        tracing::info!(attachment = attached.name(), cgroup = %attached.cgroup_path().display(), "attached");
+        for note in notes {
+            tracing::info!(attachment = attached.name(), "{note}");
+        }
+    }
+
+    fn adopted(&mut self, attached: &mut Attached, report: &Report) -> anyhow::Result<()> {
+        tracing::info!(attachment = attached.name(), "adopted: {report}");
+        if let Some(gap) = report.gap() {
+            tracing::warn!(attachment = attached.name(), "{gap}");
+        }
+        Ok(())
+    }
+
+    fn changed(&mut self, origin: &Origin, changes: &[(Change, FlowSample)]) {
         let now = Instant::now();
         for (change, limiter) in &mut self.changes {
             if let Some(held) = limiter.held_back(now) {
@@ -46,15 +80,14 @@ impl Journal {
         self.names.refresh();
         for (change, sample) in changes {
             if self.changes.entry(*change).or_default().admits(now) {
-                tell(*change, &self.names.flow(origin, sample, None));
+                log_change(*change, &self.names.flow(origin, sample, None));
             } else {
-                self.dropped += 1;
+                self.held_back += 1;
             }
         }
     }
 
-    /// Tells which hops are in force as the cloud named them.
-    pub(super) fn discovered(&mut self, changes: &[discovery::Change]) {
+    fn discovered(&mut self, changes: &[discovery::Change], _hops: &[Hop]) {
         for change in changes {
             if self.admits_discovered() {
                 tracing::info!(event = "discovered", "discovered: {change}");
@@ -62,8 +95,7 @@ impl Journal {
         }
     }
 
-    /// Tells what the cloud did not say.
-    pub(super) fn not_known(&mut self, notes: Vec<String>) {
+    fn undiscovered(&mut self, notes: Vec<String>) {
         for note in notes {
             if self.admits_discovered() {
                 tracing::warn!(event = "not_discovered", "{note}");
@@ -71,45 +103,68 @@ impl Journal {
         }
     }
 
-    fn admits_discovered(&mut self) -> bool {
-        let now = Instant::now();
-        if let Some(held) = self.discovered.held_back(now) {
-            tracing::warn!(event = "discovered", held, "held back lines about what was discovered");
-        }
-        let admits = self.discovered.admits(now);
-        self.dropped += u64::from(!admits);
-        admits
+    fn repinned(&mut self, name: &str) {
+        tracing::warn!(attachment = name, "its pins were removed from outside, pinned again");
     }
 
-    /// Tells what is wrong with a thing, unless that was said already.
-    pub(super) fn complain(&mut self, about: &str, error: &anyhow::Error) {
+    fn failed(&mut self, about: &str, error: &anyhow::Error) {
         let (now, text) = (Instant::now(), format!("{error:#}"));
         let is_known = |(known, since): &(String, Instant)| *known == text && now.duration_since(*since) < AGAIN;
-        if self.complaints.get(about).is_some_and(is_known) {
-            self.dropped += 1;
+        if self.failures.get(about).is_some_and(is_known) {
+            self.held_back += 1;
             return;
         }
         tracing::error!(about, "{text}");
-        self.complaints.insert(about.to_owned(), (text, now));
+        self.failures.insert(about.to_owned(), (text, now));
     }
 
-    /// What was wrong is no more.
-    pub(super) fn is_well(&mut self, about: &str) {
-        self.complaints.remove(about);
+    fn recovered(&mut self, about: &str) {
+        self.failures.remove(about);
     }
 
-    /// Keeps complaints about what is still there.
-    pub(super) fn forget_all_but(&mut self, is_there: impl Fn(&str) -> bool) {
-        self.complaints.retain(|about, _| is_there(about));
+    fn keep_failures(&mut self, is_there: &dyn Fn(&str) -> bool) {
+        self.failures.retain(|about, _| is_there(about));
     }
 
-    /// Lines that were held back.
-    pub(super) const fn dropped(&self) -> u64 {
-        self.dropped
+    fn lost(&mut self, name: &str, state: AttachmentState) {
+        match state {
+            AttachmentState::Replaced => tracing::warn!(attachment = name, "another one has its name"),
+            AttachmentState::Detached => tracing::warn!(
+                attachment = name,
+                "was detached by someone else, and is attached again: to end it, change the configuration"
+            ),
+            _ => tracing::info!(attachment = name, "its cgroup was removed"),
+        }
+    }
+
+    fn unwanted(&mut self, name: &str) {
+        tracing::info!(attachment = name, "detached: the configuration no longer names its cgroup");
+    }
+
+    fn leaving(&mut self, attached: &mut Attached, _state: AttachmentState) {
+        let counters = attached.counters();
+        let mut figures = self.shared.metrics.figures();
+        if let Ok(counters) = counters {
+            figures.counted(attached.name(), counters);
+        }
+        figures.detached(attached.name());
+    }
+
+    fn ended(&mut self, attachments: usize, on_exit: OnExit) -> anyhow::Result<()> {
+        let what = match on_exit {
+            OnExit::Keep => "programs stay attached",
+            OnExit::Detach => "programs detached",
+        };
+        tracing::info!(attachments, "shutting down: {what}");
+        Ok(())
+    }
+
+    fn held_back(&self) -> u64 {
+        self.held_back + self.log.dropped()
     }
 }
 
-fn tell(change: Change, flow: &Flow) {
+fn log_change(change: Change, flow: &Flow) {
     // Processes choose their own names, control characters included.
     let process = flow.process.as_ref().map(|process| format!("{} {:?}", process.pid, process.name));
     let pod = flow.pod.as_ref().map(|pod| format!("{}/{}", pod.namespace, pod.name));

@@ -1,7 +1,8 @@
-//! One cgroup that the agent is attached to.
+//! One attachment of a watch loop.
 
 use std::{
-    path::Path,
+    io,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -12,17 +13,16 @@ use injector_common::{
     scan::{self, ScanControl, ScanTotals},
 };
 
-use super::journal::Journal;
 use crate::{
     agent::metrics::{AtRisk, Metrics},
     attachment::{
-        self, Held,
-        acquire::{self, How},
-        adopt::{self, Unless},
-        watch::{Change, Watch},
+        self, Held, Round,
+        acquire::{self, Acquired, Purpose},
+        adopt::{self, Report, Unless},
+        watch::Watch,
     },
     bpf::{
-        Standing,
+        Attached, AttachmentState,
         pins::{self, PinDir},
     },
     flow::Origin,
@@ -44,30 +44,34 @@ pub(super) struct Member {
     watch: Watch,
     /// When to scan next.
     pub(super) due: Instant,
-    /// What the last scan for the server saw that did not fail.
+    /// What the last successful scan for the server saw.
     pub(super) seen: Seen,
 }
 
 /// What a scan saw.
 #[derive(Debug)]
 pub(super) struct Seen {
-    /// When it ended; when it was attached to before the first one.
+    /// When it ended; the time of the attachment before the first one.
     pub(super) at: SystemTime,
     pub(super) totals: ScanTotals,
     pub(super) at_risk: AtRisk,
 }
 
 impl Member {
-    /// Attaches to the cgroup, or takes over what an earlier agent left there.
-    pub(super) fn take(directory: &Path, rules: &Arc<Rules>) -> anyhow::Result<(Self, Vec<String>)> {
-        let cgroup = Cgroup::open(directory)?;
-        let how = How { watch: true, log: false };
-        let place = acquire::take(&pins::lock_all()?, &PinDir::for_cgroup(cgroup.path()), &cgroup, rules, how)?;
-        let origin = Arc::new(Origin::of(&place.held.attached));
+    /// Attaches to `cgroup`, or takes over what an earlier process left there.
+    /// Also says what became of what was there.
+    pub(super) fn take(
+        cgroup: Cgroup,
+        pins: &PinDir,
+        rules: &Arc<Rules>,
+        purpose: Purpose,
+    ) -> anyhow::Result<(Self, Vec<String>)> {
+        let Acquired { held, notes } = acquire::take(&pins::lock_all()?, pins, &cgroup, rules, purpose)?;
+        let origin = Arc::new(Origin::of(&held.attached));
         let rules = Arc::clone(rules);
         let seen = Seen { at: SystemTime::now(), totals: ScanTotals::EMPTY, at_risk: AtRisk::default() };
         let (watch, due) = (Watch::default(), Instant::now());
-        Ok((Self { cgroup, held: place.held, rules, origin, watch, due, seen }, place.notes))
+        Ok((Self { cgroup, held, rules, origin, watch, due, seen }, notes))
     }
 
     /// Name of the attachment.
@@ -75,65 +79,45 @@ impl Member {
         self.held.attached.name()
     }
 
-    /// Path of the cgroup, relative to the mount.
-    pub(super) fn path(&self) -> &Path {
-        self.cgroup.path()
+    /// What is attached.
+    pub(super) const fn attached(&self) -> &Attached {
+        &self.held.attached
     }
 
-    /// Directory of the pins.
-    pub(super) fn pins(&self) -> std::path::PathBuf {
-        self.held.attached.pins().path()
+    /// The same, to be read by scans.
+    pub(super) const fn attached_mut(&mut self) -> &mut Attached {
+        &mut self.held.attached
     }
 
-    /// Takes over connections that were there before. What can't be had is no
-    /// error, and told.
-    pub(super) fn adopt(&mut self, unless: Unless) {
-        let attached = &mut self.held.attached;
-        match pins::lock_for_adopting().and_then(|lock| adopt::adopt(attached, unless, &lock)) {
-            Ok(report) => {
-                tracing::info!(attachment = self.name(), "adopted: {report}");
-                if let Some(gap) = report.gap() {
-                    tracing::warn!(attachment = self.name(), "{gap}");
-                }
-            }
-            Err(error) => tracing::warn!(attachment = self.name(), "nothing adopted: {error:#}"),
-        }
+    /// Directories of the pins.
+    pub(super) fn pins(&self) -> [PathBuf; 2] {
+        [self.held.attached.pins().path(), self.held.attached.generation_path().to_owned()]
     }
 
-    /// What became of it; pinned again where its pins were removed.
-    pub(super) fn look(&mut self) -> anyhow::Result<Standing> {
-        let standing = self.held.standing()?;
-        if standing != Standing::Unpinned {
-            return Ok(standing);
-        }
-        if self.held.repin(&attachment::lock()?)? {
-            tracing::warn!(attachment = self.name(), "its pins were removed from outside, pinned again");
-        }
-        self.held.standing()
+    /// Adopts connections that were there before.
+    pub(super) fn adopt(&mut self, unless: Unless) -> anyhow::Result<Report> {
+        adopt::adopt(&mut self.held.attached, unless, &pins::lock_for_adopting()?)
     }
 
-    /// Tells what is new, and when to look again.
-    pub(super) fn scan(&mut self, journal: &mut Journal, metrics: &Metrics) -> anyhow::Result<()> {
-        let start = Instant::now();
+    /// What became of it.
+    pub(super) fn state(&self) -> anyhow::Result<AttachmentState> {
+        self.held.state()
+    }
+
+    /// Pins it again where its pins were removed. False where nothing was to be
+    /// done any more.
+    pub(super) fn repin(&mut self) -> anyhow::Result<bool> {
+        self.held.repin(&attachment::lock()?)
+    }
+
+    /// Finds what is new, and when to scan again.
+    pub(super) fn scan(&mut self) -> anyhow::Result<Round> {
         let round = self.held.scan(&mut self.watch)?;
-        self.due = Instant::now() + round.pause;
-        metrics.watched(round.totals.flows() + round.totals.closing, start.elapsed());
-        if round.changes.is_empty() {
-            return Ok(());
-        }
-        journal.changes(&self.origin, &round.changes);
-        let mut figures = metrics.figures();
-        for (change, _) in &round.changes {
-            match change {
-                Change::Overdue => figures.flows_expired += 1,
-                Change::Closed => figures.flows_lost += 1,
-                Change::AtRisk | Change::Stalled | Change::Recovered => {}
-            }
-        }
-        Ok(())
+        self.put_off(round.pause);
+        Ok(round)
     }
 
-    /// All figures, and the flows that `request` asks for.
+    /// All figures, and the flows at risk, overdue or stalled.
     pub(super) fn observe(
         &mut self,
         metrics: &Metrics,
@@ -141,13 +125,13 @@ impl Member {
     ) -> anyhow::Result<(AttachmentStatus, ScanTotals)> {
         let totals = self.held.attached.scan_packets(ScanControl::request(scan::FINDINGS, 0, MAX_FINDINGS), visit)?;
         let counters = self.held.attached.counters()?;
-        let standing = self.held.standing()?;
-        let status = AttachmentStatus::attached(&self.held.attached, standing, &counters, &totals, None);
+        let state = self.held.state()?;
+        let status = AttachmentStatus::attached(&self.held.attached, state, &counters, &totals, None);
         metrics.figures().counted(self.name(), counters);
         Ok((status, totals))
     }
 
-    /// Whose flows these are.
+    /// Names for the numbers of its flows.
     pub(super) fn origin(&self) -> Arc<Origin> {
         Arc::clone(&self.origin)
     }
@@ -161,15 +145,14 @@ impl Member {
         self.held.attached.scan_packets(ScanControl::request(scan::ALL, 0, budget), visit)
     }
 
-    /// Bytes of the maps.
+    /// Kernel memory of its maps, in bytes.
     pub(super) fn map_memory(&self) -> u64 {
         self.held.attached.map_memory()
     }
 
-    /// Puts other rules in force, from one connection to the next. Errors leave
-    /// those that were.
+    /// Applies other rules. Errors leave those that were.
     pub(super) fn replace(&mut self, rules: &Arc<Rules>) -> anyhow::Result<()> {
-        // One that is off is let go at the next look.
+        // One that is off its hook is let go at the next look.
         if !self.held.replace(&attachment::lock()?, &self.cgroup, rules)? {
             return Ok(());
         }
@@ -180,7 +163,7 @@ impl Member {
         Ok(())
     }
 
-    /// What is in force.
+    /// The rules that are applied.
     pub(super) fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.rules)
     }
@@ -190,24 +173,28 @@ impl Member {
         self.held.attached.number(cgroups)
     }
 
-    /// Takes the last figures, and the programs off.
-    pub(super) fn detach(self, metrics: &Metrics) -> anyhow::Result<()> {
-        self.forget(metrics);
+    /// Takes the programs off.
+    pub(super) fn detach(self) -> anyhow::Result<()> {
         self.held.detach(&attachment::lock()?)
     }
 
-    /// Takes the last figures.
-    pub(super) fn forget(&self, metrics: &Metrics) {
-        let counters = self.held.attached.counters();
-        let mut figures = metrics.figures();
-        if let Ok(counters) = counters {
-            figures.counted(self.name(), counters);
-        }
-        figures.detached(self.name());
-    }
-
-    /// Looks again after `pause`.
+    /// Scans again after `pause`.
     pub(super) fn put_off(&mut self, pause: Duration) {
         self.due = Instant::now() + pause;
+    }
+
+    /// Whether the programs' own messages were asked for.
+    pub(super) const fn has_log(&self) -> bool {
+        self.held.log.is_some()
+    }
+
+    /// Passes on the programs' own messages. Ends only by an error.
+    pub(super) async fn pass_on_log(&mut self) -> io::Error {
+        let Some(log) = &mut self.held.log else { return std::future::pending().await };
+        loop {
+            if let Err(error) = log.pass_on().await {
+                return error;
+            }
+        }
     }
 }

@@ -1,18 +1,22 @@
-//! The agent: `injector run`.
+//! The watch loop, and the agent around it: `injector run`.
 //!
 //! Two threads. One is the watch loop (`watcher.rs`): it owns what is attached,
 //! scans when a flow could be in trouble, and reads the configuration again.
 //! The other one runs the server (`http/`), signals and hints, asks the cloud
-//! for hops (`discovery.rs`), and asks the loop by messages. A client that does
-//! not read, a log that nobody drains, or a cloud that does not answer holds up
-//! neither.
+//! for hops (`ask.rs`), and asks the loop by messages. A client that does not
+//! read, a log that nobody drains, or a cloud that does not answer holds up
+//! neither. A foreground `attach` is the same loop, for one cgroup and with
+//! another [`sink`].
 //!
 //! ```text
-//! file, cloud -> plan -> watcher -> bpf
-//! watcher -> journal (log), metrics, observation -> http
+//! file, arguments, cloud -> plan -> watcher -> bpf
+//! watcher -> sink: journal (log), or events on stdout
+//! watcher -> metrics, observation -> http
 //! ```
 
+mod apply;
 mod ask;
+mod attachments;
 mod health;
 mod hints;
 mod http;
@@ -23,40 +27,46 @@ mod member;
 pub mod metrics;
 mod observation;
 mod observe;
+mod orders;
 mod plan;
 mod reload;
 mod service;
+mod sink;
+mod source;
 mod survey;
+mod targets;
+mod thread;
 mod watcher;
 
 use std::{
+    future::pending,
     path::PathBuf,
     sync::Arc,
-    thread,
     time::{Duration, SystemTime},
 };
 
-use anyhow::Context as _;
 pub use http::{FlowQuery, MAX_FLOWS, Route, route, web};
 pub use listen::Listen;
-use tokio::{
-    signal::unix::{self, SignalKind},
-    sync::oneshot,
-    time,
-};
+use tokio::time;
 
 use self::{
     health::Health,
-    hints::Hints,
-    plan::Source,
-    watcher::{Order, Orders, Watcher},
+    journal::Journal,
+    orders::{Order, Orders},
+    source::Source,
+};
+pub(crate) use self::{
+    plan::{OnLoss, Plan},
+    sink::Sink,
+    targets::Target,
+    thread::{Started, WatchThread, attach_once},
 };
 use crate::{
     agent::metrics::{Metrics, Reload},
     bpf::{pins, preflight},
     host::{
-        logging::{self, AgentLog},
-        signals::Signal,
+        logging,
+        signals::{OnHangup, Request, Signals},
     },
 };
 
@@ -67,70 +77,52 @@ const END_WITHIN: Duration = Duration::from_secs(4);
 const LOCKED_WITHIN: Duration = Duration::from_millis(500);
 
 /// What the watch loop and the server share.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
     health: Health,
     metrics: Metrics,
-    log: AgentLog,
     hosts: http::Hosts,
 }
 
-/// Runs the agent until it is told to end.
+/// Runs the agent until it is asked to end.
 ///
 /// Errors before it is attached where the host, a privilege or the
 /// configuration does not allow it.
 pub fn run(config: PathBuf, listen: &Listen, verbose: u8) -> anyhow::Result<()> {
     let mut source = Source::new(config);
     let plan = source.load()?;
-    preflight::check_capabilities()?;
-    preflight::check_lockdown()?;
     // It serves others: a lock that somebody holds for longer is for the next time.
     pins::wait_at_most(LOCKED_WITHIN);
-    preflight::ensure_bpffs()?;
-    preflight::lift_memory_limit();
+    preflight::prepare()?;
     // Not with what is shared: a watch loop that does not end would keep the last lines from being written.
     let (log, _writer) = logging::init_agent(verbose, plan.agent.log);
-    for remark in &plan.remarks {
+    for remark in plan.remarks() {
         tracing::warn!("{remark}");
     }
-    let shared = Arc::new(Shared {
-        health: Health::new(),
-        metrics: Metrics::new(),
-        log,
-        hosts: http::Hosts::new(&plan.agent.allowed_hosts),
-    });
+    let shared = Arc::new(Shared { hosts: http::Hosts::new(&plan.agent.allowed_hosts), ..Shared::default() });
     shared.metrics.figures().limits(plan.limits.clone());
     shared.metrics.figures().reloaded(Reload::Taken(SystemTime::now()));
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        let signals = Signals::new()?;
+        let signals = Signals::new(OnHangup::Reload)?;
         let server = listen::bind(listen).await?;
-        let (hints, events) = Hints::new();
-        let (orders, receiver) = Orders::new();
-        let names = crate::flow::Names::new(&plan.agent.pod_logs, &plan.agent.pod_cgroups);
-        let (watcher, wishes) = Watcher::new(source, plan, Arc::clone(&shared), hints);
-        let (started_sender, started) = oneshot::channel();
-        let (ended_sender, ended) = oneshot::channel();
-        thread::Builder::new().name("watch".to_owned()).spawn(move || {
-            watcher.run(&receiver, started_sender);
-            // Nobody waits any more where it took too long.
-            let _ = ended_sender.send(());
-        })?;
+        let names = || crate::flow::Names::new(&plan.agent.pod_logs, &plan.agent.pod_cgroups);
+        let (journal, names) = (Journal::new(names(), log, Arc::clone(&shared)), names());
+        let (mut thread, started) = WatchThread::spawn(Some(source), plan, Box::new(journal), Arc::clone(&shared))?;
+        let orders = thread.orders();
         let serve = http::serve(server, http::State::new(Arc::clone(&shared), orders.clone(), names));
-        let result = tokio::select! {
-            result = until_told(started, signals, &orders, &shared) => result,
-            () = serve => Ok(()),
-            () = hints::pass_on(events, orders.clone()) => Ok(()),
-            () = ask::ask(wishes, orders.clone()) => Ok(()),
-            () = watchdog(&shared) => Ok(()),
-        };
-        service::stopping();
-        orders.give(Order::Stop);
-        if time::timeout(END_WITHIN, ended).await.is_err() {
-            tracing::error!("the watch loop does not end: leaving it");
+        tokio::select! {
+            () = until_asked(started, signals, &orders, &shared) => {}
+            () = serve => {}
+            ended = thread.feed() => return ended,
+            () = watchdog(&shared) => {}
         }
-        result
+        service::stopping();
+        thread.stop(END_WITHIN).await.unwrap_or_else(|| {
+            tracing::error!("the watch loop does not end: leaving it");
+            Ok(())
+        })
     });
     // Threads that answer somebody may go on for long.
     runtime.shutdown_background();
@@ -138,27 +130,21 @@ pub fn run(config: PathBuf, listen: &Listen, verbose: u8) -> anyhow::Result<()> 
 }
 
 /// Goes on until a signal ends it.
-async fn until_told(
-    started: oneshot::Receiver<anyhow::Result<()>>,
-    mut signals: Signals,
-    orders: &Orders,
-    shared: &Shared,
-) -> anyhow::Result<()> {
+async fn until_asked(started: Started, mut signals: Signals, orders: &Orders, shared: &Shared) {
     tokio::select! {
-        started = started => started.context("the watch loop ended")??,
-        () = signals.end() => return Ok(()),
+        started = started => if started.is_err() { return pending().await },
+        () = signals.end() => return,
     }
     tracing::info!(cgroups = shared.metrics.figures().attached_cgroups, "at work");
     service::ready();
-    while signals.next().await == Told::Reload {
+    while signals.next().await == Request::Reload {
         orders.give(Order::Reload);
     }
-    Ok(())
 }
 
 /// Tells the service manager that we are alive, for as long as that is true.
 async fn watchdog(shared: &Shared) {
-    let Some(interval) = service::watchdog() else { return std::future::pending().await };
+    let Some(interval) = service::watchdog() else { return pending().await };
     loop {
         time::sleep(interval).await;
         match shared.health.stuck() {
@@ -166,43 +152,4 @@ async fn watchdog(shared: &Shared) {
             Some(silence) => tracing::error!("the watch loop is stuck for {} s", silence.as_secs()),
         }
     }
-}
-
-/// The signals an agent takes. A hangup ends nothing, so it is taken even where
-/// `nohup` has it ignored.
-#[derive(Debug)]
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: unix::Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: Signal::unless_ignored(SignalKind::interrupt())?,
-            terminate: Signal::unless_ignored(SignalKind::terminate())?,
-            hangup: unix::signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.interrupt.recv() => Told::End,
-            _ = self.terminate.recv() => Told::End,
-            _ = self.hangup.recv() => Told::Reload,
-        }
-    }
-
-    /// One to read again is of no use before there is anything to replace.
-    async fn end(&mut self) {
-        while self.next().await == Told::Reload {}
-    }
-}
-
-/// What a signal says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    End,
-    Reload,
 }

@@ -26,7 +26,7 @@ const RECORD_BYTES: u64 = 192;
 
 impl Watcher {
     /// All figures, by one scan of each attachment. One that can't be scanned
-    /// counts as it was seen last, and nobody is told that this was now.
+    /// counts as it was seen last, with the time of that.
     pub(super) fn observe(&mut self) -> Observation {
         let start = Instant::now();
         self.names.refresh();
@@ -48,7 +48,7 @@ impl Watcher {
                 Err(error) => {
                     findings.truncate(first);
                     failed.push(format!("{}: {error:#}", member.name()));
-                    self.journal.complain(member.name(), &error);
+                    self.sink.failed(member.name(), &error);
                 }
             }
             add(&mut sum, &member.seen.totals);
@@ -70,7 +70,7 @@ impl Watcher {
         figures.memory = Some(Memory { maps_bytes, storage_bytes });
         figures.conntrack = host.nf_conntrack.map(|table| Conntrack { entries: table.count, limit: table.max });
         figures.interfaces(host.ena.into_iter().map(interface).collect());
-        figures.log_lines_dropped = self.journal.dropped() + self.shared.log.dropped();
+        figures.log_lines_dropped = self.sink.held_back();
     }
 
     /// Flows of all attachments, as many as `budget`.
@@ -86,7 +86,7 @@ impl Watcher {
                 Ok(totals) => add(&mut listing.totals, &totals),
                 Err(error) => {
                     listing.failed.push(format!("{}: {error:#}", member.name()));
-                    self.journal.complain(member.name(), &error);
+                    self.sink.failed(member.name(), &error);
                 }
             }
         }

@@ -1,15 +1,13 @@
-//! What a configuration file asks the agent to do, and whether it changed.
+//! What a watch loop is asked to do: by a configuration file, or by the
+//! arguments of `attach`.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
+use super::targets::{Target, Targets};
 use crate::{
     agent::metrics::Limit,
-    config::{Agent, Config, Contents},
+    bpf::AttachmentState,
+    config::{Agent, Config, OnExit},
     discovery,
     error::Error,
     hop::Hop,
@@ -24,55 +22,57 @@ use crate::{
     },
 };
 
-/// A configuration, checked in full.
+/// What to do, checked in full.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     pub(super) agent: Agent,
-    /// In force, for the cgroups there are.
+    pub(super) targets: Targets,
+    pub(super) on_loss: OnLoss,
+    /// To be applied, for the cgroups there are.
     pub(super) rules: Arc<Rules>,
     settings: Settings,
     /// How often to ask the cloud for hops; `None` where it is not to be asked.
     pub(super) discovery: Option<Duration>,
-    /// Those of the file.
-    told: Vec<Hop>,
-    /// In force.
+    /// Those of the file and of the command line.
+    configured: Vec<Hop>,
+    /// All that are applied.
     hops: Vec<Hop>,
     policies: Vec<Policy>,
     sets: Sets,
-    /// The idle timeouts in force.
+    /// The idle timeouts that are applied.
     pub(super) limits: Vec<Limit>,
-    /// What is allowed but may surprise.
-    pub(super) remarks: Vec<String>,
+    remarks: Vec<String>,
 }
 
-/// The file, and what was last read from it.
-#[derive(Debug)]
-pub(super) struct Source {
-    path: PathBuf,
-    /// What a plan was last made of, or refused for.
-    taken: Text,
-    /// What stood there at the last look.
-    seen: Text,
-}
-
-/// What stands in a file; `None` where it can't be read.
-type Text = Option<Vec<u8>>;
-
-/// What a look at the file says.
+/// What becomes of the watch where an attachment is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
-    Same,
-    /// It is being written: look again soon.
-    Changing,
-    Changed,
+pub(crate) enum OnLoss {
+    /// It ends.
+    End,
+    /// It waits for the cgroup to be made anew, where that was removed; else it
+    /// ends.
+    Follow,
+    /// It attaches again as soon as that is possible.
+    Restore,
+}
+
+impl OnLoss {
+    /// Whether an attachment that was lost this way is the end of the watch.
+    pub(super) fn ends(self, state: AttachmentState) -> bool {
+        match self {
+            Self::End => true,
+            Self::Follow => state != AttachmentState::CgroupRemoved,
+            Self::Restore => false,
+        }
+    }
 }
 
 impl Plan {
-    /// What `config` comes to.
+    /// What `config` asks of `run`.
     ///
     /// Errors where values don't go together, no cgroup is named, or this build
     /// can't ask the cloud.
-    pub(super) fn new(config: &Config) -> Result<Self, Error> {
+    pub(super) fn of_file(config: &Config) -> Result<Self, Error> {
         if config.agent.cgroups.is_empty() {
             return Err(Error::BadValue {
                 what: "cgroups",
@@ -80,40 +80,70 @@ impl Plan {
                 expected: "write cgroups = [\"/\"] for the whole host, or the cgroups to attach to".to_owned(),
             });
         }
-        let mut policies = config.policies.clone();
-        for Policy { who, .. } in &mut policies {
+        let mut config = config.clone();
+        for Policy { who, .. } in &mut config.policies {
             who.cgroup = who.cgroup.take().map(below_mount);
         }
-        let mut agent = config.agent.clone();
-        agent.cgroups = agent.cgroups.into_iter().map(below_mount).collect();
-        agent.pod_cgroups = PodRoots::new(agent.pod_cgroups.paths().iter().map(|path| path_below_mount(path)));
-        let sets = Sets::of(&policies, &[]);
-        let rules = Rules::with(&config.attach, &config.hops, &policies, &sets)?;
+        let roots = config.agent.pod_cgroups.paths().iter().map(|path| path_below_mount(path));
+        config.agent.pod_cgroups = PodRoots::new(roots);
+        let patterns = config.agent.cgroups.iter().cloned().map(below_mount).collect();
+        Self::new(config, Targets::Matching(patterns), OnLoss::Restore)
+    }
+
+    /// What `config` asks of `attach`, for this one cgroup.
+    ///
+    /// Errors as [`Self::of_file`] does, and where a policy is for some cgroups
+    /// only.
+    pub(crate) fn of_one(config: Config, target: Target, on_loss: OnLoss) -> Result<Self, Error> {
+        Rules::for_anyone(&config.attach, &config.hops, &config.policies)?;
+        Self::new(config, Targets::One(target), on_loss)
+    }
+
+    fn new(config: Config, targets: Targets, on_loss: OnLoss) -> Result<Self, Error> {
+        let sets = Sets::of(&config.policies, &[]);
+        let rules = Rules::with(&config.attach, &config.hops, &config.policies, &sets)?;
         Ok(Self {
-            agent,
+            agent: config.agent,
+            targets,
+            on_loss,
             limits: limits(&rules, &config.hops),
             remarks: settings::remarks(rules.fallback()),
             rules: Arc::new(rules),
             discovery: discovery::interval(&config.attach)?,
-            settings: config.attach.clone(),
-            told: config.hops.clone(),
-            hops: config.hops.clone(),
-            policies,
+            settings: config.attach,
+            configured: config.hops.clone(),
+            hops: config.hops,
+            policies: config.policies,
             sets,
         })
     }
 
-    /// The hops of the file.
-    pub(super) fn told(&self) -> &[Hop] {
-        &self.told
+    /// What is allowed but may surprise; a sentence each.
+    pub(crate) fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
-    /// The hops in force.
+    /// Whether what fails is tried again; else it ends the watch.
+    pub(super) fn survives_failures(&self) -> bool {
+        self.on_loss != OnLoss::End
+    }
+
+    /// What is left where the loop ends.
+    pub(super) const fn on_exit(&self) -> OnExit {
+        self.agent.on_exit
+    }
+
+    /// The hops of the file and of the command line.
+    pub(super) fn configured(&self) -> &[Hop] {
+        &self.configured
+    }
+
+    /// All hops that are applied.
     pub(super) fn hops(&self) -> &[Hop] {
         &self.hops
     }
 
-    /// Makes `hops` those in force.
+    /// Makes `hops` those that are applied.
     ///
     /// Errors where a setting does not go with one; nothing is changed then.
     pub(super) fn replace_hops(&mut self, hops: Vec<Hop>) -> Result<(), Error> {
@@ -128,7 +158,7 @@ impl Plan {
         self.policies.iter().any(|policy| !policy.who.is_anyone())
     }
 
-    /// Has the next survey tell again that rules are to be replaced.
+    /// Has the next survey find again that rules are to be replaced.
     pub(super) fn forget_survey(&mut self) {
         self.sets.sets.clear();
     }
@@ -138,8 +168,8 @@ impl Plan {
         self.policies.iter().any(|policy| policy.adopt == Some(true))
     }
 
-    /// Adapts the rules to the cgroups there are. Tells whether others have to
-    /// be put in force, beyond the numbers of the cgroups.
+    /// Adapts the rules to the cgroups there are. Returns whether others have to
+    /// be applied, beyond the numbers of the cgroups.
     pub(super) fn survey(&mut self, residents: &[Resident]) -> Result<bool, Error> {
         let sets = Sets::of(&self.policies, residents);
         if sets.sets == self.sets.sets {
@@ -176,65 +206,23 @@ fn limits(rules: &Rules, hops: &[Hop]) -> Vec<Limit> {
     [fallback].into_iter().chain(hops.iter().map(of)).collect()
 }
 
-impl Source {
-    /// The file at `path`, not read yet.
-    pub(super) const fn new(path: PathBuf) -> Self {
-        Self { path, taken: None, seen: None }
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Reads the file, whatever was read before.
-    pub(super) fn load(&mut self) -> Result<Plan, Error> {
-        let read = Contents::read(&self.path);
-        self.taken = read.as_ref().ok().map(|read| read.bytes.clone());
-        self.seen.clone_from(&self.taken);
-        Plan::new(&Config::of(&self.path, read)?)
-    }
-
-    /// Whether it differs from what was last read. Who writes a file may do so
-    /// in several steps: it must be the same at two looks.
-    pub(super) fn look(&mut self) -> Look {
-        let now = fs::read(&self.path).ok();
-        let is_steady = now == self.seen;
-        self.seen = now;
-        match (self.seen == self.taken, is_steady) {
-            (true, _) => Look::Same,
-            (false, false) => Look::Changing,
-            (false, true) => Look::Changed,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_changed_file_is_read_once_it_rests() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("config.toml");
-        fs::write(&path, "cgroups = [\"/\"]").expect("written");
-        let mut source = Source::new(path.clone());
-        assert_eq!(source.load().expect("valid").agent.cgroups.len(), 1);
-        assert_eq!(source.look(), Look::Same);
-        for text in ["", "cgroups = [\"/\"]\ntimeout = 60"] {
-            fs::write(&path, text).expect("written");
-            assert_eq!(source.look(), Look::Changing);
-        }
-        assert_eq!(source.look(), Look::Changed);
-        assert_eq!(source.load().expect("valid").rules.fallback().limit_ms, 60_000);
-        fs::remove_file(&path).expect("removed");
-        assert_eq!((source.look(), source.look()), (Look::Changing, Look::Changed));
-        assert!(source.load().expect_err("gone").to_string().contains("can't be read"));
-        assert_eq!(source.look(), Look::Same, "told once");
+    fn an_agent_needs_a_cgroup() {
+        let config = Config::parse(Path::new("x.toml"), b"timeout = 60").expect("valid");
+        assert!(Plan::of_file(&config).expect_err("none").to_string().contains("cgroups = [\"/\"]"));
     }
 
     #[test]
-    fn an_agent_needs_a_cgroup() {
-        let config = Config::parse(Path::new("x.toml"), b"timeout = 60").expect("valid");
-        assert!(Plan::new(&config).expect_err("none").to_string().contains("cgroups = [\"/\"]"));
+    fn what_ends_a_watch() {
+        use AttachmentState::{CgroupRemoved, Detached, Replaced};
+        for (on_loss, expected) in
+            [(OnLoss::End, [true, true, true]), (OnLoss::Follow, [false, true, true]), (OnLoss::Restore, [false; 3])]
+        {
+            assert_eq!([CgroupRemoved, Detached, Replaced].map(|state| on_loss.ends(state)), expected, "{on_loss:?}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use injector_common::attachment::{Attachment, Since};
 use crate::{
     attachment::Held,
     bpf::{
-        self, Attached, BpfLog, GuardRefused, Plan, Standing,
+        self, Attached, AttachmentState, BpfLog, GuardRefused, Plan,
         pins::{Lock, OtherVersion, PinDir},
     },
     error::Error,
@@ -18,16 +18,16 @@ use crate::{
 
 /// An attachment that this process has made or taken over.
 #[derive(Debug)]
-pub struct Place {
-    /// What is at work.
+pub struct Acquired {
+    /// The attachment.
     pub held: Held,
     /// What became of what was there before, in a sentence each.
     pub notes: Vec<String>,
 }
 
-/// What else is to be had of an attachment.
+/// What this process goes on to do with an attachment.
 #[derive(Clone, Copy, Debug)]
-pub struct How {
+pub struct Purpose {
     /// This process goes on to watch it.
     pub watch: bool,
     /// Open the programs' own log.
@@ -38,7 +38,7 @@ pub struct How {
 ///
 /// Errors with [`Error::AlreadyAttached`] where a process watches it, or where
 /// the name belongs to another cgroup.
-pub fn take(_lock: &Lock, pins: &PinDir, cgroup: &Cgroup, rules: &Rules, how: How) -> anyhow::Result<Place> {
+pub fn take(_lock: &Lock, pins: &PinDir, cgroup: &Cgroup, rules: &Rules, purpose: Purpose) -> anyhow::Result<Acquired> {
     let older = OtherVersion::named(pins.name())?;
     for other in &older {
         let on = bpf::hooked_to_by_other(other)?;
@@ -49,7 +49,7 @@ pub fn take(_lock: &Lock, pins: &PinDir, cgroup: &Cgroup, rules: &Rules, how: Ho
     }
     let put = |rules: &Rules| {
         let mut notes = Vec::new();
-        let log = put(pins, cgroup, rules, how.log, &mut notes)?;
+        let log = put(pins, cgroup, rules, purpose.log, &mut notes)?;
         Ok((log, notes))
     };
     let ((log, mut notes), without_guard) =
@@ -61,8 +61,8 @@ pub fn take(_lock: &Lock, pins: &PinDir, cgroup: &Cgroup, rules: &Rules, how: Ho
         bpf::detach_other(other)?;
     }
     let attached = Attached::open(pins.clone())?;
-    let own = if how.watch { pins.own()? } else { None };
-    Ok(Place { held: Held { attached, own, log }, notes })
+    let own = if purpose.watch { pins.own()? } else { None };
+    Ok(Acquired { held: Held { attached, own, log }, notes })
 }
 
 /// Puts `rules` to work; where this host refuses the guard and nobody asked for it, the same without, and a sentence that
@@ -120,16 +120,16 @@ fn takeable(pins: &PinDir, cgroup: &Cgroup, notes: &mut Vec<String>) -> anyhow::
             return Ok(None);
         }
     };
-    match there.standing()? {
-        Standing::CgroupRemoved => {
+    match there.state()? {
+        AttachmentState::CgroupRemoved => {
             notes.push(format!("attached anew, as its cgroup {} was removed", there.cgroup_path().display()));
             Ok(None)
         }
-        Standing::AtWork if there.hooked_to()? != cgroup.id() => {
+        AttachmentState::Attached if there.hooked_to()? != cgroup.id() => {
             Err(taken(pins, there.cgroup_path().display().to_string(), false))
         }
-        Standing::AtWork => Ok(Some(there)),
-        Standing::Detached | Standing::Unpinned | Standing::Replaced => Ok(None),
+        AttachmentState::Attached => Ok(Some(there)),
+        AttachmentState::Detached | AttachmentState::Unpinned | AttachmentState::Replaced => Ok(None),
     }
 }
 

@@ -4,7 +4,6 @@ pub mod acquire;
 pub mod adopt;
 mod census;
 pub mod coverage;
-pub mod inotify;
 pub mod watch;
 
 use std::time::Duration;
@@ -17,7 +16,7 @@ use injector_common::{
 use crate::{
     attachment::watch::{Change, Watch},
     bpf::{
-        self, Attached, BpfLog, Plan, Standing,
+        self, Attached, AttachmentState, BpfLog, Plan,
         pins::{self, Lock},
         preflight,
     },
@@ -57,9 +56,14 @@ pub fn lock() -> anyhow::Result<Lock> {
 impl Held {
     /// What became of it. Waits for others that are attaching or detaching, and
     /// never sees them half-way.
-    pub fn standing(&self) -> anyhow::Result<Standing> {
+    ///
+    /// The kernel takes programs off a removed cgroup a moment after it is gone:
+    /// a missing cgroup counts at once.
+    pub fn state(&self) -> anyhow::Result<AttachmentState> {
         let _lock = pins::lock_for_listing()?;
-        self.attached.standing()
+        let state = self.attached.state()?;
+        let is_removed = state.is_active() && !self.attached.has_its_cgroup()?;
+        Ok(if is_removed { AttachmentState::CgroupRemoved } else { state })
     }
 
     /// Pins it again where its pins were removed: the programs live on in our
@@ -67,7 +71,7 @@ impl Held {
     /// we waited, another one may have taken the name. False where nothing was
     /// to be done.
     pub fn repin(&mut self, _lock: &Lock) -> anyhow::Result<bool> {
-        if self.attached.standing()? != Standing::Unpinned {
+        if self.attached.state()? != AttachmentState::Unpinned {
             return Ok(false);
         }
         self.attached.repin()?;
@@ -99,7 +103,7 @@ impl Held {
     /// Puts other rules in force. False where it is no longer at work under its
     /// name; errors leave the rules that were.
     pub fn replace(&mut self, _lock: &Lock, cgroup: &Cgroup, rules: &Rules) -> anyhow::Result<bool> {
-        if self.attached.standing()? != Standing::AtWork {
+        if self.attached.state()? != AttachmentState::Attached {
             return Ok(false);
         }
         let ((), without_guard) = acquire::guarded(rules, |rules| self.put(cgroup, rules))?;

@@ -38,7 +38,6 @@ use crate::{
         stats::Counters,
     },
     error::Error,
-    host::cgroup,
 };
 
 /// An attachment whose programs are at work, or were when it was opened.
@@ -70,22 +69,6 @@ impl Opened {
             tracing::warn!("left out {}: {error:#}", pins.name());
         }
     }
-}
-
-/// What became of an attachment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// At work, and pinned.
-    AtWork,
-    /// At work for as long as somebody holds it open: pins of it are gone.
-    Unpinned,
-    /// At work for as long as somebody holds it open, and another one has its
-    /// name.
-    Replaced,
-    /// Off its hook: its cgroup was removed.
-    CgroupRemoved,
-    /// Off its hook: it was detached.
-    Detached,
 }
 
 impl Attached {
@@ -132,20 +115,6 @@ impl Attached {
     /// Where it is pinned.
     pub const fn pins(&self) -> &PinDir {
         &self.pins
-    }
-
-    /// What became of it. The caller holds [`crate::bpf::pins::lock_for_listing`],
-    /// or it may be seen half-way.
-    pub fn standing(&self) -> anyhow::Result<Standing> {
-        let is_hooked = self.hooked_to()? != 0;
-        let pinned = self.pins.identity();
-        Ok(match (is_hooked, pinned) {
-            (true, Some(identity)) if identity != self.identity => Standing::Replaced,
-            (true, Some(_)) if self.pinned().all(Pinned::is_there) => Standing::AtWork,
-            (true, _) => Standing::Unpinned,
-            (false, _) if cgroup::exists(self.description().path(), self.description().cgroup_id) => Standing::Detached,
-            (false, _) => Standing::CgroupRemoved,
-        })
     }
 
     /// Whether the pins under its name are its own.
@@ -296,7 +265,7 @@ impl Attached {
     }
 
     /// Everything that is pinned.
-    fn pinned(&self) -> impl Iterator<Item = &Pinned> {
+    pub(super) fn pinned(&self) -> impl Iterator<Item = &Pinned> {
         let companions = self.companions.iter().map(|(_, link)| link);
         self.maps.iter().chain(companions).chain([&self.keepalive]).chain(self.generation.pinned())
     }

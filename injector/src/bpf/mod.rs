@@ -22,6 +22,7 @@ pub mod preflight;
 mod records;
 mod refusal;
 mod rule_maps;
+mod state;
 pub mod stats;
 mod sys;
 mod tcp_info;
@@ -29,7 +30,7 @@ mod tcp_info;
 use crate::rules::{Rules, settings::Settings};
 
 pub use attach::{Plan, attach, replace, resume};
-pub use attached::{Attached, Opened, Standing, detach, detach_other, hooked_to, hooked_to_by_other};
+pub use attached::{Attached, Opened, detach, detach_other, hooked_to, hooked_to_by_other};
 pub use btf::Btf;
 pub use foreign::{Foreign, foreign_programs};
 pub use guard::GuardRefused;
@@ -38,6 +39,7 @@ pub use log::BpfLog;
 pub use message::Message;
 pub use offsets::{KERNEL_BTF, offsets};
 pub use rule_maps::Hops;
+pub use state::AttachmentState;
 pub use tcp_info::{TcpInfo, tcp_info};
 
 /// Loads the programs that `settings` ask for and drops them again: what the

@@ -49,6 +49,17 @@ impl Need {
     }
 }
 
+/// Makes the host ready for attaching: whatever has to be there before.
+///
+/// Errors with [`Error::Privilege`] or [`Error::Unsupported`].
+pub fn prepare() -> Result<(), Error> {
+    check_capabilities()?;
+    check_lockdown()?;
+    ensure_bpffs()?;
+    lift_memory_limit();
+    Ok(())
+}
+
 /// Checks the capabilities.
 ///
 /// Errors with [`Error::Privilege`], naming those that are missing.
@@ -67,7 +78,7 @@ pub fn check_capabilities() -> Result<(), Error> {
 /// kernels refuse to load them, for a reason that few will understand.
 ///
 /// Errors with [`Error::Unsupported`].
-pub fn check_lockdown() -> Result<(), Error> {
+fn check_lockdown() -> Result<(), Error> {
     if Lockdown::current() != Some(Lockdown::Confidentiality) {
         return Ok(());
     }

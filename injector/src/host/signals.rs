@@ -1,27 +1,91 @@
-//! Signals that we were not told to ignore.
+//! The signals that end a process or have it read its configuration again.
 //!
-//! Who starts a program with a signal ignored wants it to survive that signal: `nohup` does so with SIGHUP, and a shell
-//! without job control with the SIGINT of what it puts into the background.
+//! A signal that is ignored from the start is meant to be survived: `nohup` does so with SIGHUP, and a shell without
+//! job control with the SIGINT of what it puts into the background.
 
 use std::{future::pending, io};
 
 use procfs::process::Process;
 use tokio::signal::unix::{self, SignalKind};
 
-/// A signal, unless it was ignored from the start.
+/// What a hangup asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnHangup {
+    /// The end: the terminal was closed, and nobody watches any more.
+    End,
+    /// The configuration is to be read again. So it is taken even where `nohup` has it ignored.
+    Reload,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// The end.
+    End,
+    /// The configuration is to be read again.
+    Reload,
+}
+
+/// SIGINT, SIGTERM and SIGHUP.
 #[derive(Debug)]
-pub struct Signal(Option<unix::Signal>);
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+    on_hangup: OnHangup,
+}
+
+impl Signals {
+    /// Takes the signals over from their default, which would kill us. To be called within a runtime.
+    pub fn new(on_hangup: OnHangup) -> io::Result<Self> {
+        Ok(Self {
+            interrupt: Signal::unless_ignored(SignalKind::interrupt())?,
+            terminate: Signal::unless_ignored(SignalKind::terminate())?,
+            hangup: match on_hangup {
+                OnHangup::End => Signal::unless_ignored(SignalKind::hangup())?,
+                OnHangup::Reload => Signal::taken(SignalKind::hangup())?,
+            },
+            on_hangup,
+        })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) -> Request {
+        tokio::select! {
+            () = self.interrupt.recv() => Request::End,
+            () = self.terminate.recv() => Request::End,
+            () = self.hangup.recv() => match self.on_hangup {
+                OnHangup::End => Request::End,
+                OnHangup::Reload => Request::Reload,
+            },
+        }
+    }
+
+    /// Waits for one that asks for the end.
+    pub async fn end(&mut self) {
+        while self.next().await == Request::Reload {}
+    }
+}
+
+/// A signal; `None` where it is ignored.
+#[derive(Debug)]
+struct Signal(Option<unix::Signal>);
 
 impl Signal {
     /// Takes it over from its default. One that is ignored stays so.
-    pub fn unless_ignored(kind: SignalKind) -> io::Result<Self> {
-        if is_ignored(kind) { Ok(Self(None)) } else { unix::signal(kind).map(Some).map(Self) }
+    fn unless_ignored(kind: SignalKind) -> io::Result<Self> {
+        if is_ignored(kind) { Ok(Self(None)) } else { Self::taken(kind) }
+    }
+
+    /// Takes it over, ignored or not.
+    fn taken(kind: SignalKind) -> io::Result<Self> {
+        unix::signal(kind).map(Some).map(Self)
     }
 
     /// Waits for it; for ever where it is ignored.
-    pub async fn recv(&mut self) -> Option<()> {
+    async fn recv(&mut self) {
         match &mut self.0 {
-            Some(signal) => signal.recv().await,
+            Some(signal) => drop(signal.recv().await),
             None => pending().await,
         }
     }

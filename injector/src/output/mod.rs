@@ -21,7 +21,7 @@ pub use findings::{findings_document, findings_report};
 pub use flows::{FlowWriter, Listed, Served, Totals, flow_line, flows_document, flows_of_document, served_flows};
 pub use format::{EventFormat, FlowFormat, Format};
 pub use hops::{HopReport, config_document};
-pub use outlet::Outlet;
+pub use outlet::{Outlet, Written};
 use serde::Serialize;
 pub use status::{AttachmentStatus, status_document, status_report};
 pub use table::Table;

@@ -1,62 +1,86 @@
-//! Events for stdout, from who has signals to listen to while nobody reads.
+//! Events for stdout, from a process that goes on while nobody reads them.
 
 use std::{future::pending, io, thread};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Event, EventWriter, stdout};
 use crate::error::Error;
 
-/// Lines that wait for the reader, at most.
-const MAX_WAITING: usize = 64;
+/// More lines than these wait for the reader only where they came at once.
+const MAX_WAITING: u64 = 64;
 
-/// A queue of lines, and a thread that writes them.
+/// A queue of lines that a thread writes.
 #[derive(Debug)]
 pub struct Outlet {
     writer: EventWriter,
-    lines: mpsc::Sender<String>,
-    ended: oneshot::Receiver<Result<(), Error>>,
+    lines: mpsc::UnboundedSender<String>,
+    sent: u64,
+    written: watch::Receiver<u64>,
 }
+
+/// How the writing went.
+#[derive(Debug)]
+pub struct Written(oneshot::Receiver<Result<(), Error>>);
 
 impl Outlet {
     /// Starts the thread.
-    pub fn open(writer: EventWriter) -> io::Result<Self> {
-        let (lines, waiting) = mpsc::channel(MAX_WAITING);
+    pub fn open(writer: EventWriter) -> io::Result<(Self, Written)> {
+        let (lines, waiting) = mpsc::unbounded_channel();
+        let (count, written) = watch::channel(0);
         let (end, ended) = oneshot::channel();
         // Nobody waits for it: one that is stuck in a full pipe ends with the process.
-        thread::Builder::new().name("stdout".to_owned()).spawn(move || end.send(write(waiting)))?;
-        Ok(Self { writer, lines, ended })
+        thread::Builder::new().name("stdout".to_owned()).spawn(move || end.send(write(waiting, &count)))?;
+        Ok((Self { writer, lines, sent: 0, written }, Written(ended)))
     }
 
-    /// Takes an event, as soon as there is room. What is taken after writing has failed is lost: [`Self::failed`] and
-    /// [`Self::close`] tell.
+    /// Takes an event. What is taken after writing has failed is lost: [`Written`] says so.
     ///
     /// Errors where it can't be put into words.
-    pub async fn write(&self, event: &Event<'_>) -> io::Result<()> {
+    pub fn write(&mut self, event: &Event<'_>) -> io::Result<()> {
         let line = self.writer.text(event)?;
-        drop(self.lines.send(line).await);
+        self.sent += 1;
+        drop(self.lines.send(line));
         Ok(())
     }
 
-    /// Waits until writing fails, which is told once.
-    pub async fn failed(&mut self) -> Error {
-        let Ok(Err(error)) = (&mut self.ended).await else { return pending().await };
-        (_, self.ended) = oneshot::channel();
-        error
+    /// Whether the reader lags behind.
+    pub fn is_full(&self) -> bool {
+        self.written.has_changed().is_ok() && self.sent - *self.written.borrow() > MAX_WAITING
     }
 
-    /// Waits until all is written.
-    ///
-    /// Errors where it can't be.
-    pub async fn close(self) -> Result<(), Error> {
-        drop(self.lines);
-        self.ended.await.unwrap_or(Ok(()))
+    /// Waits until it does no more, or never reads again.
+    pub async fn has_room(&mut self) {
+        let sent = self.sent;
+        // Nothing is written any more: no reason to wait.
+        drop(self.written.wait_for(|written| sent - written <= MAX_WAITING).await);
     }
 }
 
-fn write(mut lines: mpsc::Receiver<String>) -> Result<(), Error> {
+impl Written {
+    /// Waits until writing fails, which is reported once.
+    pub async fn failed(&mut self) -> Error {
+        let ended = (&mut self.0).await;
+        // What is known is not waited for again.
+        (_, self.0) = oneshot::channel();
+        match ended {
+            Ok(Err(error)) => error,
+            _ => pending().await,
+        }
+    }
+
+    /// Waits until all is written, once the outlet is dropped.
+    ///
+    /// Errors where it can't be.
+    pub async fn all(self) -> Result<(), Error> {
+        self.0.await.unwrap_or(Ok(()))
+    }
+}
+
+fn write(mut lines: mpsc::UnboundedReceiver<String>, written: &watch::Sender<u64>) -> Result<(), Error> {
     while let Some(line) = lines.blocking_recv() {
         stdout::line(&line)?;
+        written.send_modify(|written| *written += 1);
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::{
     attachment::coverage::Coverage,
     bpf::{
-        Attached, Standing,
+        Attached, AttachmentState,
         pins::{OtherVersion, PinDir},
         stats::{Counters, Failure},
     },
@@ -166,7 +166,7 @@ impl AttachmentStatus {
     /// An attachment at work.
     pub fn attached(
         attached: &Attached,
-        standing: Standing,
+        state: AttachmentState,
         counters: &Counters,
         totals: &ScanTotals,
         coverage: Option<Coverage>,
@@ -174,10 +174,10 @@ impl AttachmentStatus {
         let description = attached.description();
         Self {
             name: attached.name().to_owned(),
-            state: match standing {
-                Standing::CgroupRemoved => CGROUP_REMOVED,
-                Standing::Detached => INCOMPLETE,
-                Standing::AtWork | Standing::Unpinned | Standing::Replaced => ATTACHED,
+            state: match state {
+                AttachmentState::CgroupRemoved => CGROUP_REMOVED,
+                AttachmentState::Detached => INCOMPLETE,
+                AttachmentState::Attached | AttachmentState::Unpinned | AttachmentState::Replaced => ATTACHED,
             },
             reason: None,
             details: Some(Details {

@@ -55,7 +55,8 @@ fn a_removed_cgroup_ends_the_watch_at_once() {
     let objects = Objects::pinned(attachment.name());
     let started = Instant::now();
     drop(child);
-    let output = attachment.end().ok();
+    let output = attachment.end();
+    assert_eq!(output.code, FAILURE, "{output:?}");
     assert!(started.elapsed() < SOON, "{output:?}");
     assert!(output.stderr.contains("its cgroup was removed"), "{output:?}");
     assert_eq!(pins(attachment.name()), None);

@@ -28,7 +28,7 @@ use crate::{
         http::web,
         metrics::Format,
         observation::{Listing, Observation, Owned},
-        watcher::{Order, Orders},
+        orders::{Order, Orders},
     },
     flow::Names,
     output::{self, Served, Totals},

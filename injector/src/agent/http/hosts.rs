@@ -12,7 +12,7 @@ use super::route::Refusal;
 use crate::printable::printable;
 
 /// The names that are answered beside addresses and `localhost`. Those that begin with `*.` stand for all below.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::agent) struct Hosts(RwLock<Vec<String>>);
 
 impl Hosts {

@@ -5,10 +5,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use injector_common::scan::ScanTotals;
+use injector_common::{record::FlowSample, scan::ScanTotals};
 
 use super::AtRisk;
-use crate::bpf::stats::Counters;
+use crate::{attachment::watch::Change, bpf::stats::Counters};
 
 /// Hops told apart. A configuration rarely has more than five.
 const MAX_LIMITS: usize = 64;
@@ -123,6 +123,17 @@ impl Figures {
     /// Forgets an attachment that is gone. What it counted stays in the sums.
     pub fn detached(&mut self, attachment: &str) {
         self.counters.remove(attachment);
+    }
+
+    /// Takes what changed about flows.
+    pub(in crate::agent) fn changed(&mut self, changes: &[(Change, FlowSample)]) {
+        for (change, _) in changes {
+            match change {
+                Change::Overdue => self.flows_expired += 1,
+                Change::Closed => self.flows_lost += 1,
+                Change::AtRisk | Change::Stalled | Change::Recovered => {}
+            }
+        }
     }
 
     pub(super) const fn watched(&mut self, flows: u64) {

@@ -18,6 +18,7 @@ use crate::{
 
 /// Arguments of `attach`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[command(after_help = "\
 Examples:
   injector attach --cgroup system.slice/legacy.service
@@ -66,6 +67,9 @@ pub struct Attach {
     /// End by itself after this time.
     #[arg(long = "for", value_name = "DURATION", value_parser = units::parse)]
     pub run_for: Option<Duration>,
+    /// Attach again where the cgroup is removed and made anew, as a service manager does with each start of a unit.
+    #[arg(long, conflicts_with = "detach")]
+    pub follow: bool,
     /// Attach and exit; the programs go on working until `injector detach`.
     #[arg(long, conflicts_with_all = ["run_for", "keep"])]
     pub detach: bool,
@@ -173,6 +177,13 @@ pub struct Target {
     /// The attachment of this name.
     #[arg(long)]
     pub name: Option<String>,
+}
+
+impl Target {
+    /// Whether it names one.
+    pub const fn is_some(&self) -> bool {
+        self.cgroup.is_some() || self.name.is_some()
+    }
 }
 
 impl From<&Attach> for Settings {

@@ -20,6 +20,7 @@ use crate::{
 pub(super) fn run(args: &Adopt) -> anyhow::Result<Code> {
     preflight::check_capabilities()?;
     let mut there = target::opened(&args.target)?;
+    there.attached.iter().try_for_each(Attached::check_is_active)?;
     let adopt = |attached: &mut Attached| existing(attached, &pins::lock_for_adopting()?);
     let reports = there.attached.iter_mut().map(adopt).collect::<anyhow::Result<Vec<_>>>()?;
     for (attached, report) in there.attached.iter().zip(&reports) {
@@ -29,8 +30,14 @@ pub(super) fn run(args: &Adopt) -> anyhow::Result<Code> {
 }
 
 /// Adopts, and reports what can't be covered, which is no error.
-pub(super) fn existing(attached: &mut Attached, lock: &Lock) -> anyhow::Result<Report> {
+fn existing(attached: &mut Attached, lock: &Lock) -> anyhow::Result<Report> {
     let report = adopt::adopt(attached, Unless::ToldNot, lock)?;
+    note_gaps(attached, &report)?;
+    Ok(report)
+}
+
+/// Notes which connections are not covered after adopting.
+pub(super) fn note_gaps(attached: &mut Attached, report: &Report) -> anyhow::Result<()> {
     if let Some(gap) = report.gap() {
         output::message(format_args!("injector: note: {gap}"));
     }
@@ -40,5 +47,5 @@ pub(super) fn existing(attached: &mut Attached, lock: &Lock) -> anyhow::Result<R
     if let Some(gap) = coverage.gap(attached.name()) {
         output::message(format_args!("injector: note: {}: not covered: {gap}", attached.name()));
     }
-    Ok(report)
+    Ok(())
 }

@@ -1,70 +1,75 @@
-//! `attach`: puts the programs to work, and watches what they report.
+//! `attach`: attaches the programs, and watches what they report.
 
 use anyhow::Context as _;
 
-use super::{
-    ask::Discoverer,
-    hops,
-    session::{Session, Signals},
-};
+use super::{events::Events, hops, session};
 use crate::{
-    attachment::acquire::{self, How, Place},
+    agent::{OnLoss, Plan, Target, attach_once},
+    attachment::acquire::Purpose,
     bpf::{
         pins::{self, PinDir},
         preflight,
     },
     cli::Attach,
+    config::{Config, OnExit},
+    discovery,
     error::{Code, Error},
-    host::{cgroup::Cgroup, logging::BPF_MESSAGES},
-    output::{self, EventWriter, Outlet},
-    rules::{
-        Rules,
-        settings::{self, Settings},
+    host::{
+        cgroup::Cgroup,
+        logging::BPF_MESSAGES,
+        signals::{OnHangup, Signals},
     },
+    output::{self, EventWriter, Outlet},
+    rules::settings::Settings,
     units,
 };
 
-/// Attaches, and unless told otherwise watches until a signal or `--for`
-/// ends it.
+/// Attaches, and by default watches until a signal or `--for` ends it.
 pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
-    let config = hops::configured(&args.hops)?;
-    let settings = Settings::from(args).or(config.attach.clone());
-    let rules = Rules::for_anyone(&settings, &config.hops, &config.policies)?;
-    let discoverer = Discoverer::new(&settings, &config)?;
-    if let (Some(interval), None) = (args.discover_interval, &discoverer) {
-        let expected = "there is nobody to ask: give --discover aws, too".to_owned();
-        return Err(Error::BadValue { what: "--discover-interval", value: units::exact(interval), expected }.into());
-    }
-    let cgroup = settings.cgroup.as_deref().context("no cgroup: give --cgroup, or `cgroup` in the file")?;
+    let config = configuration(args)?;
+    let cgroup = config.attach.cgroup.as_deref();
+    let cgroup = cgroup.context("no cgroup: give --cgroup, or `cgroup` in the file")?;
     let cgroup = Cgroup::open(cgroup).context("--cgroup")?;
-    let pins = settings.name.as_deref().map_or_else(|| Ok(PinDir::for_cgroup(cgroup.path())), PinDir::named)?;
-    preflight::check_capabilities()?;
-    preflight::check_lockdown()?;
-    preflight::ensure_bpffs()?;
-    preflight::lift_memory_limit();
-    for remark in settings::remarks(rules.fallback()) {
+    let pins = config.attach.name.as_deref().map_or_else(|| Ok(PinDir::for_cgroup(cgroup.path())), PinDir::named)?;
+    let purpose = Purpose { watch: !args.detach, log: !args.detach && verbose >= BPF_MESSAGES };
+    let target = Target { cgroup: cgroup.path().to_owned(), pins: pins.clone(), purpose };
+    let on_loss = if args.follow { OnLoss::Follow } else { OnLoss::End };
+    let plan = Plan::of_one(config, target, on_loss)?;
+    preflight::prepare()?;
+    for remark in plan.remarks() {
         output::message(format_args!("injector: note: {remark}"));
     }
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let inside = runtime.enter();
-    // A signal ends the wait for others.
-    let lock = pins::lock_all()?;
-    // From now on it ends in a clean detach. What is to stay may be left half-way: see `bpf::attach`.
-    let signals = if args.detach { None } else { Some(Signals::new()?) };
-    let how = How { watch: !args.detach, log: !args.detach && verbose >= BPF_MESSAGES };
-    let Place { held, notes } = acquire::take(&lock, &pins, &cgroup, &rules, how)?;
-    drop(lock);
-    for note in notes {
-        output::message(format_args!("injector: note: {}: {note}", pins.name()));
-    }
-    let session = Session::new(held, discoverer, Outlet::open(EventWriter::new(args.output))?);
-    drop(inside);
-    let ended = match signals {
-        Some(signals) => runtime.block_on(session.run(args, signals)),
-        None => runtime.block_on(session.leave(args.existing)),
-    };
-    // Threads that wait for a lock may do so for long.
+    // Until then a signal ends the wait for others by its default.
+    drop(pins::lock_all()?);
+    let ended = runtime.block_on(async {
+        let (outlet, written) = Outlet::open(EventWriter::new(args.output))?;
+        let events = Events::new(outlet, pins.name(), on_loss);
+        if args.detach {
+            // What is to stay may be left half-way: see `bpf::attach`.
+            let attached = attach_once(plan, Box::new(events)).await;
+            let all = written.all().await;
+            return attached.and(all.map_err(Into::into));
+        }
+        // From now on it ends in a clean detach.
+        let signals = Signals::new(OnHangup::End)?;
+        session::watch(plan, pins.name(), args.run_for, signals, (events, written)).await
+    });
     runtime.shutdown_background();
     ended.map(|()| Code::Ok)
+}
+
+/// The file with what the command line says instead.
+fn configuration(args: &Attach) -> anyhow::Result<Config> {
+    let mut config = hops::configured(&args.hops)?;
+    config.attach = Settings::from(args).or(config.attach);
+    config.agent.adopt = args.existing;
+    config.agent.on_exit = if args.detach || args.keep { OnExit::Keep } else { OnExit::Detach };
+    let is_asking = discovery::interval(&config.attach)?.is_some();
+    if let (Some(interval), false) = (args.discover_interval, is_asking) {
+        let expected = "there is nobody to ask: give --discover aws, too".to_owned();
+        return Err(Error::BadValue { what: "--discover-interval", value: units::exact(interval), expected }.into());
+    }
+    Ok(config)
 }

@@ -43,6 +43,8 @@ struct Found {
     has_findings: bool,
     /// Attachments that could be opened are not all.
     lacks_some: bool,
+    /// Some that could be opened run for no socket any more.
+    has_inactive: bool,
 }
 
 /// Lists the flows that the arguments ask for, once or again and again.
@@ -66,8 +68,8 @@ fn list(args: &Flows) -> anyhow::Result<Code> {
     if let Some(server) = &args.server {
         return ask(server, args);
     }
-    let Found { origins, mut samples, coverage, has_findings, lacks_some } = collect(args)?;
-    if origins.is_empty() && !lacks_some {
+    let Found { origins, mut samples, coverage, has_findings, lacks_some, has_inactive } = collect(args)?;
+    if origins.is_empty() && !lacks_some && !has_inactive {
         output::message(format_args!("injector: nothing is attached"));
     }
     sort(args.sort, &mut samples);
@@ -80,7 +82,9 @@ fn list(args: &Flows) -> anyhow::Result<Code> {
     for (name, gap) in coverage.iter().filter_map(|(name, coverage)| Some((name, coverage.gap(name)?))) {
         output::message(format_args!("injector: note: not listed for {name}: {gap}"));
     }
-    Ok(match (args.fail && has_findings, lacks_some) {
+    // Where all are listed, one that is off is a note.
+    let is_inactive = has_inactive && (args.fail || args.target.is_some());
+    Ok(match (args.fail && has_findings, lacks_some || is_inactive) {
         (true, _) => Code::Findings,
         (false, true) => Code::Failure,
         (false, false) => Code::Ok,
@@ -131,6 +135,11 @@ fn collect(args: &Flows) -> anyhow::Result<Found> {
     let mut found = Found { lacks_some: !there.left_out.is_empty(), ..Found::default() };
     let is_only_one = there.attached.len() == 1;
     for mut attached in there.attached {
+        if let Err(error) = attached.check_is_active() {
+            output::message(format_args!("injector: {error:#}"));
+            found.has_inactive = true;
+            continue;
+        }
         let index = found.origins.len();
         let scanned = attached.scan_packets(request, |sample, packets| {
             found.samples.push((index, *sample, packets.copied()));

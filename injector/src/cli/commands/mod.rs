@@ -7,6 +7,7 @@ mod check;
 mod config;
 mod detach;
 mod doctor;
+mod events;
 mod flows;
 mod generate;
 mod hops;

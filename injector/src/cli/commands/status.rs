@@ -49,7 +49,7 @@ fn describe(pins: &PinDir) -> anyhow::Result<Option<AttachmentStatus>> {
         Err(error) if bpf::hooked_to(pins).is_some() => return Ok(Some(AttachmentStatus::damaged(pins, &error))),
         Err(_) => return Ok(Some(AttachmentStatus::incomplete(pins))),
     };
-    let standing = attached.standing()?;
+    let state = attached.state()?;
     // What is open can be read whatever becomes of its pins: nobody waits for the scan.
     drop(lock);
     let scanned = attached.totals().and_then(|totals| Ok((Coverage::of(&mut attached, &totals)?, totals)));
@@ -59,5 +59,5 @@ fn describe(pins: &PinDir) -> anyhow::Result<Option<AttachmentStatus>> {
         Err(error) => return Err(error),
     };
     let counters = attached.counters()?;
-    Ok(Some(AttachmentStatus::attached(&attached, standing, &counters, &totals, Some(coverage))))
+    Ok(Some(AttachmentStatus::attached(&attached, state, &counters, &totals, Some(coverage))))
 }

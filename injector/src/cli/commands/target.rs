@@ -23,7 +23,7 @@ pub(super) fn opened(target: &Target) -> anyhow::Result<Opened> {
 
 /// The same, for who holds a lock.
 ///
-/// Errors with [`Error::NotAttached`] or [`Error::CgroupNotAttached`].
+/// Errors with [`Error::NotAttached`], [`Error::CgroupNotAttached`] or [`Error::CgroupRemoved`].
 pub(super) fn attachments(target: &Target) -> anyhow::Result<Opened> {
     if let Some(name) = &target.name {
         return Ok(Opened { attached: vec![Attached::open(PinDir::named(name)?)?], left_out: vec![] });
@@ -31,13 +31,17 @@ pub(super) fn attachments(target: &Target) -> anyhow::Result<Opened> {
     let mut all = Attached::all()?;
     let Some(path) = &target.cgroup else { return Ok(all) };
     let cgroup = Cgroup::open(path).context("--cgroup")?;
+    // Another cgroup had this path.
+    let is_before = |one: &&Attached| one.cgroup_path() == cgroup.path() && one.description().cgroup_id != cgroup.id();
+    let removed = all.attached.iter().find(is_before).map(Attached::cgroup_removed);
     all.attached.retain(|one| one.description().cgroup_id == cgroup.id());
     // Of these nobody knows whether they are meant.
     let unknown = all.left_out.extract_if(.., |(pins, _)| bpf::hooked_to(pins).is_none()).collect();
     Opened { attached: vec![], left_out: unknown }.warn();
     all.left_out.retain(|(pins, _)| bpf::hooked_to(pins) == Some(cgroup.id()));
     if all.attached.is_empty() && all.left_out.is_empty() {
-        return Err(Error::CgroupNotAttached { cgroup: cgroup.path().display().to_string() }.into());
+        let cgroup = cgroup.path().display().to_string();
+        return Err(removed.unwrap_or(Error::CgroupNotAttached { cgroup }).into());
     }
     Ok(all)
 }

@@ -22,7 +22,7 @@ use anyhow::Context as _;
 use locate::{check_is_plain, locate};
 use mounts::Mounts;
 pub use mounts::{cgroup2_mounts, whole};
-pub use pattern::{Pattern, expand};
+pub use pattern::{Expansion, Pattern, expand};
 pub use residents::{Resident, residents};
 use rustix::fs::fstatfs;
 
@@ -105,9 +105,15 @@ pub fn mount_of(path: &Path) -> Option<(PathBuf, PathBuf)> {
 
 /// Whether the cgroup at `path` (relative to the mount) is the one with this
 /// id, and not another that has taken its place.
-pub fn exists(path: &[u8], id: u64) -> bool {
-    let directory = directory(Path::new(OsStr::from_bytes(path)));
-    directory.is_ok_and(|directory| fs::metadata(directory).is_ok_and(|metadata| metadata.ino() == id))
+///
+/// Errors where that can't be found out, for want of descriptors, say.
+pub fn exists(path: &[u8], id: u64) -> anyhow::Result<bool> {
+    let directory = directory(Path::new(OsStr::from_bytes(path)))?;
+    match fs::metadata(&directory) {
+        Ok(metadata) => Ok(metadata.ino() == id),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("reading {}", directory.display())),
+    }
 }
 
 /// The directory of the cgroup at `path` (relative to the mount).

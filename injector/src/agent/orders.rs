@@ -1,0 +1,60 @@
+//! What a watch loop is asked for by others.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::observation::{Listing, Observation};
+use crate::discovery::aws::answers::Answers;
+
+/// What the loop is asked for.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Something may have come or gone.
+    Look,
+    /// There are flows that no scan has seen, and that may be idle for long.
+    Scan,
+    /// The file is to be read again, whether it changed or not.
+    Reload,
+    /// The cloud has answered.
+    Discovered(Answers),
+    /// All figures.
+    Observe(oneshot::Sender<Arc<Observation>>),
+    /// All flows, so many at most.
+    Flows(u32, oneshot::Sender<Listing>),
+    /// Shut down.
+    Stop,
+}
+
+impl Order {
+    /// Whether the client that asked has given up.
+    pub(super) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Observe(reply) => reply.is_closed(),
+            Self::Flows(_, reply) => reply.is_closed(),
+            _ => false,
+        }
+    }
+}
+
+/// The sending end.
+#[derive(Clone, Debug)]
+pub(crate) struct Orders(mpsc::UnboundedSender<Order>);
+
+impl Orders {
+    /// Both ends.
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Order>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Asks. At the very end the loop is gone, and nothing happens.
+    pub(crate) fn give(&self, order: Order) {
+        drop(self.0.send(order));
+    }
+
+    /// Something may have come or gone.
+    pub(super) fn look(&self) {
+        self.give(Order::Look);
+    }
+}
