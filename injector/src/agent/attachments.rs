@@ -91,6 +91,7 @@ impl Watcher {
         self.sink.attached(member.attached(), &notes);
         member.number(&self.plan.rules.cgroups)?;
         self.members.insert(path.to_owned(), member);
+        self.shared.coverage_changed.notify_one();
         // What happened to it before it was watched is seen by another look.
         self.look_at = Instant::now();
         self.adopt(path)
@@ -105,8 +106,8 @@ impl Watcher {
         };
         let Some(member) = self.members.get_mut(path) else { return Ok(()) };
         let adopted = member.adopt(unless).context("nothing adopted");
-        let reported = adopted.and_then(|report| self.sink.adopted(member.attached_mut(), &report));
         let name = member.name().to_owned();
+        let reported = adopted.map(|report| self.sink.adopted(&name, &report));
         self.outcome(&name, reported)
     }
 

@@ -1,16 +1,21 @@
 //! The agent's log: what changed, and why.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use injector_common::record::FlowSample;
 
-use super::{Shared, limiter::Limiter, sink::Sink};
+use super::{
+    Shared,
+    coverage::{self, News},
+    limiter::Limiter,
+    sink::Sink,
+};
 use crate::{
-    attachment::{adopt::Report, watch::Change},
+    attachment::{adopt::Report, coverage::Coverage, watch::Change},
     bpf::{Attached, AttachmentState},
     config::OnExit,
     discovery,
@@ -34,13 +39,15 @@ pub(super) struct Journal {
     /// What failed, by what it is about, and when that was logged.
     failures: HashMap<String, (String, Instant)>,
     held_back: u64,
+    /// How many connections were reported as not covered.
+    uncovered: u64,
 }
 
 impl Journal {
     /// Shows flows by these names.
     pub(super) fn new(names: Names, log: AgentLog, shared: Arc<Shared>) -> Self {
         let (changes, failures) = (HashMap::new(), HashMap::new());
-        Self { names, log, shared, changes, discovered: Limiter::default(), failures, held_back: 0 }
+        Self { names, log, shared, changes, discovered: Limiter::default(), failures, held_back: 0, uncovered: 0 }
     }
 
     fn admits_discovered(&mut self) -> bool {
@@ -62,12 +69,29 @@ impl Sink for Journal {
         }
     }
 
-    fn adopted(&mut self, attached: &mut Attached, report: &Report) -> anyhow::Result<()> {
-        tracing::info!(attachment = attached.name(), "adopted: {report}");
+    fn adopted(&mut self, name: &str, report: &Report) {
+        tracing::info!(attachment = name, "adopted: {report}");
         if let Some(gap) = report.gap() {
-            tracing::warn!(attachment = attached.name(), "{gap}");
+            tracing::warn!(attachment = name, "{gap}");
         }
-        Ok(())
+    }
+
+    fn coverage(&mut self, coverages: &BTreeMap<String, Coverage>) {
+        let now = coverages.values().map(Coverage::uncovered).sum();
+        let (logged, uncovered) = coverage::news(self.uncovered, now);
+        self.uncovered = uncovered;
+        match logged {
+            Some(News::Missing) => tracing::warn!(
+                event = "not_covered",
+                connections = now,
+                "not covered: {}; `adopt = true` in the configuration adopts at each start",
+                coverage::gaps(coverages)
+            ),
+            Some(News::AllCovered) => {
+                tracing::info!(event = "not_covered", connections = 0, "all connections are covered");
+            }
+            None => {}
+        }
     }
 
     fn changed(&mut self, origin: &Origin, changes: &[(Change, FlowSample)]) {

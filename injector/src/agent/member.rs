@@ -19,6 +19,7 @@ use crate::{
         self, Held, Round,
         acquire::{self, Acquired, Purpose},
         adopt::{self, Report, Unless},
+        coverage::Coverage,
         watch::Watch,
     },
     bpf::{
@@ -46,6 +47,8 @@ pub(super) struct Member {
     pub(super) due: Instant,
     /// What the last successful scan for the server saw.
     pub(super) seen: Seen,
+    /// What the last look for connections without a record found.
+    pub(super) coverage: Option<Coverage>,
 }
 
 /// What a scan saw.
@@ -71,7 +74,7 @@ impl Member {
         let rules = Arc::clone(rules);
         let seen = Seen { at: SystemTime::now(), totals: ScanTotals::EMPTY, at_risk: AtRisk::default() };
         let (watch, due) = (Watch::default(), Instant::now());
-        Ok((Self { cgroup, held, rules, origin, watch, due, seen }, notes))
+        Ok((Self { cgroup, held, rules, origin, watch, due, seen, coverage: None }, notes))
     }
 
     /// Name of the attachment.
@@ -126,7 +129,9 @@ impl Member {
         let totals = self.held.attached.scan_packets(ScanControl::request(scan::FINDINGS, 0, MAX_FINDINGS), visit)?;
         let counters = self.held.attached.counters()?;
         let state = self.held.state()?;
-        let status = AttachmentStatus::attached(&self.held.attached, state, &counters, &totals, None);
+        // Flows are counted at this moment.
+        let coverage = self.coverage.as_ref().map(|coverage| coverage.at(&totals));
+        let status = AttachmentStatus::attached(&self.held.attached, state, &counters, &totals, coverage);
         metrics.figures().counted(self.name(), counters);
         Ok((status, totals))
     }

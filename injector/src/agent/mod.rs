@@ -17,6 +17,7 @@
 mod apply;
 mod ask;
 mod attachments;
+mod coverage;
 mod health;
 mod hints;
 mod http;
@@ -47,7 +48,7 @@ use std::{
 
 pub use http::{FlowQuery, MAX_FLOWS, Route, route, web};
 pub use listen::Listen;
-use tokio::time;
+use tokio::{sync::Notify, time};
 
 use self::{
     health::Health,
@@ -82,6 +83,8 @@ struct Shared {
     health: Health,
     metrics: Metrics,
     hosts: http::Hosts,
+    /// Something happened that changes which connections are covered.
+    coverage_changed: Notify,
 }
 
 /// Runs the agent until it is asked to end.
@@ -116,6 +119,7 @@ pub fn run(config: PathBuf, listen: &Listen, verbose: u8) -> anyhow::Result<()> 
             () = until_asked(started, signals, &orders, &shared) => {}
             () = serve => {}
             ended = thread.feed() => return ended,
+            () = coverage::look(orders.clone(), &shared.coverage_changed) => {}
             () = watchdog(&shared) => {}
         }
         service::stopping();

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::observation::{Listing, Observation};
-use crate::discovery::aws::answers::Answers;
+use super::{
+    coverage::Found,
+    observation::{Listing, Observation},
+};
+use crate::{attachment::coverage::Snapshot, discovery::aws::answers::Answers};
 
 /// What the loop is asked for.
 #[derive(Debug)]
@@ -22,6 +25,10 @@ pub(crate) enum Order {
     Observe(oneshot::Sender<Arc<Observation>>),
     /// All flows, so many at most.
     Flows(u32, oneshot::Sender<Listing>),
+    /// Which of these connections have no record.
+    Compare(Box<Snapshot>, oneshot::Sender<Found>),
+    /// What was found, and what was still there later.
+    Covered(Found, Box<Snapshot>),
     /// Shut down.
     Stop,
 }
@@ -32,6 +39,7 @@ impl Order {
         match self {
             Self::Observe(reply) => reply.is_closed(),
             Self::Flows(_, reply) => reply.is_closed(),
+            Self::Compare(_, reply) => reply.is_closed(),
             _ => false,
         }
     }

@@ -1,13 +1,13 @@
 //! Where a watch loop reports what it sees: the log of `run`, or the events of
 //! a foreground `attach`.
 
-use std::fmt::Debug;
+use std::{collections::BTreeMap, fmt::Debug};
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use injector_common::record::FlowSample;
 
 use crate::{
-    attachment::{adopt::Report, watch::Change},
+    attachment::{adopt::Report, coverage::Coverage, watch::Change},
     bpf::{Attached, AttachmentState},
     config::OnExit,
     discovery,
@@ -22,7 +22,10 @@ pub(crate) trait Sink: Debug + Send {
     fn attached(&mut self, attached: &Attached, notes: &[String]);
 
     /// Connections that were there before were adopted.
-    fn adopted(&mut self, attached: &mut Attached, report: &Report) -> anyhow::Result<()>;
+    fn adopted(&mut self, name: &str, report: &Report);
+
+    /// How far attachments cover the connections of their cgroups, by name.
+    fn coverage(&mut self, coverages: &BTreeMap<String, Coverage>);
 
     /// Flows changed.
     fn changed(&mut self, origin: &Origin, changes: &[(Change, FlowSample)]);

@@ -90,6 +90,7 @@ pub(crate) async fn attach_once(plan: Plan, sink: Box<dyn Sink>) -> anyhow::Resu
     let is_asking = plan.discovery.is_some();
     let (mut watcher, _wishes) = Watcher::new(None, plan, sink, Arc::default(), hints);
     watcher.look(true)?;
+    watcher.report_coverage();
     if is_asking {
         watcher.discovered(aws::ask().await);
     }

@@ -107,6 +107,10 @@ impl Watcher {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let _inside = runtime.enter();
         let watched = self.look(true).and_then(|()| {
+            // The agent looks again and again: see `coverage.rs`.
+            if self.source.is_none() {
+                self.report_coverage();
+            }
             // Nobody waits for it where a signal came first.
             let _ = started.send(());
             runtime.block_on(self.watch(&mut orders))
@@ -150,11 +154,16 @@ impl Watcher {
         }
         match order {
             Order::Look => self.look_at = Instant::now(),
-            Order::Scan => self.members.values_mut().for_each(|member| member.due = Instant::now()),
+            Order::Scan => {
+                self.members.values_mut().for_each(|member| member.due = Instant::now());
+                self.shared.coverage_changed.notify_one();
+            }
             Order::Reload => self.reload(),
             Order::Discovered(answers) => self.discovered(answers),
             Order::Observe(reply) => drop(reply.send(Arc::new(self.observe()))),
             Order::Flows(budget, reply) => drop(reply.send(self.flows(budget))),
+            Order::Compare(snapshot, reply) => drop(reply.send(self.compare(*snapshot))),
+            Order::Covered(found, later) => self.covered(&found, &later),
             Order::Stop => {}
         }
     }

@@ -26,6 +26,7 @@ pub(crate) fn metrics() -> Metrics {
     figures.interfaces(vec![Ena { interface: "eth0".to_owned(), available: Some(136_812), exceeded: 5 }]);
     figures.reloaded(Reload::Taken(moment()));
     figures.asked([("imds", false), ("ec2:DescribeNetworkInterfaces", true)]);
+    figures.uncovered([("before_attach", 6), ("mptcp", 0)].into());
     figures.attached_cgroups = 2;
     figures.scan_failures = 2;
     figures.flows_expired = 3;

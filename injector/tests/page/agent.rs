@@ -69,6 +69,7 @@ fn status() -> Value {
         {
             "name": "kubepods", "state": "attached", "cgroup": "/kubepods.slice", "limit_ms": 350_000, "warn_ms": 280_000,
             "flows": { "total": 5000, "protected": 4100, "exposed": 300, "at_risk": 400, "overdue": 150, "stalled": 50 },
+            "coverage": { "uncovered": { "before_attach": 1999, "mptcp": 1 } },
             "idle_histogram": buckets,
         },
         { "name": "half", "state": "incomplete" },

@@ -39,6 +39,8 @@ fn the_page_shows_what_the_agent_says() {
     for text in [
         "<b>4,100</b><span>protected</span>",
         "<b>400</b><span>at risk</span>",
+        "<b>2,000</b><span>not covered</span>",
+        "injector adopt --name kubepods",
         "limits: 350s",
         "≤ 350s",
         "the first 100",

@@ -5,6 +5,7 @@ mod alert;
 mod cgroups;
 mod clients;
 mod container;
+mod coverage;
 mod descriptors;
 mod endpoints;
 mod greedy;

@@ -27,7 +27,7 @@ fn connections_that_are_older() {
     let attachment = scene.injector.attach_detached(&scene.inside, &[]);
     assert_eq!(attachment.status().coverage, coverage(0, 0, &[("before_attach", 6)]));
     let missing = format!(
-        "missing  6 connections opened before the attachment (`injector adopt --name {}` adopts them)",
+        "missing  6 connections opened before the attachment (`injector adopt --name {}` or `attach --existing` adopts them)",
         attachment.name()
     );
     assert!(block(&scene, &attachment).contains(&missing), "{}", block(&scene, &attachment));
@@ -40,6 +40,28 @@ fn connections_that_are_older() {
     assert_eq!((status.coverage, status.flows["total"]), (coverage(2, 6, &[]), 8));
     let block = block(&scene, &attachment);
     assert!(block.contains("6 of them adopted") && !block.contains("missing"), "{block}");
+}
+
+/// The first thing that `attach` shows beside what it attached to.
+#[test]
+fn attaching_says_what_is_not_covered() {
+    let scene = Scene::new("says");
+    let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
+    let _early = connected(&mut client, &mut server, Route::V4);
+    let name = scene.inside.attachment_name();
+    let expected = format!(
+        "{name}: not covered: 1 connection opened before the attachment (`injector adopt --name {name}` or `attach --existing`"
+    );
+    let attachment = scene.attach(&[]);
+    attachment.says(&expected);
+    drop(attachment);
+    let arguments = ["attach", "--detach", "--cgroup", scene.inside.path_text()];
+    let attachment = scene.injector.clean_up_after(&scene.inside);
+    let output = scene.injector.run(&arguments).ok();
+    assert!(output.stderr.contains(&expected), "{output:?}");
+    scene.injector.adopt(attachment.name());
+    let output = scene.injector.run(&arguments).ok();
+    assert!(!output.stderr.contains("not covered"), "{output:?}");
 }
 
 /// It is no use to adopt what a policy has left alone.

@@ -71,6 +71,11 @@ fn flows(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
             }),
         )?;
     }
+    writer.gauges(
+        "uncovered_connections",
+        "Connections of attached cgroups that are not covered, by reason: opened before the attachment, as a rule.",
+        figures.uncovered.iter().flatten().map(|(reason, count)| ([("reason", *reason)], real(*count))),
+    )?;
     writer.counter("flows_expired", "Flows seen to pass their idle timeout.", &figures.flows_expired)?;
     writer.counter("flows_lost", "Flows that ended while at risk, overdue or stalled.", &figures.flows_lost)?;
     writer.gauges(

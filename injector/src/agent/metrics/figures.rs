@@ -88,6 +88,8 @@ pub struct Figures {
     pub(super) scanned_at: Option<SystemTime>,
     pub(super) scanned_flows: u64,
     pub(super) at_risk: Vec<((String, String), u64)>,
+    /// Connections without a record, by reason, once that was looked after.
+    pub(super) uncovered: Option<BTreeMap<&'static str, u64>>,
     pub(super) limits: Vec<Limit>,
     pub(super) interfaces: Vec<Ena>,
     pub(super) last_reload: Option<Reload>,
@@ -157,6 +159,11 @@ impl Figures {
             Reload::Refused => self.reloads_refused += 1,
         }
         self.last_reload = Some(result);
+    }
+
+    /// Takes how many connections have no record, by every reason that there is.
+    pub fn uncovered(&mut self, by_reason: BTreeMap<&'static str, u64>) {
+        self.uncovered = Some(by_reason);
     }
 
     /// Takes the idle timeouts in force.

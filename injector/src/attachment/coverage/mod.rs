@@ -42,12 +42,15 @@ impl Coverage {
     /// What is missing of `candidates`: those that were closed by the time of
     /// `later` are not.
     pub fn new(totals: &ScanTotals, candidates: &Candidates, later: &Snapshot) -> Self {
-        Self {
-            established: totals.flows().saturating_sub(totals.adopted),
-            adopted: totals.adopted,
-            uncovered: candidates.still_there(later),
-            hidden_processes: candidates.hidden_processes,
-        }
+        let uncovered = candidates.still_there(later);
+        Self { uncovered, hidden_processes: candidates.hidden_processes, ..Self::default() }.at(totals)
+    }
+
+    /// The same, with flows as they are counted by `totals`.
+    #[must_use]
+    pub fn at(&self, totals: &ScanTotals) -> Self {
+        let established = totals.flows().saturating_sub(totals.adopted);
+        Self { established, adopted: totals.adopted, ..self.clone() }
     }
 
     /// How many connections are not covered.

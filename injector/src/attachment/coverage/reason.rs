@@ -55,7 +55,9 @@ impl Reason {
         let connections = Counted(count);
         match self {
             Self::BeforeAttach => {
-                format!("{connections} opened before the attachment (`injector adopt --name {name}` adopts them)")
+                format!(
+                    "{connections} opened before the attachment (`injector adopt --name {name}` or `attach --existing` adopts them)"
+                )
             }
             Self::OtherCgroup => format!(
                 "{connections} with a socket or listener of another cgroup (`injector adopt --name {name}` adopts them)"

@@ -32,12 +32,6 @@ pub(super) fn run(args: &Adopt) -> anyhow::Result<Code> {
 /// Adopts, and reports what can't be covered, which is no error.
 fn existing(attached: &mut Attached, lock: &Lock) -> anyhow::Result<Report> {
     let report = adopt::adopt(attached, Unless::ToldNot, lock)?;
-    note_gaps(attached, &report)?;
-    Ok(report)
-}
-
-/// Notes which connections are not covered after adopting.
-pub(super) fn note_gaps(attached: &mut Attached, report: &Report) -> anyhow::Result<()> {
     if let Some(gap) = report.gap() {
         output::message(format_args!("injector: note: {gap}"));
     }
@@ -47,5 +41,5 @@ pub(super) fn note_gaps(attached: &mut Attached, report: &Report) -> anyhow::Res
     if let Some(gap) = coverage.gap(attached.name()) {
         output::message(format_args!("injector: note: {}: not covered: {gap}", attached.name()));
     }
-    Ok(())
+    Ok(report)
 }

@@ -1,15 +1,17 @@
 //! What a foreground `attach` sees, as events on stdout and messages on stderr.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Instant,
+};
 
 use anyhow::Context as _;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use injector_common::{record::FlowSample, scan::ScanTotals};
 
-use super::adopt::note_gaps;
 use crate::{
     agent::{OnLoss, Sink},
-    attachment::{adopt::Report, watch::Change},
+    attachment::{adopt::Report, coverage::Coverage, watch::Change},
     bpf::{Attached, AttachmentState, stats::Counters},
     config::OnExit,
     discovery,
@@ -72,10 +74,19 @@ impl Sink for Events {
         Self::write(&mut self.outlet, &mut self.unwritten, &Event::attached(attached));
     }
 
-    fn adopted(&mut self, attached: &mut Attached, report: &Report) -> anyhow::Result<()> {
-        note_gaps(attached, report)?;
-        Self::write(&mut self.outlet, &mut self.unwritten, &Event::Adopted { name: &self.name, report });
-        Ok(())
+    fn adopted(&mut self, name: &str, report: &Report) {
+        if let Some(gap) = report.gap() {
+            output::message(format_args!("injector: note: {gap}"));
+        }
+        Self::write(&mut self.outlet, &mut self.unwritten, &Event::Adopted { name, report });
+    }
+
+    fn coverage(&mut self, coverages: &BTreeMap<String, Coverage>) {
+        for (name, coverage) in coverages {
+            if let Some(gap) = coverage.gap(name) {
+                output::message(format_args!("injector: note: {name}: not covered: {gap}"));
+            }
+        }
     }
 
     fn changed(&mut self, origin: &Origin, changes: &[(Change, FlowSample)]) {

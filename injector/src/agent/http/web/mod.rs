@@ -6,8 +6,8 @@ pub const PAGE: &str = include_str!("index.html");
 
 /// Its `Content-Security-Policy`: its own script and style, by their hashes, and requests to the agent.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-rnjdvtPfNoUYjPouy7bCpLcfTLVgLeyYBIxO0u6JUIU='; \
-    style-src 'sha256-DoOeW0+1Uwoh3COHpv5vp+GH/H2mFxZr7kARzhkFyLg='; \
+    script-src 'sha256-Ha3gEPhHk6aeKw6GThfG2j+mRYAw+EjekwJUBUYVPQQ='; \
+    style-src 'sha256-+BInNy/oNm5TEkQfhh6BmpSGQe3nHAMrGIz2z4S83bU='; \
     img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 #[cfg(test)]
