@@ -33,17 +33,19 @@ fn new_ones_as_they_appear() {
     assert_eq!(later.program_ids("sock_ops").len(), 1);
 }
 
-/// An agent that looked only now and then would take 10 s for each.
+/// An agent that looked only now and then would take 10 s for each after the first one. One that has hints may be slow, too,
+/// where the machine is busy, but not each time.
 #[test]
 fn new_ones_are_noticed_at_once() {
     let scene = Scene::new("agent-hints");
     let _agent = agent(&scene, "cgroups = [\"{cgroup}/*.service\"]");
-    let started = Instant::now();
-    for number in 0..4 {
+    let times = [0, 1, 2, 3].map(|number| {
         let new = scene.inside.child(&format!("{number}.service"));
+        let made = Instant::now();
         eventually("it is attached", SOON, || (new.program_ids("sock_ops").len() == 1).then_some(()));
-    }
-    assert!(started.elapsed().as_secs() < 25, "{:?}", started.elapsed());
+        made.elapsed()
+    });
+    assert!(times[1..].iter().any(|time| time.as_secs() < 7), "{times:?}");
 }
 
 #[test]
