@@ -53,13 +53,15 @@ impl Middlebox {
 
     /// From now on loses this share of the packets, in percent, before they count as traffic of their connection.
     pub fn lose(&self, percent: u32) {
+        // nft takes no number beyond 99 there.
+        let which = if percent == 100 { String::new() } else { format!("numgen random mod 100 < {percent}") };
         self.router.nft(&format!(
             "table inet loss
             delete table inet loss
             table inet loss {{
                 chain prerouting {{
                     type filter hook prerouting priority raw;
-                    meta l4proto tcp numgen random mod 100 < {percent} drop
+                    meta l4proto tcp {which} drop
                 }}
             }}"
         ));

@@ -21,7 +21,8 @@ fn connected_with(client: &mut Peer, server: &mut Peer, options: Options<'_>) ->
 
 /// Goes on under the same name with another policy, for established flows too.
 fn adopt_anew(scene: &Scene, timeout: &str) -> Adoption {
-    let arguments = ["--cgroup", scene.inside.path_text(), "--timeout", timeout, "-o", "jsonl"];
+    let arguments =
+        ["--cgroup", scene.inside.path_text(), "--timeout", timeout, "--on-conflict", "respect", "-o", "jsonl"];
     Adoption::told(&scene.injector.run(&[&["attach", "--detach", "--existing"][..], &arguments].concat()).ok())
 }
 
@@ -92,7 +93,8 @@ fn a_later_policy_takes_the_place_of_an_earlier_one() {
         let scene = Scene::new("later");
         let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
         let early = connected_with(&mut client, &mut server, &[]);
-        let attachment = scene.injector.attach_detached(&scene.inside, &["--timeout", first]);
+        let attachment =
+            scene.injector.attach_detached(&scene.inside, &["--timeout", first, "--on-conflict", "respect"]);
         scene.injector.adopt(attachment.name());
         let [seen, changed, off] = [&[][..], &[("TCP_KEEPIDLE", 100)], &[("SO_KEEPALIVE", 0)]]
             .map(|options| connected_with(&mut client, &mut server, options));

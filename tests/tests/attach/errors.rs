@@ -171,7 +171,7 @@ fn attached_at_the_same_moment() {
         runs.into_iter().map(|run| run.join().unwrap()).collect()
     });
     let attached = outputs.iter().filter(|output| output.code == 0).count();
-    let programs = scene.inside.programs().len();
+    let programs = scene.inside.program_ids("sock_ops").len();
     scene.injector.run(&["detach", "--cgroup", scene.inside.path_text()]).ok();
     // One attaches, the others find what they wanted.
     assert_eq!((attached, programs), (6, 1), "{outputs:#?}");

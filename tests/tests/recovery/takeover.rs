@@ -61,7 +61,7 @@ fn other_parameters_are_replaced_in_place() {
     let after = Objects::pinned(attachment.name());
     eventually("the programs before are gone", SOON, || before.alive().programs.is_empty().then_some(()));
     assert_eq!(&before.links & &after.links, before.alive().links, "the hook's link is the same");
-    assert_eq!(before.alive().links.len(), 1);
+    assert_eq!(before.alive().links.len(), 2, "with the guard's");
     attachment.stop(Signal::TERM).ok();
     assert_nothing_left(&scene);
     before.wait_until_freed();
@@ -113,7 +113,7 @@ fn what_is_off_its_hook_is_attached_anew() {
     let mut attachment = scene.injector.attach_detached(&scene.inside, &[]);
     let keepalive = format!("{PINS}/{}/keepalive", attachment.name());
     tool("bpftool", &["link", "detach", "pinned", &keepalive]);
-    assert_eq!(scene.inside.programs(), []);
+    assert_eq!(scene.inside.program_ids("sock_ops"), [] as [u64; 0]);
     assert_eq!(scene.injector.states(attachment.name()), ["incomplete"]);
     attachment.take_over(&scene.inside, &[]);
     assert_eq!(attachment.status().state, "attached");
