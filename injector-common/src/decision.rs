@@ -3,7 +3,9 @@
 //!
 //! One trie of longest prefixes holds all rules. A flow is looked up by its
 //! peer's address and port, by its peer's address alone and by its own address;
-//! each hit names a [`Decision`], and of each kind of limit the shortest counts.
+//! each hit names a [`Decision`], and of each kind of limit the shortest counts:
+//! that of an established connection, that of a half-closed one, and that of a
+//! timer which sees payload alone.
 //!
 //! What a policy says instead of what follows from the limit is found by the
 //! same lookups: of those that a flow meets, the first in their order counts.
@@ -56,11 +58,20 @@ pub struct Decision {
     pub layer7_warn_ms: u32,
     /// Index of the hop that has that timer, or [`NO_HOP`].
     pub layer7_hop: u32,
+    /// The limit of connections that one side has ended, in milliseconds; 0 for
+    /// none.
+    pub half_closed_ms: u32,
+    /// Wire idle time from which such a flow counts as at risk, in milliseconds.
+    pub half_closed_warn_ms: u32,
+    /// Index of the hop that has that limit, or [`NO_HOP`].
+    pub half_closed_hop: u32,
+    /// 1 where the limits are those of flows within this host, too; otherwise 0.
+    pub loopback: u32,
     /// What a policy says instead.
     pub instead: Override,
 }
 
-const _: () = assert!(size_of::<Decision>() == 76);
+const _: () = assert!(size_of::<Decision>() == 92);
 
 /// Nothing is said instead.
 pub const NOTHING: u32 = 0;
@@ -170,7 +181,11 @@ pub struct Selection {
 pub struct Best {
     /// Their indices.
     pub choice: Selection,
+    /// Whose limit counts once one side has ended; [`FALLBACK`] where no rule has
+    /// one. Not kept: few connections are half-closed, and not for long.
+    pub half_closed: u32,
     limit_ms: u32,
+    half_closed_ms: u32,
     layer7_ms: u32,
     order: u32,
 }
@@ -179,26 +194,41 @@ impl Best {
     /// Nothing seen.
     pub const NONE: Self = Self {
         choice: Selection { limit: FALLBACK, layer7: FALLBACK, instead: FALLBACK },
+        half_closed: FALLBACK,
         limit_ms: u32::MAX,
+        half_closed_ms: u32::MAX,
         layer7_ms: u32::MAX,
         order: u32::MAX,
     };
 
-    /// Takes over what `decision` has that is shorter, or comes first.
+    /// Takes over what `decision` has that is shorter, or comes first. For a
+    /// flow within this host (`is_local`) only limits that are meant for it count.
     #[inline(always)]
-    pub const fn consider(&mut self, index: u32, decision: &Decision) {
+    pub const fn consider(&mut self, index: u32, decision: &Decision, is_local: bool) {
+        if !is_local || decision.loopback != 0 {
+            self.consider_limits(index, decision);
+        }
+        if decision.instead.mode != NOTHING && decision.instead.order < self.order {
+            self.order = decision.instead.order;
+            self.choice.instead = index;
+        }
+    }
+
+    #[inline(always)]
+    const fn consider_limits(&mut self, index: u32, decision: &Decision) {
         let limit_ms = decision.policy.limit_ms;
         if limit_ms != 0 && limit_ms < self.limit_ms {
             self.limit_ms = limit_ms;
             self.choice.limit = index;
         }
+        let half_closed_ms = decision.half_closed_ms;
+        if half_closed_ms != 0 && half_closed_ms < self.half_closed_ms {
+            self.half_closed_ms = half_closed_ms;
+            self.half_closed = index;
+        }
         if decision.layer7_ms != 0 && decision.layer7_ms < self.layer7_ms {
             self.layer7_ms = decision.layer7_ms;
             self.choice.layer7 = index;
-        }
-        if decision.instead.mode != NOTHING && decision.instead.order < self.order {
-            self.order = decision.instead.order;
-            self.choice.instead = index;
         }
     }
 }
@@ -244,21 +274,49 @@ mod tests {
         let mut best = Best::NONE;
         let seen = [(3, decision(350, 0)), (4, decision(60, 900)), (5, decision(0, 60)), (6, decision(70, 70))];
         for (index, decision) in seen {
-            best.consider(index, &decision);
+            best.consider(index, &decision, false);
         }
         assert_eq!(best.choice, Selection { limit: 4, layer7: 5, instead: FALLBACK });
         assert_eq!(Best::NONE.choice, Selection { limit: FALLBACK, layer7: FALLBACK, instead: FALLBACK });
     }
 
     #[test]
-    fn of_two_alike_the_first_one_seen_counts() {
-        let alike =
-            |order| Decision { instead: Override { order, mode: DERIVED, ..Override::default() }, ..decision(60, 70) };
+    fn of_half_closed_limits_the_shortest_counts() {
+        let half_closed = |half_closed_ms| Decision { half_closed_ms, ..decision(350, 0) };
         let mut best = Best::NONE;
-        for (index, decision) in [(3, alike(5)), (4, alike(5))] {
-            best.consider(index, &decision);
+        for (index, decision) in
+            [(3, half_closed(0)), (4, half_closed(120)), (5, half_closed(60)), (6, half_closed(60))]
+        {
+            best.consider(index, &decision, false);
         }
-        assert_eq!(best.choice, Selection { limit: 3, layer7: 3, instead: 3 });
+        assert_eq!((best.half_closed, best.choice.limit), (5, 3));
+        assert_eq!(Best::NONE.half_closed, FALLBACK);
+    }
+
+    #[test]
+    fn within_this_host_only_limits_meant_for_it_count() {
+        let all = Decision {
+            half_closed_ms: 5,
+            instead: Override { mode: EXEMPTED, ..Override::default() },
+            ..decision(60, 30)
+        };
+        let meant = Decision { loopback: 1, half_closed_ms: 9, ..decision(90, 80) };
+        let mut best = Best::NONE;
+        best.consider(3, &all, true);
+        assert_eq!((best.choice, best.half_closed), (Selection { instead: 3, ..Best::NONE.choice }, FALLBACK));
+        best.consider(4, &meant, true);
+        assert_eq!((best.choice, best.half_closed), (Selection { limit: 4, layer7: 4, instead: 3 }, 4));
+    }
+
+    #[test]
+    fn of_two_alike_the_first_counts() {
+        let override_ = Override { order: 1, mode: EXPLICIT, ..Override::default() };
+        let same = Decision { half_closed_ms: 7, instead: override_, ..decision(60, 30) };
+        let mut best = Best::NONE;
+        for index in [8, 9] {
+            best.consider(index, &same, false);
+        }
+        assert_eq!((best.choice, best.half_closed), (Selection { limit: 8, layer7: 8, instead: 8 }, 8));
     }
 
     #[test]
@@ -267,7 +325,7 @@ mod tests {
             |order, mode| Decision { instead: Override { order, mode, ..Override::default() }, ..decision(0, 0) };
         let mut best = Best::NONE;
         for (index, decision) in [(3, instead(7, EXEMPTED)), (4, instead(2, DERIVED)), (5, instead(0, NOTHING))] {
-            best.consider(index, &decision);
+            best.consider(index, &decision, false);
         }
         assert_eq!(best.choice, Selection { limit: FALLBACK, layer7: FALLBACK, instead: 4 });
     }

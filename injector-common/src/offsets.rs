@@ -33,8 +33,6 @@ macro_rules! members {
 }
 
 members! {
-    /// `u32`: jiffies of the last payload sent.
-    DATA_SENT = "tcp_sock"."lsndtime";
     /// `u32`: jiffies of the last payload received.
     DATA_RECEIVED = "inet_connection_sock"."icsk_ack.lrcvtime";
     /// `u32`: jiffies of the last ACK received.
@@ -44,10 +42,15 @@ members! {
     PROBE_RECEIVED = "tcp_sock"."last_oow_ack_time";
     /// `u32`: segments received.
     SEGMENTS_IN = "tcp_sock"."segs_in";
-    /// `u32`: segments sent.
-    SEGMENTS_OUT = "tcp_sock"."segs_out";
+    /// `u64`: when that segment was sent which was acknowledged last, in
+    /// microseconds of `CLOCK_MONOTONIC` (`tcp_rack_advance`; since 4.18 always).
+    ACKNOWLEDGED = "tcp_sock"."rack.mstamp";
     /// `u32`: the oldest sequence number that the peer has not acknowledged.
     OLDEST_UNACKNOWLEDGED = "tcp_sock"."snd_una";
+    /// `u32`: the sequence number that is sent next.
+    NEXT_TO_SEND = "tcp_sock"."snd_nxt";
+    /// `u32`: the sequence number behind all that the application has written.
+    WRITTEN = "tcp_sock"."write_seq";
     /// `u32`: the sequence number that is due from the peer.
     NEXT_TO_RECEIVE = "tcp_sock"."rcv_nxt";
     /// `u32`: `TCP_KEEPIDLE` in jiffies; 0 when never set.
@@ -58,7 +61,7 @@ members! {
     KEEPALIVE_PROBES = "tcp_sock"."keepalive_probes";
     /// `u32`: `TCP_USER_TIMEOUT` in milliseconds.
     USER_TIMEOUT = "inet_connection_sock"."icsk_user_timeout";
-    /// `u8`: probes without an answer.
+    /// `u8`: probes of keepalive or of a closed window without an answer.
     UNANSWERED_PROBES = "inet_connection_sock"."icsk_probes_out";
     /// `u8`: retransmissions of the oldest unacknowledged segment.
     RETRANSMITS = "inet_connection_sock"."icsk_retransmits";

@@ -81,7 +81,8 @@ impl ScanControl {
 pub struct ScanTotals {
     /// Flows by status.
     pub by_status: [u64; STATUSES],
-    /// Flows by wire idle time, not cumulative.
+    /// Flows by wire idle time, not cumulative; those without a limit
+    /// ([`crate::status::LOCAL`]) left out.
     pub idle_histogram: [u64; HISTOGRAM_BUCKETS],
     /// Milliseconds until the first flow could change its status by silence
     /// alone, or [`NEVER`].
@@ -135,8 +136,8 @@ mod tests {
 
     #[test]
     fn sums() {
-        let totals = ScanTotals { by_status: [1, 20, 300, 4000, 50_000], ..ScanTotals::EMPTY };
-        assert_eq!((totals.flows(), totals.findings()), (54_321, 54_300));
+        let totals = ScanTotals { by_status: [1, 20, 300, 4000, 50_000, 600_000], ..ScanTotals::EMPTY };
+        assert_eq!((totals.flows(), totals.findings()), (654_321, 54_300));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How a flow stands towards the hop that forgets it first.
+//! How a flow stands towards the hop that drops it first.
 
 /// Keepalive is on, never lets the idle time reach the limit, and one lost
 /// probe does not end the connection.
@@ -8,14 +8,20 @@ pub const PROTECTED: u8 = 0;
 pub const EXPOSED: u8 = 1;
 /// Idle beyond the warning mark.
 pub const AT_RISK: u8 = 2;
-/// Idle beyond the limit: the hop has forgotten the flow, or is about to.
+/// Idle beyond the limit: the hop has dropped the flow, or is about to.
 pub const OVERDUE: u8 = 3;
 /// The peer no longer answers probes or data, though the limit is not reached.
 pub const STALLED: u8 = 4;
+/// Both ends are on this host, and no hop is: there is no limit.
+pub const LOCAL: u8 = 5;
 /// How many statuses there are.
-pub const STATUSES: usize = 5;
+pub const STATUSES: usize = 6;
 /// Names of the statuses, in the order of their values.
-pub const STATUS_NAMES: [&str; STATUSES] = ["protected", "exposed", "at_risk", "overdue", "stalled"];
+pub const STATUS_NAMES: [&str; STATUSES] = ["protected", "exposed", "at_risk", "overdue", "stalled", "local"];
+
+/// No status: a policy leaves the flow alone. Only written to a watcher that was
+/// given another one before.
+pub const EXEMPT: u8 = u8::MAX;
 
 /// Unanswered probes from which a flow counts as stalled: the first one may
 /// still be on its way, or have been lost.
@@ -33,17 +39,19 @@ pub struct Facts {
     pub longest_idle_ms: u64,
     /// See [`crate::timer::survives_a_lost_probe`].
     pub survives_a_lost_probe: bool,
-    /// Keepalive probes without an answer.
+    /// Keepalive probes without an answer, see [`unanswered`].
     pub unanswered_probes: u8,
     /// Retransmissions of the oldest unacknowledged segment.
     pub retransmits: u8,
+    /// Both ends are on this host, and no hop is.
+    pub is_local: bool,
     /// Wire idle time.
     pub idle_ms: u64,
     /// Idle timeout of the hop.
     pub limit_ms: u64,
     /// Idle time from which to warn.
     pub warn_ms: u64,
-    /// Silence of the applications.
+    /// Application idle time.
     pub app_idle_ms: u64,
     /// Timer on the way that counts payload alone, and so can't be held off by
     /// keepalive; 0 for none.
@@ -56,7 +64,9 @@ pub struct Facts {
 #[inline(always)]
 pub const fn classify(facts: &Facts) -> u8 {
     let has_timer = facts.layer7_ms != 0;
-    if facts.idle_ms >= facts.limit_ms || has_timer && facts.app_idle_ms >= facts.layer7_ms {
+    if facts.is_local {
+        LOCAL
+    } else if facts.idle_ms >= facts.limit_ms || has_timer && facts.app_idle_ms >= facts.layer7_ms {
         OVERDUE
     } else if facts.unanswered_probes >= STALLED_PROBES || facts.retransmits >= STALLED_RETRANSMITS {
         STALLED
@@ -69,7 +79,37 @@ pub const fn classify(facts: &Facts) -> u8 {
     }
 }
 
-/// Whether a status is one to tell the user about.
+/// Of `probes_out` probes of ours, how many the peer left without an answer:
+/// none where it was heard after the first of them was due.
+///
+/// The kernel's own rule, `keepalive_time_elapsed()` in include/net/tcp.h. Its
+/// counter alone does not tell: data that arrives without acknowledging anything
+/// new leaves it as it is.
+#[inline(always)]
+pub const fn unanswered(probes_out: u8, unheard_ms: u64, idle_s: u32) -> u8 {
+    if unheard_ms < idle_s as u64 * 1000 { 0 } else { probes_out }
+}
+
+/// Retransmissions of the oldest unacknowledged segment. Where the peer has
+/// closed its window nothing is retransmitted: the window is probed instead.
+#[inline(always)]
+pub const fn retransmissions(retransmits: u8, probes_out: u8, sent: Sent) -> u8 {
+    let is_probing = sent.acknowledged == sent.next && sent.next != sent.written;
+    if is_probing && probes_out > retransmits { probes_out } else { retransmits }
+}
+
+/// Sequence numbers of the way out.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// Everything below is acknowledged.
+    pub acknowledged: u32,
+    /// Everything below was sent.
+    pub next: u32,
+    /// Everything below was written by the application.
+    pub written: u32,
+}
+
+/// Whether a status is one to report.
 #[inline(always)]
 pub const fn is_finding(status: u8) -> bool {
     matches!(status, AT_RISK | OVERDUE | STALLED)
@@ -98,6 +138,7 @@ mod tests {
         survives_a_lost_probe: true,
         unanswered_probes: 0,
         retransmits: 0,
+        is_local: false,
         idle_ms: 0,
         limit_ms: 350_000,
         warn_ms: 280_000,
@@ -125,6 +166,8 @@ mod tests {
             ("keepalive does not help", BEHIND_A_TIMER, EXPOSED),
             ("the timer comes near", Facts { app_idle_ms: 48_000, ..BEHIND_A_TIMER }, AT_RISK),
             ("the timer has fired", Facts { app_idle_ms: 60_000, ..BEHIND_A_TIMER }, OVERDUE),
+            ("on this host", Facts { is_local: true, idle_ms: 400_000, unanswered_probes: 5, ..QUIET }, LOCAL),
+            ("a timer that is not on the path", Facts { is_local: true, app_idle_ms: 60_000, ..BEHIND_A_TIMER }, LOCAL),
             ("no timer", Facts { app_idle_ms: 60_000, ..QUIET }, PROTECTED),
             ("a mark above the limit never hides it", Facts { warn_ms: 900_000, idle_ms: 350_000, ..QUIET }, OVERDUE),
         ];
@@ -134,9 +177,51 @@ mod tests {
     }
 
     #[test]
+    fn findings() {
+        let all = [PROTECTED, EXPOSED, AT_RISK, OVERDUE, STALLED, LOCAL];
+        assert_eq!(all.map(is_finding), [false, false, true, true, true, false]);
+        assert!(!is_finding(EXEMPT));
+        let expected = ["protected", "exposed", "at_risk", "overdue", "stalled", "local"];
+        assert_eq!(all.map(|status| STATUS_NAMES[usize::from(status)]), expected);
+    }
+
+    #[test]
+    fn probes_that_were_answered() {
+        for (unheard_ms, expected) in [(0, 0), (19_999, 0), (20_000, 3), (90_000, 3)] {
+            assert_eq!(unanswered(3, unheard_ms, 20), expected, "{unheard_ms} ms");
+        }
+        assert_eq!(unanswered(0, 90_000, 20), 0);
+    }
+
+    #[test]
+    fn a_closed_window_is_probed() {
+        let sent = |acknowledged, next, written| Sent { acknowledged, next, written };
+        let table = [
+            ("all acknowledged", (0, 2), sent(7, 7, 7), 0),
+            ("in flight", (1, 4), sent(5, 7, 7), 1),
+            ("in flight, more to send", (1, 4), sent(5, 7, 9), 1),
+            ("closed window", (0, 4), sent(7, 7, 9), 4),
+            ("closed window across a wrap", (0, 4), sent(u32::MAX, u32::MAX, 5), 4),
+            ("retransmitted more often", (5, 4), sent(7, 7, 9), 5),
+        ];
+        for (case, (retransmits, probes_out), sent, expected) in table {
+            assert_eq!(retransmissions(retransmits, probes_out, sent), expected, "{case}");
+        }
+    }
+
+    #[test]
     fn changes_to_come() {
-        assert_eq!(until_change_ms(0, 280, 350), Some(280));
-        assert_eq!(until_change_ms(280, 280, 350), Some(70));
-        assert_eq!(until_change_ms(350, 280, 350), None);
+        let table = [
+            ((0, 280, 350), Some(280)),
+            ((279, 280, 350), Some(1)),
+            ((280, 280, 350), Some(70)),
+            ((349, 280, 350), Some(1)),
+            ((350, 280, 350), None),
+            ((351, 280, 350), None),
+            ((300, 900, 350), Some(600)),
+        ];
+        for ((idle, warn, limit), expected) in table {
+            assert_eq!(until_change_ms(idle, warn, limit), expected, "{idle} {warn} {limit}");
+        }
     }
 }

@@ -4,18 +4,17 @@
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, bpf_sock},
-    helpers::bpf_ktime_get_ns,
     programs::SockOpsContext,
 };
 use aya_log_ebpf::debug;
 use injector_common::{
     applied::{Applied, GUARDED},
     keepalive::{Action, FlowPolicy, Keepalive, Own, Sysctl, choose, unfitted},
-    record::{self, FlowRecord},
+    record::{ESTABLISHED, FlowRecord, Seen},
     stats,
 };
 
-use crate::{lookup, maps, options, sk_storage, sock_ops, tcp_sock::TcpSock};
+use crate::{clock, lookup, maps, options, sk_storage, sock_ops, tcp_sock::TcpSock};
 
 /// Treats the socket, and counts what became of it.
 #[inline(always)]
@@ -30,27 +29,31 @@ pub fn established(ctx: &SockOpsContext) {
         return;
     };
     let cgroup_id = lookup::cgroup_of(TcpSock::of(socket.cast()));
-    let choice = lookup::choose(&endpoints, direction, cgroup_id);
+    let choice = lookup::choose(&endpoints, direction, cgroup_id).choice;
     let Some(policy) = lookup::policy(&choice) else {
         return;
     };
     let (outcome, applied) = treat(ctx, &policy, socket);
-    // SAFETY: has no preconditions.
-    let opened_ns = unsafe { bpf_ktime_get_ns() };
+    let opened_ns = clock::boot_ns();
     let mut record = FlowRecord {
         cookie: sock_ops::cookie(ctx),
         opened_ns,
-        seen: sock_ops::seen(ctx, opened_ns),
+        seen: Seen::established(opened_ns, clock::monotonic_ns(), sock_ops::segments_in(ctx)),
         reported: 0,
         direction,
         outcome,
-        origin: record::ESTABLISHED,
+        origin: ESTABLISHED,
         choice,
         generation: maps::generation(),
         applied,
         endpoints,
     };
-    let is_remembered = outcome == stats::EXEMPT || sk_storage::store(socket, &mut record);
+    let is_remembered = if outcome == stats::EXEMPT {
+        sk_storage::forget(socket);
+        true
+    } else {
+        sk_storage::store(socket, &mut record)
+    };
     let outcome = if is_remembered { outcome } else { stats::NO_STORAGE };
     maps::count(stats::outcome_index(direction, outcome));
     debug!(ctx, "port {} direction {} outcome {}", ctx.local_port(), direction, outcome);

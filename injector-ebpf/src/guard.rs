@@ -75,7 +75,7 @@ fn of_flow(ctx: &SockoptContext, option: u8, socket: *mut bpf_sock, record: &mut
     let choice = if lookup::is_current(record) {
         record.choice
     } else {
-        lookup::choose(&record.endpoints, record.direction, cgroup_id())
+        lookup::choose(&record.endpoints, record.direction, cgroup_id()).choice
     };
     let Some(policy) = lookup::policy(&choice) else { return };
     let user_timeout_ms = read(socket, stats::OPTION_USER_TIMEOUT).unwrap_or(0);
@@ -178,7 +178,7 @@ fn read(socket: *mut bpf_sock, option: u8) -> Option<u32> {
 #[inline(always)]
 fn of_multipath(ctx: &SockoptContext, option: u8) {
     let Some(value) = value(ctx) else { return };
-    let choice = lookup::choose(&Endpoints::default(), stats::ACTIVE, cgroup_id());
+    let choice = lookup::choose(&Endpoints::default(), stats::ACTIVE, cgroup_id()).choice;
     if let Some(policy) = lookup::policy(&Selection { limit: FALLBACK, ..choice })
         // SAFETY: checked by `value`.
         && let Some(ours) = overrule(&policy, option, unsafe { value.read() })

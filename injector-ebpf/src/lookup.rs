@@ -1,7 +1,7 @@
 //! Which limits apply to a flow.
 
 use injector_common::{
-    decision::{BY_CGROUP, Best, FALLBACK, LOOKUPS, Selection, key},
+    decision::{BY_CGROUP, Best, EXEMPTED, FALLBACK, LOOKUPS, Selection, key},
     keepalive::FlowPolicy,
     record::{Endpoints, FlowRecord},
     stats::PASSIVE,
@@ -12,18 +12,19 @@ use crate::{maps, tcp_sock::TcpSock};
 /// Looks the flow up. Lookups that can find nothing are no instructions either:
 /// to the verifier they are dead code.
 #[inline(always)]
-pub fn choose(endpoints: &Endpoints, direction: u8, cgroup_id: u64) -> Selection {
+pub fn choose(endpoints: &Endpoints, direction: u8, cgroup_id: u64) -> Best {
     let set = if by_cgroup() { maps::set_of(cgroup_id) } else { 0 };
+    let is_local = endpoints.are_local();
     let mut best = Best::NONE;
     for lookup in LOOKUPS {
         if maps::lookups() & lookup != 0
             && let Some(index) = maps::rule(key(lookup, endpoints, direction == PASSIVE, set))
             && let Some(decision) = maps::decision(index)
         {
-            best.consider(index, decision);
+            best.consider(index, decision, is_local);
         }
     }
-    best.choice
+    best
 }
 
 /// Whether it matters whose a flow is.
@@ -50,14 +51,25 @@ pub fn is_current(record: &FlowRecord) -> bool {
     record.generation == maps::generation()
 }
 
-/// The choice in a record, made anew where it was made by other rules.
+/// The choice in a record, made anew where it was made by other rules; and whose
+/// limit counts where the flow is half-closed.
 #[inline(always)]
-pub fn of(record: &mut FlowRecord, tcp: TcpSock) -> Selection {
-    if !is_current(record) {
-        record.choice = choose(&record.endpoints, record.direction, cgroup_of(Some(tcp)));
+pub fn of(record: &mut FlowRecord, tcp: TcpSock, is_half_closed: bool) -> (Selection, u32) {
+    let mut half_closed = FALLBACK;
+    if is_half_closed || !is_current(record) {
+        let best = choose(&record.endpoints, record.direction, cgroup_of(Some(tcp)));
+        record.choice = best.choice;
         record.generation = maps::generation();
+        half_closed = best.half_closed;
     }
-    record.choice
+    (record.choice, half_closed)
+}
+
+/// Whether a policy leaves the flow alone.
+#[inline(always)]
+pub fn is_exempt(choice: &Selection) -> bool {
+    choice.instead != FALLBACK
+        && maps::decision(choice.instead).is_some_and(|decision| decision.instead.mode == EXEMPTED)
 }
 
 /// What a choice comes to.

@@ -3,6 +3,7 @@
 #![no_main]
 
 mod ahead;
+mod clock;
 mod establish;
 mod guard;
 mod kernel;

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
-    helpers::generated::{bpf_jiffies64, bpf_sk_storage_get},
+    helpers::generated::bpf_sk_storage_get,
     programs::SkBuffContext,
 };
 use injector_common::packets::{Next, PacketRecord, Segment, UNKNOWN, next_header};
@@ -15,6 +15,7 @@ use network_types::{
 };
 
 use crate::{
+    clock,
     maps::{PACKETS, tracks_packets},
     sk_storage,
     tcp_sock::TcpSock,
@@ -62,9 +63,7 @@ pub fn stamp(ctx: &SkBuffContext, way: Way) {
     let segment = segment(ctx);
     let class = segment.map_or(UNKNOWN, |segment| due(socket, way).map_or(UNKNOWN, |due| segment.class(due)));
     let has_payload = segment.is_some_and(|segment| segment.has_payload(class));
-    // SAFETY: has no preconditions.
-    #[expect(clippy::cast_possible_truncation, reason = "stamps are the lowest 32 bits, as in the socket")]
-    let ticks = unsafe { bpf_jiffies64() } as u32;
+    let ticks = clock::ticks();
     let PacketRecord { received, sent } = record;
     let (same, other) = if way == Way::In { (received, sent) } else { (sent, received) };
     same.note(ticks, class, has_payload);

@@ -3,29 +3,23 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{
-    bindings::seq_file,
-    helpers::{
-        bpf_ktime_get_ns,
-        generated::{bpf_jiffies64, bpf_seq_write},
-    },
-};
+use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
 use injector_common::{
     applied::bit,
-    decision::Decision,
-    idle::{self, Idle, Now},
-    keepalive::{FlowPolicy, Keepalive, Own},
+    decision::{Decision, NO_HOP, Selection},
+    idle::{self, Idle},
+    keepalive::{Keepalive, Own},
     packets::PacketRecord,
     record::{ADOPTED, FlowBrief, FlowRecord, FlowSample, state},
     scan::{self, ScanControl, ScanTotals, histogram_bucket},
     stats,
-    status::{Facts, classify, is_finding, until_change_ms},
+    status::{EXEMPT, Facts, LOCAL, classify, is_finding, retransmissions, unanswered, until_change_ms},
     timer::{longest_idle_ms, survives_a_lost_probe},
 };
 
 use crate::{
-    ahead, lookup,
-    maps::{decision, scan_control, ticks_per_second, tracks_packets},
+    ahead, clock, lookup,
+    maps::{decision, scan_control, tracks_packets},
     packets,
     tcp_sock::TcpSock,
 };
@@ -70,9 +64,25 @@ struct Flow {
     unanswered_probes: u8,
     state: u8,
     status: u8,
-    limit: &'static Decision,
-    layer7: &'static Decision,
+    wire: Limit,
+    layer7: Limit,
     packets: Option<&'static PacketRecord>,
+}
+
+/// A limit, and the hop that has it.
+#[derive(Clone, Copy)]
+struct Limit {
+    limit_ms: u32,
+    warn_ms: u32,
+    hop: u32,
+}
+
+/// The limits of a flow: on the wire, and for payload alone.
+struct Limits {
+    wire: Limit,
+    layer7: Limit,
+    /// None counts: both ends are on this host.
+    is_local: bool,
 }
 
 /// Measures the flow, writes it out if it passes the filter, and adds it up.
@@ -109,59 +119,59 @@ fn look(tcp: TcpSock, record: &mut FlowRecord, packets: Option<&'static PacketRe
     if !state::is_live(state) || tcp.is_orphan() {
         return Ok(None);
     }
-    let choice = lookup::of(record, tcp);
-    let (Some(limit), Some(layer7)) = (decision(choice.limit), decision(choice.layer7)) else { return Ok(None) };
+    let (choice, half_closed) = lookup::of(record, tcp, state::is_half_closed(state));
+    let Some(limits) = limits(record, &choice, half_closed, state) else { return Ok(None) };
     let own = tcp.own_keepalive();
     let effective = own.in_force(&tcp.sysctl_beside(&own)?);
     let mut activity = tcp.activity();
     if let Some(packets) = packets {
-        activity.packets = *packets;
+        activity.packet_received = packets.received.last;
     }
-    let retransmits = tcp.retransmits();
-    let idle = idle::measure(&activity, &record.seen, record.opened_ns, &now());
+    let probes_out = tcp.probes_out();
+    let retransmits = retransmissions(tcp.retransmits(), probes_out, tcp.sent());
+    let idle = idle::measure(&activity, &record.seen, record.opened_ns, &clock::now());
+    let unanswered_probes = unanswered(probes_out, idle.unheard_ms, effective.idle_s);
+    let Limits { wire, layer7, is_local } = limits;
     let status = classify(&Facts {
         enabled: own.enabled,
         longest_idle_ms: longest_idle_ms(effective.idle_s, effective.interval_s),
         survives_a_lost_probe: survives_a_lost_probe(&effective),
-        unanswered_probes: activity.unanswered_probes,
+        unanswered_probes,
         retransmits,
+        is_local,
         idle_ms: idle.wire_ms,
-        limit_ms: u64::from(limit.policy.limit_ms),
-        warn_ms: u64::from(limit.policy.warn_ms),
+        limit_ms: u64::from(wire.limit_ms),
+        warn_ms: u64::from(wire.warn_ms),
         app_idle_ms: idle.application_ms,
-        layer7_ms: u64::from(layer7.layer7_ms),
-        layer7_warn_ms: u64::from(layer7.layer7_warn_ms),
+        layer7_ms: u64::from(layer7.limit_ms),
+        layer7_warn_ms: u64::from(layer7.warn_ms),
     });
-    Ok(Some(Flow {
-        tcp,
-        own,
-        effective,
-        idle,
-        retransmits,
-        unanswered_probes: activity.unanswered_probes,
-        state,
-        status,
-        limit,
-        layer7,
-        packets,
-    }))
+    let status = if lookup::is_exempt(&choice) { EXEMPT } else { status };
+    Ok(Some(Flow { tcp, own, effective, idle, retransmits, unanswered_probes, state, status, wire, layer7, packets }))
 }
 
-/// The clocks; read after the socket's stamps, which then lie in the past.
+/// The limits that count for a flow in its present state.
 #[inline(always)]
-fn now() -> Now {
-    // SAFETY: neither helper has preconditions.
-    let (ns, ticks) = unsafe { (bpf_ktime_get_ns(), bpf_jiffies64()) };
-    #[expect(clippy::cast_possible_truncation, reason = "stamps are the lowest 32 bits")]
-    Now { ns, ticks: ticks as u32, ticks_per_second: ticks_per_second() }
+fn limits(record: &FlowRecord, choice: &Selection, half_closed: u32, state: u8) -> Option<Limits> {
+    let (limit, timer) = (decision(choice.limit)?, decision(choice.layer7)?);
+    let wire = if state::is_half_closed(state) {
+        let Decision { half_closed_ms, half_closed_warn_ms, half_closed_hop, .. } = *decision(half_closed)?;
+        Limit { limit_ms: half_closed_ms, warn_ms: half_closed_warn_ms, hop: half_closed_hop }
+    } else {
+        Limit { limit_ms: limit.policy.limit_ms, warn_ms: limit.policy.warn_ms, hop: limit.hop }
+    };
+    let layer7 = Limit { limit_ms: timer.layer7_ms, warn_ms: timer.layer7_warn_ms, hop: timer.layer7_hop };
+    let is_local = limit.loopback == 0 && timer.loopback == 0 && record.endpoints.are_local();
+    Some(Limits { wire, layer7, is_local })
 }
 
 /// Writes first: where the buffer is full, the kernel comes back for the same
 /// flow with an empty one, and nothing may have been counted by then.
 #[inline(always)]
 fn settle(ctx: *mut IterContext, control: &mut ScanControl, record: &mut FlowRecord, flow: &Flow) {
+    let is_exempt = flow.status == EXEMPT;
     let is_told = control.mode == scan::WATCH && record.reported != 0;
-    let is_new = control.budget != 0 && is_wanted(control, flow);
+    let is_new = !is_exempt && control.budget != 0 && is_wanted(control, flow);
     if (is_told || is_new) && !write(ctx, control, record, flow) {
         return;
     }
@@ -172,7 +182,9 @@ fn settle(ctx: *mut IterContext, control: &mut ScanControl, record: &mut FlowRec
         record.reported = if is_finding(flow.status) { flow.status } else { 0 };
     }
     record.seen = flow.idle.seen;
-    add_up(&mut control.totals, record, flow);
+    if !is_exempt {
+        add_up(&mut control.totals, record, flow);
+    }
 }
 
 #[inline(always)]
@@ -191,22 +203,22 @@ fn add_up(totals: &mut ScanTotals, record: &FlowRecord, flow: &Flow) {
     if let Some(count) = totals.by_status.get_mut(usize::from(flow.status)) {
         *count += 1;
     }
+    totals.adopted += u64::from(record.origin == ADOPTED);
+    if flow.status == LOCAL {
+        return;
+    }
     if let Some(count) = totals.idle_histogram.get_mut(histogram_bucket(idle_ms)) {
         *count += 1;
     }
-    totals.adopted += u64::from(record.origin == ADOPTED);
-    let FlowPolicy { warn_ms, limit_ms, .. } = flow.limit.policy;
-    note_change(totals, until_change_ms(idle_ms, u64::from(warn_ms), u64::from(limit_ms)));
-    let Decision { layer7_ms, layer7_warn_ms, .. } = *flow.layer7;
-    if layer7_ms != 0 {
-        let idle_ms = flow.idle.application_ms;
-        note_change(totals, until_change_ms(idle_ms, u64::from(layer7_warn_ms), u64::from(layer7_ms)));
+    note_change(totals, &flow.wire, idle_ms);
+    if flow.layer7.limit_ms != 0 {
+        note_change(totals, &flow.layer7, flow.idle.application_ms);
     }
 }
 
 #[inline(always)]
-fn note_change(totals: &mut ScanTotals, until_ms: Option<u64>) {
-    if let Some(ms) = until_ms
+fn note_change(totals: &mut ScanTotals, limit: &Limit, idle_ms: u64) {
+    if let Some(ms) = until_change_ms(idle_ms, u64::from(limit.warn_ms), u64::from(limit.limit_ms))
         && ms < totals.next_change_ms
     {
         totals.next_change_ms = ms;
@@ -232,8 +244,7 @@ fn write(ctx: *mut IterContext, control: &ScanControl, record: &FlowRecord, flow
 
 #[inline(always)]
 fn write_brief(ctx: *mut IterContext, flow: &Flow) -> bool {
-    let brief =
-        FlowBrief { inode: flow.tcp.inode().unwrap_or(0), hop: flow.limit.hop, layer7_hop: flow.layer7.layer7_hop };
+    let brief = FlowBrief { inode: flow.tcp.inode().unwrap_or(0), hop: flow.wire.hop, layer7_hop: flow.layer7.hop };
     // SAFETY: `seq` is the iterator's own, and the value has no padding.
     let result = unsafe { bpf_seq_write((*(*ctx).meta).seq, (&raw const brief).cast(), BRIEF_SIZE) };
     result == 0
@@ -241,19 +252,20 @@ fn write_brief(ctx: *mut IterContext, flow: &Flow) -> bool {
 
 #[inline(always)]
 fn write_sample(ctx: *mut IterContext, record: &FlowRecord, flow: &Flow) -> bool {
+    let is_local = flow.status == LOCAL;
     let sample = FlowSample {
         cookie: record.cookie,
-        age_ms: flow.idle.seen.scanned_ns.saturating_sub(record.opened_ns) / 1_000_000,
+        age_ms: clock::boot_ns().saturating_sub(record.opened_ns) / 1_000_000,
         idle_ms: flow.idle.wire_ms,
         app_idle_ms: flow.idle.application_ms,
         cgroup_id: flow.tcp.cgroup_id().unwrap_or(0),
         inode: flow.tcp.inode().unwrap_or(0),
         netns: flow.tcp.netns().unwrap_or(0),
         uid: flow.tcp.uid(),
-        limit_ms: flow.limit.policy.limit_ms,
-        hop: flow.limit.hop,
-        layer7_ms: flow.layer7.layer7_ms,
-        layer7_hop: flow.layer7.layer7_hop,
+        limit_ms: if is_local { 0 } else { flow.wire.limit_ms },
+        hop: if is_local { NO_HOP } else { flow.wire.hop },
+        layer7_ms: if is_local { 0 } else { flow.layer7.limit_ms },
+        layer7_hop: if is_local { NO_HOP } else { flow.layer7.hop },
         endpoints: record.endpoints,
         effective: flow.effective,
         applied: record.applied.keepalive(),

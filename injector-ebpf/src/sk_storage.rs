@@ -3,14 +3,15 @@
 
 use aya_ebpf::{
     bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
-    helpers::generated::bpf_sk_storage_get,
+    helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get},
 };
 use injector_common::record::FlowRecord;
 
-use crate::maps::FLOWS;
+use crate::maps::{FLOWS, PACKETS, tracks_packets};
 
 /// Gives `socket` the flow record, in place of one it may have from an earlier
-/// connection. Tells whether the kernel had the memory.
+/// connection: a socket can be disconnected and connected anew (`connect(2)`,
+/// `AF_UNSPEC`). Tells whether the kernel had the memory.
 #[inline(always)]
 pub fn store(socket: *mut bpf_sock, record: &mut FlowRecord) -> bool {
     // SAFETY: `socket` comes non-null from the context, and the kernel copies
@@ -30,8 +31,26 @@ pub fn store(socket: *mut bpf_sock, record: &mut FlowRecord) -> bool {
     // SAFETY: a non-null result points to this socket's record.
     if unsafe { (*stored).opened_ns } != record.opened_ns {
         overwrite(stored, record);
+        forget_packets(socket);
     }
     true
+}
+
+/// Takes away what `socket` may have from an earlier connection.
+#[inline(always)]
+pub fn forget(socket: *mut bpf_sock) {
+    // SAFETY: `socket` comes non-null from the context. Where it has no record
+    // the helper says so, and that is fine.
+    unsafe { bpf_sk_storage_delete((&raw const FLOWS).cast_mut().cast(), socket.cast()) };
+    forget_packets(socket);
+}
+
+#[inline(always)]
+fn forget_packets(socket: *mut bpf_sock) {
+    if tracks_packets() {
+        // SAFETY: as above.
+        unsafe { bpf_sk_storage_delete((&raw const PACKETS).cast_mut().cast(), socket.cast()) };
+    }
 }
 
 /// The flow record of `socket`, if it has one.

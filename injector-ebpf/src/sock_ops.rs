@@ -6,7 +6,7 @@ use aya_ebpf::{
     helpers::generated::bpf_get_socket_cookie,
     programs::SockOpsContext,
 };
-use injector_common::record::{Endpoints, Seen};
+use injector_common::record::Endpoints;
 
 const AF_INET: u32 = 2;
 /// What the attachments of cgroups further down leave for those above: the
@@ -55,12 +55,11 @@ pub fn cookie(ctx: &SockOpsContext) -> u64 {
     unsafe { bpf_get_socket_cookie(ctx.as_ptr()) }
 }
 
-/// The segment counters at this moment, for the first scan to start from.
+/// Segments received so far, for the first scan to start from.
 #[inline(always)]
-pub fn seen(ctx: &SockOpsContext, now_ns: u64) -> Seen {
-    // SAFETY: context members of a full socket.
-    let (segments_in, segments_out) = unsafe { ((*ctx.ops).segs_in, (*ctx.ops).segs_out) };
-    Seen { scanned_ns: now_ns, active_ns: now_ns, segments_in, segments_out }
+pub fn segments_in(ctx: &SockOpsContext) -> u32 {
+    // SAFETY: a context member of a full socket.
+    unsafe { (*ctx.ops).segs_in }
 }
 
 /// Both ends of the connection.

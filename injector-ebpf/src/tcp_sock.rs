@@ -14,7 +14,7 @@ use injector_common::{
     idle::Socket,
     keepalive::{Own, Sysctl},
     offsets,
-    packets::PacketRecord,
+    status::Sent,
 };
 
 use crate::{
@@ -105,6 +105,22 @@ impl TcpSock {
         self.read(offsets::RETRANSMITS)
     }
 
+    /// Probes without an answer, as far as the kernel counts them.
+    #[inline(always)]
+    pub fn probes_out(self) -> u8 {
+        self.read(offsets::UNANSWERED_PROBES)
+    }
+
+    /// How far what was written has come.
+    #[inline(always)]
+    pub fn sent(self) -> Sent {
+        Sent {
+            acknowledged: self.oldest_unacknowledged(),
+            next: self.read(offsets::NEXT_TO_SEND),
+            written: self.read(offsets::WRITTEN),
+        }
+    }
+
     /// The oldest sequence number that the peer has not acknowledged.
     #[inline(always)]
     pub fn oldest_unacknowledged(self) -> u32 {
@@ -121,14 +137,12 @@ impl TcpSock {
     #[inline(always)]
     pub fn activity(self) -> Socket {
         Socket {
-            data_sent: self.read(offsets::DATA_SENT),
             data_received: self.read(offsets::DATA_RECEIVED),
             ack_received: self.read(offsets::ACK_RECEIVED),
             probe_received: self.read(offsets::PROBE_RECEIVED),
+            acknowledged_us: self.read(offsets::ACKNOWLEDGED),
             segments_in: self.read(offsets::SEGMENTS_IN),
-            segments_out: self.read(offsets::SEGMENTS_OUT),
-            unanswered_probes: self.read(offsets::UNANSWERED_PROBES),
-            packets: PacketRecord::default(),
+            packet_received: 0,
         }
     }
 

@@ -5,6 +5,7 @@ Reads one JSON request a line, `{"op": NAME, ...arguments}`, and answers each wi
 Sockets are known by the numbers that this program gives them.
 """
 
+import ctypes
 import errno
 import itertools
 import json
@@ -113,6 +114,14 @@ def op_report(id):
 
 def op_shutdown(id, side):
     sockets[id].shutdown(SIDES[side])
+    return {}
+
+
+def op_disconnect(id):
+    """`connect(2)` to `AF_UNSPEC`, which Python's own refuses."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.connect(sockets[id].fileno(), bytes(16), 16):
+        raise OSError(ctypes.get_errno(), "connect")
     return {}
 
 

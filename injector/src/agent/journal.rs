@@ -196,7 +196,7 @@ fn log_change(change: Change, flow: &Flow) {
     let container = flow.pod.as_ref().and_then(|pod| pod.container.as_deref());
     let (reason, cgroup) = (flow.reason.as_deref(), flow.cgroup.as_deref());
     let (local, peer, owner) = (flow.local, flow.peer, flow.keepalive.owner.as_ref());
-    let (idle, limit) = (elapsed(flow.idle_ms), elapsed(flow.limit_ms));
+    let (idle, limit) = (elapsed(flow.idle_ms), flow.limit_ms.map(elapsed));
     macro_rules! told {
         ($level:ident, $text:literal) => {
             tracing::$level!(

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     agent::metrics::{AtRisk, Conntrack, Ena, Memory, Scan},
     discovery::local::Host,
-    flow::{Names, remaining_ms},
+    flow::{Names, remaining_ms, urgency},
     host::pods::workload_of,
 };
 
@@ -55,7 +55,7 @@ impl Watcher {
             at_risk.add(&member.seen.at_risk);
         }
         let at = self.members.values().map(|member| member.seen.at).fold(SystemTime::now(), SystemTime::min);
-        findings.sort_by_key(|(_, sample, _)| remaining_ms(sample));
+        findings.sort_by_key(|(_, sample, _)| urgency(remaining_ms(sample)));
         self.shared.metrics.scanned(Scan { at, totals: sum, flows, at_risk }, start.elapsed());
         self.shared.metrics.figures().scan_failures += failed.len() as u64;
         self.tell_host(&sum);

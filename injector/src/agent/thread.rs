@@ -17,7 +17,7 @@ use super::{
     source::Source,
     watcher::Watcher,
 };
-use crate::discovery::aws;
+use crate::{discovery::aws, host::clock::ClockJumps};
 
 /// Resolves once the loop has attached. Where it can't, it ends, and says why then.
 pub(crate) type Started = oneshot::Receiver<()>;
@@ -68,6 +68,7 @@ impl WatchThread {
             ended = ended(&mut self.ended) => ended,
             () = hints::pass_on(&mut self.events, &self.orders) => Ok(()),
             () = ask::ask(self.wishes.clone(), self.orders.clone()) => Ok(()),
+            () = look_after_jumps(&self.orders) => Ok(()),
         }
     }
 
@@ -76,6 +77,15 @@ impl WatchThread {
     pub(crate) async fn stop(mut self, within: Duration) -> Option<anyhow::Result<()>> {
         self.orders.give(Order::Stop);
         timeout(within, ended(&mut self.ended)).await.ok()
+    }
+}
+
+/// Has all flows looked at after each jump of the clock.
+async fn look_after_jumps(orders: &Orders) {
+    let mut jumps = ClockJumps::new();
+    loop {
+        jumps.next().await;
+        orders.give(Order::Scan);
     }
 }
 

@@ -9,6 +9,7 @@ use std::{collections::HashMap, time::Duration};
 use injector_common::{
     attachment::Pace,
     record::FlowSample,
+    record::UNIT_NS,
     scan::{NEVER, ScanTotals},
     status::{AT_RISK, OVERDUE, STALLED, is_finding},
 };
@@ -26,7 +27,7 @@ pub enum Change {
     Overdue,
     /// Its peer no longer answers.
     Stalled,
-    /// It is well again.
+    /// Something was received again.
     Recovered,
     /// It is gone.
     Closed,
@@ -63,7 +64,7 @@ impl Watch {
 
     /// Takes a flow that the scan wrote out; tells what is new about it.
     pub fn observe(&mut self, sample: &FlowSample) -> Option<Change> {
-        let before = self.followed.get(&sample.cookie).map(|followed| followed.sample.status);
+        let before = self.followed.get(&sample.cookie).map(|followed| followed.sample);
         if is_finding(sample.status) {
             if before.is_none() && self.followed.len() >= MAX_FOLLOWED {
                 return None;
@@ -72,7 +73,7 @@ impl Watch {
         } else {
             self.followed.remove(&sample.cookie);
         }
-        let change = change(before, sample.status);
+        let change = change(before.as_ref(), sample);
         self.changed |= change.is_some();
         change
     }
@@ -119,6 +120,9 @@ impl Watch {
 /// The longest tick that kernels have.
 const TICK: Duration = Duration::from_millis(10);
 
+/// To this, two samples agree on a moment.
+const PRECISION_MS: u64 = 2 * UNIT_NS / 1_000_000;
+
 /// Scans are never closer together than this: a share of the time between
 /// mark and limit, so that no flow passes both unseen, and 1 s at most.
 fn floor(pace: Pace) -> Duration {
@@ -126,31 +130,39 @@ fn floor(pace: Pace) -> Duration {
     (margin / 4).clamp(Duration::from_millis(50), Duration::from_secs(1))
 }
 
-fn change(before: Option<u8>, now: u8) -> Option<Change> {
-    if before == Some(now) {
+fn change(before: Option<&FlowSample>, now: &FlowSample) -> Option<Change> {
+    if before.is_some_and(|before| before.status == now.status) {
         return None;
     }
-    match now {
+    match now.status {
         AT_RISK => Some(Change::AtRisk),
         OVERDUE => Some(Change::Overdue),
         STALLED => Some(Change::Stalled),
-        // The scan writes out a recovery once; one of a flow that we never
-        // told about is no news.
-        _ => before.map(|_| Change::Recovered),
+        // The scan writes out a recovery once; one of a flow that we never reported is no news. Nor is a flow that only
+        // other rules are content with.
+        _ => before.filter(|before| was_heard_since(before, now)).map(|_| Change::Recovered),
     }
+}
+
+/// Whether something was received between two samples, give or take the precision of moments in flow records.
+fn was_heard_since(before: &FlowSample, now: &FlowSample) -> bool {
+    let heard_at = |sample: &FlowSample| sample.age_ms.saturating_sub(sample.idle_ms);
+    heard_at(now) > heard_at(before).saturating_add(PRECISION_MS)
 }
 
 #[cfg(test)]
 mod tests {
-    use injector_common::status::PROTECTED;
+    use injector_common::status::{EXEMPT, LOCAL, PROTECTED};
     use proptest::prelude::*;
 
     use super::*;
 
     const PACE: Pace = Pace { first_ms: 280_000, margin_ms: 70_000 };
 
+    /// Findings have been idle ever since, all others were just heard.
     fn sample(cookie: u64, status: u8) -> FlowSample {
-        FlowSample { cookie, status, ..FlowSample::default() }
+        let idle_ms = if is_finding(status) { 300_000 } else { 0 };
+        FlowSample { cookie, status, age_ms: 300_000, idle_ms, ..FlowSample::default() }
     }
 
     fn scan(watch: &mut Watch, flows: &[(u64, u8)]) -> (Vec<(u64, Change)>, Vec<u64>) {
@@ -170,6 +182,24 @@ mod tests {
         assert_eq!(scan(&mut watch, &[(1, OVERDUE)]), (vec![(1, Change::Overdue)], vec![]));
         assert_eq!(scan(&mut watch, &[(1, PROTECTED)]), (vec![(1, Change::Recovered)], vec![]));
         assert_eq!(scan(&mut watch, &[]), (vec![], vec![]));
+    }
+
+    #[test]
+    fn only_what_was_heard_has_recovered() {
+        let idle = |status| FlowSample { status, ..sample(1, OVERDUE) };
+        for status in [PROTECTED, LOCAL, EXEMPT] {
+            let mut watch = Watch::default();
+            scan(&mut watch, &[(1, OVERDUE)]);
+            watch.begin();
+            let later = FlowSample { age_ms: 310_000, idle_ms: 310_000, ..idle(status) };
+            assert_eq!(watch.observe(&later), None, "other rules apply");
+            assert!(watch.finish().is_empty(), "it is not closed");
+            assert_eq!(scan(&mut watch, &[]), (vec![], vec![]), "nor followed any more");
+        }
+        let mut watch = Watch::default();
+        scan(&mut watch, &[(1, OVERDUE)]);
+        let heard = FlowSample { age_ms: 310_000, idle_ms: 9000, ..idle(PROTECTED) };
+        assert_eq!(watch.observe(&heard), Some(Change::Recovered));
     }
 
     #[test]

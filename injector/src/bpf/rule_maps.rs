@@ -72,7 +72,7 @@ impl PinnedRules {
         for lookup in LOOKUPS {
             let key = Key::new(KEY_BITS, Plain(key(lookup, endpoints, direction == PASSIVE, set)));
             match self.rules.get(&key, 0) {
-                Ok(index) => best.consider(index, &self.decision(index)?),
+                Ok(index) => best.consider(index, &self.decision(index)?, endpoints.are_local()),
                 Err(MapError::KeyNotFound) => {}
                 Err(error) => return Err(error).context("looking up a rule"),
             }

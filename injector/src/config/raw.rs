@@ -29,6 +29,7 @@ pub struct RawFile {
     #[serde(default, deserialize_with = "discover")]
     pub discover: Option<Spanned<Discover>>,
     pub discover_interval: Option<Spanned<Time>>,
+    pub loopback: Option<bool>,
     pub cgroups: Option<Spanned<Texts>>,
     pub on_exit: Option<Spanned<Text>>,
     pub log: Option<Spanned<Text>>,

@@ -52,6 +52,7 @@ fn attach(raw: &RawFile) -> Result<Settings, Complaint> {
         warn: raw.warn.as_ref().map(|warn| *warn.get_ref()),
         on_conflict: raw.on_conflict.as_ref().map(|rule| *rule.get_ref()),
         track: raw.track.as_ref().map(|track| *track.get_ref()),
+        loopback: raw.loopback,
         discover: raw.discover.as_ref().map(|discover| *discover.get_ref()),
         discover_interval: time(raw.discover_interval.as_ref()),
     };

@@ -46,6 +46,7 @@ fn settings(settings: &Settings) -> String {
         warn,
         on_conflict,
         track,
+        loopback,
         discover,
         discover_interval,
     } = settings;
@@ -60,6 +61,7 @@ fn settings(settings: &Settings) -> String {
     line(&mut text, "warn", Some(quoted(&warn.unwrap_or(DEFAULT_WARN).to_string())));
     line(&mut text, "on_conflict", Some(quoted(rule(on_conflict.unwrap_or_default()))));
     line(&mut text, "track", Some(quoted(source(track.unwrap_or_default()))));
+    line(&mut text, "loopback", Some(loopback.unwrap_or_default().to_string()));
     line(&mut text, "discover", Some(quoted(cloud(discover.unwrap_or_default()))));
     line(&mut text, "discover_interval", Some(time(discover_interval.unwrap_or(DEFAULT_DISCOVER_INTERVAL))));
     text

@@ -1,13 +1,16 @@
 //! What this host says of its own timeouts: sysctls, connection tracking, and
 //! the counters of EC2's network driver.
 
-use std::{fs, str::FromStr, time::Duration};
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::{
     hop::{Hop, Kind, Place, Source},
-    host::ethtool::{self, Counters},
+    host::{
+        ethtool::{self, Counters},
+        sysctl::sysctl,
+    },
 };
 
 /// The sysctl of Linux connection tracking that limits idle connections.
@@ -99,10 +102,6 @@ fn nf_conntrack() -> Option<Conntrack> {
         count: sysctl("net.netfilter.nf_conntrack_count")?,
         max: sysctl("net.netfilter.nf_conntrack_max")?,
     })
-}
-
-fn sysctl<T: FromStr>(name: &str) -> Option<T> {
-    fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/"))).ok()?.trim().parse().ok()
 }
 
 fn ena() -> Vec<Ena> {

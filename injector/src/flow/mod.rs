@@ -35,7 +35,7 @@ pub struct Flow {
     pub attachment: String,
     /// Kernel's socket cookie.
     pub cookie: u64,
-    /// `protected`, `exposed`, `at_risk`, `overdue` or `stalled`.
+    /// `protected`, `exposed`, `at_risk`, `overdue`, `stalled` or `local`.
     pub status: Cow<'static, str>,
     /// Why its keepalive does not protect it: as a rule what the application did.
     pub reason: Option<String>,
@@ -49,18 +49,18 @@ pub struct Flow {
     pub peer: SocketAddr,
     /// Time since the connection was established.
     pub age_ms: u64,
-    /// Silence on the wire.
+    /// Since something was last received, answers to probes included.
     pub idle_ms: u64,
-    /// Silence of the applications.
+    /// Since payload was last received, or sent and acknowledged.
     pub app_idle_ms: u64,
-    /// Idle timeout of the hop.
-    pub limit_ms: u64,
+    /// Idle timeout of the hop in the present state of the flow; `null` where both ends are on this host.
+    pub limit_ms: Option<u64>,
     /// Name of that hop; `null` where none is known and `--timeout` stands in.
     pub hop: Option<String>,
     /// A timer on the way that keepalive can't hold off.
     pub layer7: Option<Layer7>,
-    /// Time left until the first of both; negative beyond it.
-    pub remaining_ms: i64,
+    /// Time left until the first of both; negative beyond it, `null` where there is no limit.
+    pub remaining_ms: Option<i64>,
     /// Keepalive in force.
     pub keepalive: Keepalive,
     /// What became of the socket.
@@ -187,7 +187,7 @@ impl Names {
             attachment: attachment.clone(),
             cookie: sample.cookie,
             status: name(&STATUS_NAMES, sample.status),
-            reason: reason(sample, layer7.as_ref()),
+            reason: reason(sample, hop.as_deref(), layer7.as_ref()),
             direction: if sample.direction == ACTIVE { "active" } else { "passive" }.into(),
             state: state::name(sample.state).into(),
             local,
@@ -195,7 +195,7 @@ impl Names {
             age_ms: sample.age_ms,
             idle_ms: sample.idle_ms,
             app_idle_ms: sample.app_idle_ms,
-            limit_ms: sample.limit_ms.into(),
+            limit_ms: (sample.limit_ms != 0).then(|| sample.limit_ms.into()),
             hop,
             layer7,
             remaining_ms: remaining_ms(sample),
@@ -218,13 +218,16 @@ fn name(names: &[&'static str], index: u8) -> Cow<'static, str> {
     names.get(usize::from(index)).copied().unwrap_or("unknown").into()
 }
 
-/// Milliseconds until the first limit; negative beyond it.
-pub fn remaining_ms(sample: &FlowSample) -> i64 {
-    let wire = i64::from(sample.limit_ms).saturating_sub_unsigned(sample.idle_ms);
-    if sample.layer7_ms == 0 {
-        return wire;
-    }
-    wire.min(i64::from(sample.layer7_ms).saturating_sub_unsigned(sample.app_idle_ms))
+/// Milliseconds until the first limit; negative beyond it, `None` where there is none.
+pub fn remaining_ms(sample: &FlowSample) -> Option<i64> {
+    let left = |limit_ms: u32, idle_ms| (limit_ms != 0).then(|| i64::from(limit_ms).saturating_sub_unsigned(idle_ms));
+    let timers = [left(sample.limit_ms, sample.idle_ms), left(sample.layer7_ms, sample.app_idle_ms)];
+    timers.into_iter().flatten().min()
+}
+
+/// Sorts flows by [`remaining_ms`]: those without a limit come last.
+pub fn urgency(remaining_ms: Option<i64>) -> i64 {
+    remaining_ms.unwrap_or(i64::MAX)
 }
 
 fn endpoints(sample: &FlowSample) -> (SocketAddr, SocketAddr) {
@@ -267,13 +270,20 @@ mod tests {
 
     #[test]
     fn beyond_the_limit_the_remainder_is_negative() {
-        assert_eq!(remaining_ms(&sample()), 349_000);
-        assert_eq!(remaining_ms(&FlowSample { idle_ms: 360_000, ..sample() }), -10_000);
+        assert_eq!(remaining_ms(&sample()), Some(349_000));
+        assert_eq!(remaining_ms(&FlowSample { idle_ms: 360_000, ..sample() }), Some(-10_000));
+    }
+
+    #[test]
+    fn within_this_host_nothing_runs_out() {
+        let local = remaining_ms(&FlowSample { limit_ms: 0, ..sample() });
+        assert_eq!(local, None);
+        assert!(urgency(local) > urgency(remaining_ms(&sample())));
     }
 
     #[test]
     fn a_timer_that_keepalive_does_not_reach() {
         let sample = FlowSample { layer7_ms: 60_000, app_idle_ms: 50_000, ..sample() };
-        assert_eq!(remaining_ms(&sample), 10_000);
+        assert_eq!(remaining_ms(&sample), Some(10_000));
     }
 }

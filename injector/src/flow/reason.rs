@@ -5,9 +5,9 @@ use std::time::Duration;
 use injector_common::{
     applied::{GUARDED, LEFT_ALONE, bit},
     keepalive::Keepalive,
-    record::FlowSample,
+    record::{FlowSample, state},
     stats::{FAILED, OPTION_IDLE, OPTION_INTERVAL, OPTION_PROBES},
-    status::EXPOSED,
+    status::{EXPOSED, LOCAL},
     timer::{is_too_short, longest_idle_ms, survives_a_lost_probe},
 };
 
@@ -51,7 +51,10 @@ fn is_anothers(sample: &FlowSample) -> bool {
 }
 
 /// Why a flow is exposed although it had keepalive, or should have.
-pub(super) fn reason(sample: &FlowSample, layer7: Option<&Layer7>) -> Option<String> {
+pub(super) fn reason(sample: &FlowSample, hop: Option<&str>, layer7: Option<&Layer7>) -> Option<String> {
+    if sample.status == LOCAL {
+        return None;
+    }
     if let Some(timer) = layer7 {
         let hop = timer.hop.as_deref().unwrap_or("a hop");
         let at = exact(Duration::from_millis(timer.timeout_ms));
@@ -67,7 +70,18 @@ pub(super) fn reason(sample: &FlowSample, layer7: Option<&Layer7>) -> Option<Str
     if sample.outcome == FAILED && !sample.applied.is(&sample.effective) {
         return Some("the kernel refused to set keepalive".to_owned());
     }
-    fragile(sample).or_else(|| changed(sample)).or_else(|| outdated(sample))
+    fragile(sample).or_else(|| half_closed(sample, hop)).or_else(|| changed(sample)).or_else(|| outdated(sample))
+}
+
+/// Keepalive that would serve an established connection comes too late for one that one side has ended.
+fn half_closed(sample: &FlowSample, hop: Option<&str>) -> Option<String> {
+    let longest_ms = longest_idle_ms(sample.effective.idle_s, sample.effective.interval_s);
+    if !state::is_half_closed(sample.state) || longest_ms < sample.limit_ms.into() {
+        return None;
+    }
+    let limit = exact(Duration::from_millis(sample.limit_ms.into()));
+    let by = hop.map(|hop| format!(" by {hop}")).unwrap_or_default();
+    Some(format!("half-closed: dropped{by} after {limit}, keepalive leaves up to {}s", longest_ms.div_ceil(1000)))
 }
 
 /// Why keepalive is off.
@@ -173,7 +187,7 @@ mod tests {
 
     #[track_caller]
     fn check(sample: &FlowSample, expected: (&str, Option<&str>)) {
-        assert_eq!((owner(sample), reason(sample, None).as_deref()), expected, "{sample:#?}");
+        assert_eq!((owner(sample), reason(sample, None, None).as_deref()), expected, "{sample:#?}");
     }
 
     #[test]
@@ -281,6 +295,26 @@ mod tests {
     fn a_timer_that_keepalive_does_not_reach() {
         let timer = Layer7 { hop: Some("web".to_owned()), timeout_ms: 60_000 };
         let expected = "keepalive does not help here: web closes at 60s";
-        assert_eq!(reason(&sample(), Some(&timer)).as_deref(), Some(expected));
+        assert_eq!(reason(&sample(), None, Some(&timer)).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn what_one_side_has_ended() {
+        let half = |state, limit_ms| FlowSample { state, limit_ms, status: EXPOSED, ..sample() };
+        let late = "half-closed: dropped by fw after 60s, keepalive leaves up to 240s";
+        let found = |sample: &FlowSample| reason(sample, Some("fw"), None);
+        for state in [state::CLOSE_WAIT, state::FIN_WAIT1, state::FIN_WAIT2] {
+            assert_eq!(found(&half(state, 60_000)).as_deref(), Some(late), "{state}");
+            assert_eq!(found(&half(state, 250_000)), None, "{state}");
+        }
+        assert_eq!(found(&half(state::ESTABLISHED, 60_000)), None);
+        assert_eq!(reason(&half(state::CLOSE_WAIT, 60_000), None, None).as_deref(), Some(&*late.replace(" by fw", "")));
+        let off = FlowSample { enabled: 0, ..half(state::CLOSE_WAIT, 60_000) };
+        assert_eq!(found(&off).as_deref(), Some("application switched SO_KEEPALIVE off"));
+    }
+
+    #[test]
+    fn flows_within_this_host_need_no_reason() {
+        check(&FlowSample { enabled: 0, limit_ms: 0, status: LOCAL, ..sample() }, ("none", None));
     }
 }

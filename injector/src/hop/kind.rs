@@ -60,6 +60,9 @@ pub struct Facts {
     pub range: Range,
     /// What becomes of a flow at its end.
     pub expiry: Expiry,
+    /// Timeout of a connection that one side has ended, where its makers say so
+    /// and nobody changed it.
+    pub half_closed: Option<Duration>,
     /// Whether a TCP keepalive probe counts as activity. It does not for
     /// timers of the application layer, which see payload only.
     pub keepalive: bool,
@@ -151,11 +154,11 @@ impl Kind {
             Self::AzureLb => l4("azure-lb", 240, within(240, 6000), Silent, AZURE),
             Self::GcpVpc => l4("gcp-vpc", 600, fixed(600), Silent, GCP_VPC),
             Self::GcpNat => l4("gcp-nat", 1200, ANY, Silent, GCP_NAT),
-            Self::Ipvs => l4("ipvs", 900, ANY, Silent, IPVS),
-            Self::NfConntrack => l4("nf-conntrack", 432_000, ANY, Silent, CONNTRACK),
-            Self::Custom => {
-                Facts { name: "custom", default: None, range: ANY, expiry: Silent, keepalive: true, source: OURS }
-            }
+            // Its CLOSE_WAIT, the shorter one of the states that a half-closed connection passes.
+            Self::Ipvs => with_half_closed(l4("ipvs", 900, ANY, Silent, IPVS), 60),
+            // `nf_conntrack_tcp_timeout_close_wait`; `_fin_wait` has 120.
+            Self::NfConntrack => with_half_closed(l4("nf-conntrack", 432_000, ANY, Silent, CONNTRACK), 60),
+            Self::Custom => Facts { default: None, ..l4("custom", 0, ANY, Silent, OURS) },
         }
     }
 
@@ -180,7 +183,12 @@ const fn fixed(seconds: u64) -> Range {
 
 /// A hop that sees packets, and so keepalive probes.
 const fn l4(name: &'static str, default_s: u64, range: Range, expiry: Expiry, source: &'static str) -> Facts {
-    Facts { name, default: Some(Duration::from_secs(default_s)), range, expiry, keepalive: true, source }
+    let default = Some(Duration::from_secs(default_s));
+    Facts { name, default, range, expiry, half_closed: None, keepalive: true, source }
+}
+
+const fn with_half_closed(facts: Facts, seconds: u64) -> Facts {
+    Facts { half_closed: Some(Duration::from_secs(seconds)), ..facts }
 }
 
 /// A hop that sees payload only.

@@ -5,6 +5,7 @@
 //! ```
 
 mod conflict;
+mod half_closed;
 mod kind;
 mod parse;
 mod prefix;
@@ -17,6 +18,7 @@ use std::{
 };
 
 pub use conflict::{Conflict, conflicts};
+pub use half_closed::half_closed_by_default;
 pub use kind::{Expiry, Kind, Range};
 pub use parse::HopArg;
 pub use prefix::parse_prefix;
@@ -126,6 +128,11 @@ impl Hop {
             return Err(Refused::Timeout { given: timeout, kind });
         }
         Ok(Self { name: name.to_owned(), kind, timeout, place, source })
+    }
+
+    /// How long it keeps a connection that one side has ended.
+    pub fn half_closed(&self) -> Duration {
+        half_closed::half_closed(self.kind, self.timeout)
     }
 
     /// Its timeout in milliseconds; ranges keep it within 32 bits.

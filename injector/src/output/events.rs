@@ -186,7 +186,7 @@ fn flow_line(what: &str, flow: &Flow) -> String {
     let now = humantime::format_rfc3339_seconds(SystemTime::now());
     let arrow = if flow.direction == "active" { "->" } else { "<-" };
     let idle = elapsed(flow.idle_ms);
-    let limit = exact(std::time::Duration::from_millis(flow.limit_ms));
+    let limit = flow.limit_ms.map_or_else(|| "-".to_owned(), |ms| exact(std::time::Duration::from_millis(ms)));
     let reason = flow.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default();
     format!(
         "{now}  {what:9}  {} {arrow} {}  idle {idle} of {limit}, keepalive {} ({}), {}{reason}",

@@ -10,7 +10,7 @@ use super::stdout::Lines;
 use crate::{
     attachment::coverage::Coverage,
     error::Error,
-    flow::Flow,
+    flow::{Flow, Layer7},
     output::FlowFormat,
     printable::{self, printable},
     units::{elapsed, short},
@@ -178,10 +178,10 @@ fn columns(flow: &Flow) -> String {
     let (limit_ms, hop) = limit(flow);
     row(&[
         &flow.status,
-        &short(flow.remaining_ms),
+        &flow.remaining_ms.map_or_else(none, short),
         &elapsed(flow.idle_ms),
         &elapsed(flow.app_idle_ms),
-        &elapsed(limit_ms),
+        &limit_ms.map_or_else(none, elapsed),
         hop.as_deref().unwrap_or("-"),
         &keepalive(flow),
         &flow.keepalive.owner,
@@ -217,10 +217,15 @@ pub(super) fn keepalive(flow: &Flow) -> String {
     }
 }
 
+fn none() -> String {
+    "-".to_owned()
+}
+
 /// The shortest limit, and the hop that has it.
-fn limit(flow: &Flow) -> (u64, &Option<String>) {
-    let timer = flow.layer7.as_ref().filter(|timer| timer.timeout_ms < flow.limit_ms);
-    timer.map_or((flow.limit_ms, &flow.hop), |timer| (timer.timeout_ms, &timer.hop))
+fn limit(flow: &Flow) -> (Option<u64>, &Option<String>) {
+    let is_shorter = |timer: &&Layer7| flow.limit_ms.is_none_or(|limit_ms| timer.timeout_ms < limit_ms);
+    let timer = flow.layer7.as_ref().filter(is_shorter);
+    timer.map_or((flow.limit_ms, &flow.hop), |timer| (Some(timer.timeout_ms), &timer.hop))
 }
 
 /// Its path, or its id once it is removed.

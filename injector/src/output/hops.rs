@@ -34,6 +34,8 @@ pub struct HopReport {
     pub max_ms: u64,
     /// Where the range can be read.
     pub documentation: &'static str,
+    /// Its timeout for connections that one side has ended; `null` where it has none.
+    pub half_closed_ms: Option<u64>,
     /// What becomes of a flow at its end.
     pub expiry: Expiry,
     /// Whether TCP keepalive counts as activity.
@@ -88,6 +90,7 @@ impl HopReport {
             min_ms: ms(min),
             max_ms: ms(max),
             documentation: facts.source,
+            half_closed_ms: facts.keepalive.then(|| ms(hop.half_closed())),
             expiry: facts.expiry,
             keepalive_counts: facts.keepalive,
             keepalive: facts.keepalive.then(|| KeepaliveReport::of(hop.timeout)).flatten(),
@@ -143,6 +146,7 @@ struct AttachReport {
     warn: String,
     on_conflict: &'static str,
     track: &'static str,
+    loopback: bool,
     discover: &'static str,
     discover_interval_ms: u64,
 }
@@ -215,6 +219,7 @@ impl AttachReport {
             warn: settings.warn.unwrap_or(DEFAULT_WARN).to_string(),
             on_conflict: rule(settings.on_conflict.unwrap_or_default()),
             track: source(settings.track.unwrap_or_default()),
+            loopback: settings.loopback.unwrap_or_default(),
             discover: cloud(settings.discover.unwrap_or_default()),
             discover_interval_ms: ms(settings.discover_interval.unwrap_or(DEFAULT_DISCOVER_INTERVAL)),
         }

@@ -1,7 +1,10 @@
 //! What the programs go by: a decision for every limit, and the rules that
 //! lead to them.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    time::Duration,
+};
 
 use injector_common::{
     attachment::Pace,
@@ -16,7 +19,7 @@ use zerocopy::IntoBytes as _;
 
 use crate::{
     error::Error,
-    hop::Hop,
+    hop::{Hop, half_closed_by_default},
     rules::{
         policy::{Policy, Sets},
         settings::{self, Settings},
@@ -89,9 +92,9 @@ impl Rules {
     /// Errors as [`Self::new`] does.
     pub fn with(settings: &Settings, hops: &[Hop], policies: &[Policy], sets: &Sets) -> Result<Self, Error> {
         let places: Vec<_> = policies.iter().map(|policy| &policy.place).collect();
-        let Compiled { decisions, entries, uses } = compile(hops, &places, &sets.sets);
-        let fallback =
-            Decision { policy: settings::policy(settings)?, hop: NO_HOP, layer7_hop: NO_HOP, ..Decision::default() };
+        let loopback = settings.loopback.unwrap_or_default();
+        let Compiled { decisions, entries, uses } = compile(hops, &places, &sets.sets, loopback);
+        let fallback = fallback(settings)?;
         let decided = decisions.iter().map(|decision| decide(settings, hops, policies, decision));
         let by_cgroup = policies.iter().any(|policy| !policy.who.is_anyone());
         let uses =
@@ -140,12 +143,14 @@ impl Rules {
     pub fn pace(&self) -> Pace {
         let limits = self.decisions.iter().map(|decision| (decision.policy.warn_ms, decision.policy.limit_ms));
         let timers = self.decisions.iter().map(|decision| (decision.layer7_warn_ms, decision.layer7_ms));
-        limits.chain(timers).filter(|&(_, limit_ms)| limit_ms > 0).fold(Pace::SLOWEST, |pace, (warn_ms, limit_ms)| {
-            Pace {
+        let half_closed = self.decisions.iter().map(|decision| (decision.half_closed_warn_ms, decision.half_closed_ms));
+        limits.chain(timers).chain(half_closed).filter(|&(_, limit_ms)| limit_ms > 0).fold(
+            Pace::SLOWEST,
+            |pace, (warn_ms, limit_ms)| Pace {
                 first_ms: pace.first_ms.min(warn_ms),
                 margin_ms: pace.margin_ms.min(limit_ms.saturating_sub(warn_ms)),
-            }
-        })
+            },
+        )
     }
 
     /// Tells these rules from others.
@@ -163,6 +168,24 @@ impl Rules {
     }
 }
 
+/// For flows that no rule names.
+fn fallback(settings: &Settings) -> Result<Decision, Error> {
+    let policy = settings::policy(settings)?;
+    let half_closed = half_closed_by_default(Duration::from_millis(policy.limit_ms.into()));
+    let (half_closed_ms, half_closed_warn_ms) = settings::half_closed(settings, half_closed);
+    Ok(Decision {
+        policy,
+        half_closed_ms,
+        half_closed_warn_ms,
+        loopback: settings.loopback.unwrap_or_default().into(),
+        ..no_limits()
+    })
+}
+
+fn no_limits() -> Decision {
+    Decision { hop: NO_HOP, layer7_hop: NO_HOP, half_closed_hop: NO_HOP, ..Decision::default() }
+}
+
 fn decide(
     settings: &Settings,
     hops: &[Hop],
@@ -170,7 +193,7 @@ fn decide(
     decision: &trie::Decision,
 ) -> Result<Decision, Error> {
     let index = |hop: usize| u32::try_from(hop).unwrap_or(NO_HOP);
-    let mut decided = Decision { hop: NO_HOP, layer7_hop: NO_HOP, ..Decision::default() };
+    let mut decided = Decision { loopback: decision.loopback.into(), ..no_limits() };
     if let Some(limit) = &decision.limit {
         decided.policy = settings::policy_for(settings, &hops[limit.hop])?;
         decided.hop = index(limit.hop);
@@ -179,6 +202,11 @@ fn decide(
         decided.layer7_ms = timer.timeout_ms;
         decided.layer7_warn_ms = settings::warn_mark(settings, &hops[timer.hop])?;
         decided.layer7_hop = index(timer.hop);
+    }
+    if let Some(timer) = &decision.half_closed {
+        let half_closed = Duration::from_millis(timer.timeout_ms.into());
+        (decided.half_closed_ms, decided.half_closed_warn_ms) = settings::half_closed(settings, half_closed);
+        decided.half_closed_hop = index(timer.hop);
     }
     if let Some(order) = decision.policy {
         decided.instead = policies[order].instead(order);

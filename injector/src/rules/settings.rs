@@ -48,6 +48,8 @@ pub struct Settings {
     pub on_conflict: Option<OnConflict>,
     /// `--track`.
     pub track: Option<Track>,
+    /// `--loopback`.
+    pub loopback: Option<bool>,
     /// `--discover`.
     pub discover: Option<Discover>,
     /// `--discover-interval`.
@@ -69,6 +71,7 @@ impl Settings {
             warn: self.warn.or(other.warn),
             on_conflict: self.on_conflict.or(other.on_conflict),
             track: self.track.or(other.track),
+            loopback: self.loopback.or(other.loopback),
             discover: self.discover.or(other.discover),
             discover_interval: self.discover_interval.or(other.discover_interval),
         }
@@ -129,6 +132,15 @@ pub fn policy_for(settings: &Settings, hop: &Hop) -> Result<FlowPolicy, Error> {
 /// Idle time in milliseconds from which to warn of the timer of `hop`.
 pub fn warn_mark(settings: &Settings, hop: &Hop) -> Result<u32, Error> {
     warn(settings.warn.unwrap_or(DEFAULT_WARN), hop.timeout, hop.timeout_ms()).map_err(|error| at(hop, error))
+}
+
+/// Limit of a half-closed connection and the mark from which to warn of it, in
+/// milliseconds. A mark that only an established connection can reach is taken
+/// for the default.
+pub fn half_closed(settings: &Settings, timeout: Duration) -> (u32, u32) {
+    let limit_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+    let given = warn(settings.warn.unwrap_or(DEFAULT_WARN), timeout, limit_ms);
+    (limit_ms, given.or_else(|_| warn(DEFAULT_WARN, timeout, limit_ms)).unwrap_or(limit_ms))
 }
 
 fn at(hop: &Hop, error: Error) -> Error {

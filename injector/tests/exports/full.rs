@@ -43,7 +43,7 @@ fn scan() -> Scan {
     at_risk.count(Some(("shop", "web")));
     at_risk.count(Some(("shop", "web")));
     at_risk.count(None);
-    let mut totals = ScanTotals { by_status: [10, 5, 2, 1, 0], closing: 9, adopted: 8, ..ScanTotals::EMPTY };
+    let mut totals = ScanTotals { by_status: [10, 5, 2, 1, 0, 7], closing: 9, adopted: 8, ..ScanTotals::EMPTY };
     totals.idle_histogram[0] = 15;
     totals.idle_histogram[8] = 2;
     totals.idle_histogram[12] = 1;

@@ -62,6 +62,8 @@ impl Agent {
     /// Puts another file in the place of its own, as editors do.
     pub fn configure(&self, configuration: &str) {
         let text = configuration.replace("{cgroup}", &self.cgroup.to_string_lossy());
+        // As `Injector` does for `attach`.
+        let text = if text.contains("loopback") { text } else { format!("loopback = true\n{text}") };
         let written = self.directory.path().join("config.new");
         fs::write(&written, text).expect("the directory is ours");
         fs::rename(&written, self.file()).expect("the directory is ours");

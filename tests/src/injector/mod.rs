@@ -31,6 +31,8 @@ const DYNAMIC_VARIABLE: &str = "INJECTOR_DYNAMIC";
 #[derive(Clone, Debug)]
 pub struct Injector {
     binary: PathBuf,
+    /// Most tests connect within this host, and want limits all the same.
+    loopback: bool,
 }
 
 impl Injector {
@@ -55,7 +57,26 @@ impl Injector {
             "no injector binary at {}: build it (`cargo build -p injector`) or set {BINARY_VARIABLE}",
             binary.display()
         );
-        Self { binary }
+        Self { binary, loopback: true }
+    }
+
+    /// One that attaches without `--loopback`, as users do.
+    #[must_use]
+    pub fn without_loopback(&self) -> Self {
+        Self { loopback: false, ..self.clone() }
+    }
+
+    /// The command line, with `--loopback` where that is for it.
+    fn command<'a>(&'a self, wrapper: &[&'a str], arguments: &[&'a str]) -> Vec<&'a str> {
+        let is_attach = self.loopback && arguments.first() == Some(&"attach");
+        let (verb, rest) = arguments.split_at(usize::from(is_attach));
+        let loopback: &[&str] = if is_attach { &["--loopback"] } else { &[] };
+        [wrapper, &[self.binary()], verb, loopback, rest].concat()
+    }
+
+    /// Starts it.
+    pub fn spawn(&self, arguments: &[&str]) -> Process {
+        self.spawn_through(&[], arguments)
     }
 
     /// The path of the binary.
@@ -65,19 +86,18 @@ impl Injector {
 
     /// Runs it to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
-        Output::of(Process::spawn(Place::default(), self.binary(), arguments))
+        Output::of(self.spawn(arguments))
     }
 
     /// Runs it to its end through another program, which gets the command line as its last arguments:
     /// `["setpriv", "--reuid", "65534"]`.
     pub fn run_through(&self, wrapper: &[&str], arguments: &[&str]) -> Output {
-        let command = [&wrapper[1..], &[self.binary()], arguments].concat();
-        Output::of(Process::spawn(Place::default(), wrapper[0], &command))
+        Output::of(self.spawn_through(wrapper, arguments))
     }
 
     /// Starts it through another program, which gets the command line as its last arguments.
     pub fn spawn_through(&self, wrapper: &[&str], arguments: &[&str]) -> Process {
-        let command = [wrapper, &[self.binary()], arguments].concat();
+        let command = self.command(wrapper, arguments);
         Process::spawn(Place::default(), command[0], &command[1..])
     }
 
@@ -105,7 +125,7 @@ impl Injector {
         let binary = directory.path().join("injector");
         // Not written by this process: a child forked meanwhile would hold the file open, and nobody could run it.
         tool("install", &["--mode", "755", self.binary(), &binary.to_string_lossy()]);
-        (Self { binary }, directory)
+        (Self { binary, ..self.clone() }, directory)
     }
 
     /// The states that `status` tells of a name: none, or one for each pin layout that has it.
@@ -130,7 +150,7 @@ impl Injector {
     /// Runs `attach` until it says that it has attached.
     pub(crate) fn start(&self, cgroup: &Cgroup, arguments: &[&str]) -> (Process, String) {
         let command = [&["attach", "--cgroup", cgroup.path_text()], arguments].concat();
-        let mut process = Process::spawn(Place::default(), self.binary(), &command);
+        let mut process = self.spawn(&command);
         let first_line = process.expect_line(SOON);
         assert!(
             first_line.starts_with("attached ") || first_line.contains(r#""event":"attached""#),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// A flow of `flows -o json` (schema `injector.flows/v1`).
 #[derive(Clone, Debug, Deserialize)]
@@ -22,10 +22,14 @@ pub struct Flow {
     pub age_ms: u64,
     pub idle_ms: u64,
     pub app_idle_ms: u64,
+    /// 0 for `null`: there is no limit.
+    #[serde(deserialize_with = "or_default")]
     pub limit_ms: u64,
     /// `None` where `--timeout` stands in for a hop.
     pub hop: Option<String>,
     pub layer7: Option<Layer7>,
+    /// 0 for `null`.
+    #[serde(deserialize_with = "or_default")]
     pub remaining_ms: i64,
     pub keepalive: FlowKeepalive,
     pub outcome: String,
@@ -96,6 +100,11 @@ pub enum Status {
     AtRisk,
     Overdue,
     Stalled,
+    Local,
+}
+
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Who opened the connection.

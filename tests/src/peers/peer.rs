@@ -110,6 +110,11 @@ impl Peer {
         self.done(&json!({"op": "shutdown", "id": socket.id, "side": "write"}));
     }
 
+    /// Ends the connection of a socket, which can be connected again.
+    pub fn disconnect(&mut self, socket: &Socket) {
+        self.done(&json!({"op": "disconnect", "id": socket.id}));
+    }
+
     /// Closes a socket.
     pub fn close(&mut self, socket: &Socket) {
         self.done(&json!({"op": "close", "id": socket.id}));

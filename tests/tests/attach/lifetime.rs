@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use injector_tests::{Cgroup, Injector, Keepalive, PINS, Place, Process, Route, Signal, connected, eventually, pins};
+use injector_tests::{Cgroup, Injector, Keepalive, PINS, Route, Signal, connected, eventually, pins};
 
 use crate::scene::{SOON, Scene, USUAL, assert_nothing_left};
 
@@ -149,7 +149,7 @@ fn a_process_killed_halfway_leaves_nothing_in_the_way() {
     let scene = Scene::new("halfway");
     let attach = ["attach", "--detach", "--cgroup", scene.inside.path_text()];
     for delay in (0..12).map(|step| step * 7) {
-        let killed = Process::spawn(Place::default(), scene.injector.binary(), &attach);
+        let killed = scene.injector.spawn(&attach);
         thread::sleep(Duration::from_millis(delay));
         drop(killed);
         let again = scene.injector.run(&attach);

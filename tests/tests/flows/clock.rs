@@ -31,6 +31,7 @@ fn a_watch_tells_in_time_whatever_the_clock_says() {
         let environment = with_clock(&clock);
         let attach = [
             "attach",
+            "--loopback",
             "-o",
             "jsonl",
             "--timeout",

@@ -60,7 +60,8 @@ fn its_counters_and_sums_add_up() {
     let injected = |injected| Outcomes { injected, ..Outcomes::default() };
     assert_eq!((&status.sockets.active, &status.sockets.passive), (&injected(6), &injected(5)));
     assert_eq!(status.sockets.failures, [] as [serde_json::Value; 0]);
-    let flows = json!({"total": 11, "protected": 10, "exposed": 1, "at_risk": 0, "overdue": 0, "stalled": 0});
+    let flows =
+        json!({"total": 11, "protected": 10, "exposed": 1, "at_risk": 0, "overdue": 0, "stalled": 0, "local": 0});
     assert_eq!(json!(status.flows), flows);
     let counted: u64 = status.idle_histogram.iter().map(|bucket| bucket.count).sum();
     assert_eq!(counted, 11);

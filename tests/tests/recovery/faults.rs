@@ -112,7 +112,18 @@ fn nobody_reads_what_a_watch_says() {
     tool("mkfifo", &[&fifo]);
     let unread = File::options().read(true).write(true).open(&fifo).unwrap();
     let script = format!("exec \"$@\" > {fifo}");
-    let attach = ["attach", "--cgroup", scene.inside.path_text(), "--timeout", "100s", "--warn", "1s", "-o", "jsonl"];
+    let attach = [
+        "attach",
+        "--loopback",
+        "--cgroup",
+        scene.inside.path_text(),
+        "--timeout",
+        "100s",
+        "--warn",
+        "1s",
+        "-o",
+        "jsonl",
+    ];
     let arguments = [&["-c", &script, "sh", scene.injector.binary()], &attach[..]].concat();
     let mut watch = Process::spawn(Place::default(), "sh", &arguments);
     let waiting = || rustix::io::ioctl_fionread(&unread).unwrap();
@@ -137,7 +148,7 @@ fn who_waits_for_others_hears_signals() {
     let listing = Listing::begin();
     for how in [&[][..], &["--detach"]] {
         let attach = [&["attach", "--cgroup", scene.inside.path_text()], how].concat();
-        let mut attach = Process::spawn(Place::default(), scene.injector.binary(), &attach);
+        let mut attach = scene.injector.spawn(&attach);
         until_it_waits(attach.pid());
         attach.signal(Signal::TERM);
         assert_eq!(attach.wait(SOON).signal(), Some(Signal::TERM.as_raw()), "{}", attach.stderr());

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use injector_tests::{
-    Attachment, Keepalive, Objects, Peer, Place, Process, Random, Socket, eventually, move_to_other_version, pins,
+    Attachment, Keepalive, Objects, Peer, Process, Random, Socket, eventually, move_to_other_version, pins,
 };
 
 use crate::scene::{SOON, Scene};
@@ -104,7 +104,7 @@ impl Rounds {
     }
 
     fn start(&self, arguments: &[&str]) -> Process {
-        Process::spawn(Place::default(), self.scene.injector.binary(), arguments)
+        self.scene.injector.spawn(arguments)
     }
 
     /// What `status` says is so.

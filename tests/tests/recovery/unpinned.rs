@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use injector_tests::{
-    Attachment, Keepalive, Listing, Objects, Place, Process, Route, Signal, connected, eventually, tool, unique_name,
-    until_it_waits, until_it_waits_no_more,
+    Attachment, Keepalive, Listing, Objects, Route, Signal, connected, eventually, tool, unique_name, until_it_waits,
+    until_it_waits_no_more,
 };
 
 use crate::attach::errors::FAILURE;
@@ -95,7 +95,7 @@ fn a_name_that_was_taken_meanwhile_stays_taken() {
     let mut first = scene.attach(&[]);
     let listing = Listing::begin();
     let attach = ["attach", "--detach", "--timeout", "60s", "--cgroup", scene.inside.path_text()];
-    let mut second = Process::spawn(Place::default(), scene.injector.binary(), &attach);
+    let mut second = scene.injector.spawn(&attach);
     until_it_waits(second.pid());
     fs::remove_dir_all(first.directory()).unwrap();
     until_it_waits(first.pid());

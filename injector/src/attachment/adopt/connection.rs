@@ -121,8 +121,7 @@ fn try_treat(
         ..before.unwrap_or_else(|| FlowRecord {
             cookie: sockopt::socket_cookie(socket).unwrap_or(0),
             opened_ns: opened_ns(info),
-            // Nothing to compare with yet.
-            seen: Seen::default(),
+            seen: Seen::adopted(now(ClockId::Boottime), now(ClockId::Monotonic)),
             origin: ADOPTED,
             direction,
             endpoints,
@@ -219,10 +218,16 @@ pub(super) fn endpoints(socket: BorrowedFd<'_>) -> Option<Endpoints> {
     Some(Endpoints { local_address, peer_address, local_port, peer_port })
 }
 
-/// The monotonic clock, which is the programs' own.
+/// On the programs' own clock, which goes on while the machine is suspended.
 fn opened_ns(info: &TcpInfo) -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    let now = Duration::new(now.tv_sec.cast_unsigned(), u32::try_from(now.tv_nsec).unwrap_or(0));
+    let now = now(ClockId::Boottime);
     // Asked for after the clock: every doubt makes it older.
-    u64::try_from(now.saturating_sub(info.known_for()).as_nanos()).unwrap_or(0)
+    now.saturating_sub(u64::try_from(info.known_for().as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// A clock in nanoseconds.
+fn now(clock: ClockId) -> u64 {
+    let now = clock_gettime(clock);
+    let now = Duration::new(now.tv_sec.cast_unsigned(), u32::try_from(now.tv_nsec).unwrap_or(0));
+    u64::try_from(now.as_nanos()).unwrap_or(0)
 }

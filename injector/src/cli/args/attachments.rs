@@ -24,6 +24,7 @@ Examples:
   injector attach --cgroup system.slice/legacy.service
   injector attach --cgroup / --timeout 350s --for 10m
   injector attach --cgroup /sys/fs/cgroup/kubepods.slice --detach")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Attach {
     /// cgroup v2 directory, or a path relative to the cgroup v2 mount (`/` is its root).
     #[arg(long, value_name = "PATH", required_unless_present = "config")]
@@ -58,6 +59,9 @@ pub struct Attach {
     /// Where idle times come from [default: sockets].
     #[arg(long, value_enum)]
     pub track: Option<Track>,
+    /// Limits for flows within this host, too, on whose path no hop is.
+    #[arg(long)]
+    pub loopback: bool,
     /// Take over the connections that are there already, too.
     #[arg(long)]
     pub existing: bool,
@@ -199,6 +203,7 @@ impl From<&Attach> for Settings {
             warn: args.warn,
             on_conflict: args.on_conflict,
             track: args.track,
+            loopback: args.loopback.then_some(true),
             discover: args.hops.discover,
             discover_interval: args.discover_interval,
         }

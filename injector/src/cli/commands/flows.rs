@@ -24,7 +24,7 @@ use crate::{
         remote::{self, Server},
     },
     error::{Code, Error},
-    flow::{Flow, Names, Origin, remaining_ms},
+    flow::{Flow, Names, Origin, remaining_ms, urgency},
     output::{self, FlowFormat, FlowWriter, Listed, Totals},
 };
 
@@ -104,7 +104,7 @@ fn ask(server: &Server, args: &Flows) -> anyhow::Result<Code> {
     let cut = totals.and_then(|totals| cut(args, flows.len() as u64, totals));
     match args.sort {
         None => {}
-        Some(Sort::Remaining) => flows.sort_by_key(|flow| flow.remaining_ms),
+        Some(Sort::Remaining) => flows.sort_by_key(|flow| urgency(flow.remaining_ms)),
         Some(Sort::Idle) => flows.sort_by_key(|flow| Reverse(flow.idle_ms)),
         Some(Sort::Opened) => flows.sort_by_key(|flow| Reverse(flow.age_ms)),
     }
@@ -176,7 +176,7 @@ fn budget(args: &Flows) -> u32 {
 fn sort(order: Option<Sort>, samples: &mut [Owned]) {
     match order {
         None => {}
-        Some(Sort::Remaining) => samples.sort_by_key(|(_, sample, _)| remaining_ms(sample)),
+        Some(Sort::Remaining) => samples.sort_by_key(|(_, sample, _)| urgency(remaining_ms(sample))),
         Some(Sort::Idle) => samples.sort_by_key(|(_, sample, _)| Reverse(sample.idle_ms)),
         Some(Sort::Opened) => samples.sort_by_key(|(_, sample, _)| Reverse(sample.age_ms)),
     }

@@ -25,7 +25,7 @@ fn the_default_file_is_what_an_empty_one_means() {
     assert!(config.hops.is_empty() && config.applications.is_empty());
     let shown = to_toml(&config);
     assert_eq!(shown, to_toml(&Config::default()));
-    let expected = "timeout = \"350s\"\nwarn = \"80%\"\non_conflict = \"tighten\"\ntrack = \"sockets\"\n\
+    let expected = "timeout = \"350s\"\nwarn = \"80%\"\non_conflict = \"tighten\"\ntrack = \"sockets\"\nloopback = false\n\
                     discover = \"none\"\ndiscover_interval = \"300s\"\n\
                     on_exit = \"keep\"\nlog = \"text\"\npod_logs = \"/var/log\"\n\
                     pod_cgroups = [\"/kubepods\", \"/kubepods.slice\", \"/kubelet/kubepods\", \

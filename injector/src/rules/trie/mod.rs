@@ -16,6 +16,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
+    time::Duration,
 };
 
 use ipnet::IpNet;
@@ -51,7 +52,11 @@ pub struct Decision {
     /// The shortest limit that keepalive can hold off.
     pub limit: Option<Limit>,
     /// The shortest timer that it can't.
-    pub layer7: Option<Layer7>,
+    pub layer7: Option<Timer>,
+    /// The shortest limit of a connection that one side has ended.
+    pub half_closed: Option<Timer>,
+    /// Whether these limits are meant for flows within this host, too.
+    pub loopback: bool,
     /// Index of the first policy.
     pub policy: Option<usize>,
 }
@@ -67,12 +72,12 @@ pub struct Limit {
     pub timing: Timing,
 }
 
-/// A timer of the application layer, which sees payload only.
+/// Another timeout of a hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Layer7 {
+pub struct Timer {
     /// Index of the hop.
     pub hop: usize,
-    /// Its timeout in milliseconds.
+    /// The timeout in milliseconds.
     pub timeout_ms: u32,
 }
 
@@ -113,14 +118,15 @@ struct Prefix {
 
 /// Compiles hops, and policies by their places; at most 2^32 different
 /// decisions. `sets` are those of the policies that may be met together, by
-/// their number.
-pub fn compile(hops: &[Hop], policies: &[&Place], sets: &[Vec<usize>]) -> Compiled {
+/// their number. With `loopback` flows within this host have the limits of all
+/// others; otherwise only those of hops that name loopback addresses.
+pub fn compile(hops: &[Hop], policies: &[&Place], sets: &[Vec<usize>], loopback: bool) -> Compiled {
     let mut compiled = Compiled::default();
     let mut indices = HashMap::new();
     for ((scope, port), mut table) in tables(hops, policies, sets) {
         compiled.uses.note(scope, port);
         table.entry(Prefix::V4).or_default();
-        for (prefix, decision) in inherit(table) {
+        for (prefix, decision) in inherit(table, loopback) {
             let next = u32::try_from(indices.len()).unwrap_or(u32::MAX);
             let index = *indices.entry(decision).or_insert_with(|| {
                 compiled.decisions.push(decision);
@@ -174,7 +180,10 @@ const fn directions(direction: Option<Direction>) -> &'static [u16] {
 ///
 /// In the order of the map, the prefixes around one are the last ones before
 /// it that contain it: a stack of them is enough.
-fn inherit(table: BTreeMap<Prefix, Decision>) -> Vec<(Prefix, Decision)> {
+///
+/// Loopback addresses that a hop names are an island: limits of what lies around
+/// do not reach them, unless with `loopback`.
+fn inherit(table: BTreeMap<Prefix, Decision>, loopback: bool) -> Vec<(Prefix, Decision)> {
     let mut kept = Vec::new();
     let mut around: Vec<(Prefix, Decision)> = Vec::new();
     for (prefix, own) in table {
@@ -182,8 +191,11 @@ fn inherit(table: BTreeMap<Prefix, Decision>) -> Vec<(Prefix, Decision)> {
             around.pop();
         }
         let outer = around.last().map(|(_, decision)| *decision).unwrap_or_default();
+        let is_island = prefix.is_loopback() && !loopback;
+        let reaching = if is_island && !outer.loopback { outer.without_limits() } else { outer };
         // Prefixes of IPv6 say nothing about IPv4, wherever it is mapped.
-        let decision = if prefix == Prefix::V4 { own } else { own.or_better(outer) };
+        let decision = if prefix == Prefix::V4 { own } else { own.or_better(reaching) };
+        let decision = Decision { loopback: (loopback || is_island) && decision.has_limits(), ..decision };
         if decision != outer {
             kept.push((prefix, decision));
             around.push((prefix, decision));
@@ -197,9 +209,10 @@ impl Decision {
         let timeout_ms = hop.timeout_ms();
         if hop.kind.facts().keepalive {
             let limit = Limit { hop: index, timeout_ms, timing: derive(timeout_ms / 1000) };
-            Self { limit: Some(limit), ..Self::default() }
+            let half_closed = Timer { hop: index, timeout_ms: milliseconds(hop.half_closed()) };
+            Self { limit: Some(limit), half_closed: Some(half_closed), ..Self::default() }
         } else {
-            Self { layer7: Some(Layer7 { hop: index, timeout_ms }), ..Self::default() }
+            Self { layer7: Some(Timer { hop: index, timeout_ms }), ..Self::default() }
         }
     }
 
@@ -207,18 +220,34 @@ impl Decision {
         Self { policy: Some(index), ..Self::default() }
     }
 
-    /// The shorter limit and the shorter timer of both, of two alike that of
+    const fn has_limits(&self) -> bool {
+        self.limit.is_some() || self.layer7.is_some()
+    }
+
+    fn without_limits(self) -> Self {
+        Self { policy: self.policy, ..Self::default() }
+    }
+
+    /// The shorter limits and the shorter timer of both, of two alike that of
     /// the hop that was given first; and the first policy.
     #[must_use]
     pub fn or_better(self, other: Self) -> Self {
         let limits = self.limit.into_iter().chain(other.limit);
-        let timers = self.layer7.into_iter().chain(other.layer7);
+        let shortest = |one: Option<Timer>, other: Option<Timer>| {
+            one.into_iter().chain(other).min_by_key(|timer| (timer.timeout_ms, timer.hop))
+        };
         Self {
             limit: limits.min_by_key(|limit| (limit.timeout_ms, limit.hop)),
-            layer7: timers.min_by_key(|timer| (timer.timeout_ms, timer.hop)),
+            layer7: shortest(self.layer7, other.layer7),
+            half_closed: shortest(self.half_closed, other.half_closed),
+            loopback: self.loopback || other.loopback,
             policy: self.policy.into_iter().chain(other.policy).min(),
         }
     }
+}
+
+fn milliseconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
 impl Uses {
@@ -238,6 +267,12 @@ impl Prefix {
     const ALL: Self = Self { bits: 0, len: 0 };
     /// Where IPv4 is mapped: `::ffff:0:0/96`.
     const V4: Self = Self { bits: 0xffff_0000_0000, len: 96 };
+    /// `127.0.0.0/8` and `::1`.
+    const LOOPBACK: [Self; 2] = [Self { bits: 0xffff_7f00_0000, len: 104 }, Self { bits: 1, len: 128 }];
+
+    fn is_loopback(self) -> bool {
+        Self::LOOPBACK.iter().any(|loopback| loopback.contains(self))
+    }
 
     fn of(prefix: &IpNet) -> Self {
         match prefix.network() {

@@ -17,7 +17,7 @@ fn hops(args: &[&str]) -> Vec<Hop> {
 
 /// Of hops alone.
 fn compile(hops: &[Hop]) -> Compiled {
-    super::compile(hops, &[], &[vec![]])
+    super::compile(hops, &[], &[vec![]], true)
 }
 
 fn look_up(compiled: &Compiled, flow: &Flow) -> Decision {
@@ -47,6 +47,11 @@ fn look_up_in(compiled: &Compiled, flow: &Flow, set: u16) -> Decision {
         let longest = matching.max_by_key(|(key, _)| key.prefix_len);
         longest.map_or(best, |(_, index)| best.or_better(compiled.decisions[*index as usize]))
     })
+}
+
+/// Without what only says for which flows it is meant.
+fn limits(decision: Decision) -> Decision {
+    Decision { loopback: false, ..decision }
 }
 
 fn naive(hops: &[Hop], flow: &Flow) -> Decision {
@@ -115,7 +120,7 @@ fn lookups_that_find_nothing_are_not_asked_for() {
 #[test]
 fn ipv6_says_nothing_about_ipv4() {
     let compiled = compile(&hops(&["x=custom:60s@[::]/0", "y=custom:90s@[::]/80"]));
-    assert_eq!(look_up(&compiled, &to("10.0.0.1:80")), Decision::default());
+    assert_eq!(limits(look_up(&compiled, &to("10.0.0.1:80"))), Decision::default());
     assert!(look_up(&compiled, &to("[::1]:80")).limit.is_some_and(|limit| limit.timeout_ms == 60_000));
 }
 
@@ -123,6 +128,45 @@ fn ipv6_says_nothing_about_ipv4() {
 fn repetition_is_left_out() {
     let compiled = compile(&hops(&["a=custom:60s", "b=custom:90s@10.0.0.0/8", "c=custom:80s@10.1.0.0/16"]));
     assert_eq!((compiled.decisions.len(), compiled.entries.len()), (1, 2), "one for each direction");
+}
+
+#[test]
+fn loopback_addresses_are_an_island() {
+    let hops = hops(&[
+        "all=eni:60s",
+        "lb=custom:90s@127.0.0.0/8",
+        "one=custom:120s@127.0.0.1/32:80",
+        "web=alb:30s@[::1]/128",
+        "wide=custom:70s@[::]/0",
+        "wide4=custom:80s@0.0.0.0/0",
+    ]);
+    let everybody = Place::ANYWHERE;
+    let find = |loopback, peer: &str| {
+        let compiled = super::compile(&hops, &[&everybody], &[vec![0]], loopback);
+        let found = look_up(&compiled, &to(peer));
+        let name = |hop: usize| hops[hop].name.as_str();
+        assert_eq!(found.policy, Some(0), "{peer}: a policy is for everybody");
+        let limit = found.limit.map(|limit| name(limit.hop));
+        assert_eq!(found.half_closed.is_some(), limit.is_some(), "{peer}");
+        (limit, found.layer7.map(|timer| name(timer.hop)), found.loopback)
+    };
+    for (peer, expected) in [
+        ("10.0.0.1:80", (Some("all"), None, false)),
+        ("126.0.0.1:80", (Some("all"), None, false)),
+        ("[::2]:80", (Some("all"), None, false)),
+        ("127.0.0.1:80", (Some("lb"), None, true)),
+        ("127.9.9.9:80", (Some("lb"), None, true)),
+        ("[::1]:80", (None, Some("web"), true)),
+    ] {
+        assert_eq!(find(false, peer), expected, "{peer}");
+    }
+    for (peer, expected) in [
+        ("10.0.0.1:80", (Some("all"), None, true)),
+        ("127.0.0.1:80", (Some("all"), None, true)),
+        ("[::1]:80", (Some("all"), Some("web"), true)),
+    ] {
+        assert_eq!(find(true, peer), expected, "{peer}, with all others");
+    }
 }
 
 /// Of this thread: what else the machine does is of no interest.
@@ -198,7 +242,7 @@ proptest! {
     ) {
         let compiled = compile(&hops);
         for flow in flows {
-            prop_assert_eq!(look_up(&compiled, &flow), naive(&hops, &flow));
+            prop_assert_eq!(limits(look_up(&compiled, &flow)), naive(&hops, &flow));
         }
     }
 
@@ -220,12 +264,12 @@ proptest! {
     ) {
         let policies: Vec<_> = places.iter().collect();
         let sets: Vec<Vec<_>> = members.into_iter().map(|set| set.into_iter().collect()).collect();
-        let compiled = super::compile(&hops, &policies, &sets);
+        let compiled = super::compile(&hops, &policies, &sets, true);
         for (set, members) in (0_u16..).zip(&sets) {
             for flow in &flows {
                 let met = |index: &&usize| places.get(**index).is_some_and(|place| place.contains(flow));
                 let expected = Decision { policy: members.iter().find(met).copied(), ..naive(&hops, flow) };
-                prop_assert_eq!(look_up_in(&compiled, flow, set), expected);
+                prop_assert_eq!(limits(look_up_in(&compiled, flow, set)), expected);
             }
         }
     }

@@ -19,7 +19,7 @@ pub fn samples(bytes: &[u8]) {
     let whole = read_values(pieces(), |sample: &FlowSample| {
         seen += 1;
         let left = remaining_ms(sample);
-        assert!(left <= i64::from(sample.limit_ms), "{sample:?}");
+        assert!(left.is_none_or(|left| left <= i64::from(sample.limit_ms.max(sample.layer7_ms))), "{sample:?}");
         assert!(!state::name(sample.state).is_empty());
         watch.observe(sample);
     });
