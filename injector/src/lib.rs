@@ -40,7 +40,7 @@ pub mod internals {
     pub use crate::{
         agent::{FlowQuery, Listen, MAX_FLOWS, Route, metrics, route, web},
         attachment::watch::Watch,
-        bpf::{Btf, Message, pins::PinDir, read_values, stats::Counters},
+        bpf::{Btf, pins::PinDir, read_values, stats::Counters},
         cli::{command, remote::Server},
         config::{Config, to_toml},
         discovery::aws::family::generation,

@@ -24,7 +24,6 @@ mod unique;
 
 pub use bpf::foreign::ForeignProgram;
 pub use bpf::objects::Objects;
-pub use bpf::scribe::Scribe;
 pub use container::Container;
 pub use container::image::Image;
 pub use deadline::{SOON, eventually};

@@ -16,9 +16,9 @@ use injector_common::{attachment::Attachment, names};
 
 use super::{
     attached::{Attached, open_links, unhook},
-    companion,
     generation::Generation,
     guard,
+    hook::{self, Hook},
     log::BpfLog,
     maps, object, sys,
 };
@@ -46,7 +46,7 @@ pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result
     let mut loaded = Loaded::new(plan, None)?;
     let before = open_links(pins)?;
     pins.remove()?;
-    let attached = loaded.pin_all(pins).and_then(|()| loaded.hook(pins, plan.rules, cgroup.as_fd()));
+    let attached = loaded.pin_all(pins).and_then(|()| loaded.attach_all(pins, cgroup.as_fd()));
     if let Err(error) = attached {
         pins.remove()?;
         return Err(error);
@@ -63,9 +63,9 @@ pub fn resume(there: &Attached, rules: &Rules) -> anyhow::Result<bool> {
     let description = there.description();
     let is_same = description.build == object::BUILD && description.rules == rules.digest();
     // A process that was killed while it replaced them may have left others.
-    let wanted = |name: &str| companion::wanted(rules).any(|(wanted, _)| wanted == name);
+    let hooks = hook::wanted(rules);
     let expected = names::COMPANIONS.into_iter().zip(description.companion_program_ids);
-    let expected = expected.filter(|(name, _)| wanted(name));
+    let expected = expected.filter(|(name, _)| hook::find(&hooks, name).is_some());
     if !is_same || !expected.eq(there.companion_program_ids()?) {
         return Ok(false);
     }
@@ -82,13 +82,11 @@ pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Re
     let mut loaded = Loaded::new(plan, Some(pins))?;
     // The next attach removes it, should this one be killed.
     Generation::pin(&mut loaded.ebpf, pins, loaded.program_id)?;
-    for (name, hook) in companion::wanted(plan.rules) {
-        loaded.in_place(there, name, hook, cgroup.as_fd())?;
+    for hook in &loaded.hooks {
+        loaded.in_place(there, hook, cgroup.as_fd())?;
     }
-    let program = object::keepalive(&mut loaded.ebpf)?.fd()?.as_fd();
-    sys::update_link(there.keepalive(), program).context("replacing the keepalive program")?;
     for (name, link) in there.companions() {
-        if companion::wanted(plan.rules).all(|(wanted, _)| wanted != *name) {
+        if hook::find(&loaded.hooks, name).is_none() {
             std::fs::remove_file(link.path()).with_context(|| format!("removing {}", link.path().display()))?;
             unhook(link)?;
         }
@@ -100,6 +98,7 @@ pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Re
 /// A loaded object whose programs are on no hook yet.
 struct Loaded {
     ebpf: Ebpf,
+    hooks: Vec<&'static Hook>,
     log: Option<BpfLog>,
     program_id: u32,
 }
@@ -107,7 +106,8 @@ struct Loaded {
 impl Loaded {
     /// With the lasting maps of `there`, or with new ones.
     fn new(plan: &Plan<'_>, there: Option<&PinDir>) -> anyhow::Result<Self> {
-        let mut ebpf = object::load(plan.log, plan.rules, there)?;
+        let hooks = hook::wanted(plan.rules);
+        let mut ebpf = object::load(plan.log, plan.rules, &hooks, there)?;
         // Opened before anything is attached: it may fail.
         let log = if plan.log { BpfLog::open(&mut ebpf)? } else { None };
         let mut attachment = *plan.attachment;
@@ -116,14 +116,14 @@ impl Loaded {
         attachment.pace = plan.rules.pace();
         attachment.tracks_packets = plan.rules.tracks_packets.into();
         attachment.lacks_guard = plan.rules.lacks_guard.into();
-        attachment.companion_program_ids = companion::ids(&mut ebpf, plan.rules)?;
+        attachment.companion_program_ids = companion_program_ids(&ebpf, &hooks)?;
         maps::fill(&mut ebpf, names::DECISIONS, &plan.rules.decisions)?;
         maps::fill(&mut ebpf, names::HOPS, &plan.rules.hops)?;
         maps::fill(&mut ebpf, names::ATTACHMENT, &[attachment])?;
         maps::fill_rules(&mut ebpf, &plan.rules.entries)?;
         maps::fill_cgroups(&mut ebpf, &plan.rules.cgroups)?;
-        let program_id = object::keepalive(&mut ebpf)?.info().context("reading the keepalive program")?.id();
-        Ok(Self { ebpf, log, program_id })
+        let program_id = hook::KEEPALIVE.program_id(&ebpf)?;
+        Ok(Self { ebpf, hooks, log, program_id })
     }
 
     fn pin_all(&mut self, pins: &PinDir) -> anyhow::Result<()> {
@@ -134,29 +134,23 @@ impl Loaded {
         Generation::pin(&mut self.ebpf, pins, self.program_id)
     }
 
-    /// From here on new sockets are treated. The companions come first, so that
-    /// the pin of `keepalive` still means that all is there.
-    fn hook(&mut self, pins: &PinDir, rules: &Rules, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
-        for (name, hook) in companion::wanted(rules) {
-            self.hook_companion(pins, name, hook, cgroup)?;
-        }
-        let keepalive = object::keepalive(&mut self.ebpf)?.fd()?.as_fd();
-        link(keepalive, cgroup, sys::BPF_CGROUP_SOCK_OPS, &pins.pin(names::KEEPALIVE))
+    /// From here on new sockets are treated. `keepalive` comes last, so that its
+    /// pin still means that all is there.
+    fn attach_all(&self, pins: &PinDir, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
+        self.hooks.iter().try_for_each(|hook| self.attach(pins, hook, cgroup))
     }
 
-    fn hook_companion(&mut self, pins: &PinDir, name: &str, hook: u32, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
-        link(companion::fd(&mut self.ebpf, name)?.as_fd(), cgroup, hook, &pins.pin(name))
-            .map_err(|error| guard::not_attached(name, error))
+    fn attach(&self, pins: &PinDir, hook: &Hook, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
+        link(hook.fd(&self.ebpf)?, cgroup, hook, &pins.pin(hook.program))
+            .map_err(|error| guard::refused(hook.program, error))
     }
 
     /// Into the link that is there, or a new one.
-    fn in_place(&mut self, there: &Attached, name: &str, hook: u32, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
-        match there.companions().iter().find(|(present, _)| *present == name) {
-            Some((_, link)) => {
-                let program = companion::fd(&mut self.ebpf, name)?.as_fd();
-                sys::update_link(link.as_fd(), program).with_context(|| format!("replacing the {name} program"))
-            }
-            None => self.hook_companion(there.pins(), name, hook, cgroup),
+    fn in_place(&self, there: &Attached, hook: &Hook, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
+        match there.link(hook.program) {
+            Some(link) => sys::update_link(link.as_fd(), hook.fd(&self.ebpf)?)
+                .with_context(|| format!("replacing the {} program", hook.program)),
+            None => self.attach(there.pins(), hook, cgroup),
         }
     }
 
@@ -167,9 +161,20 @@ impl Loaded {
     }
 }
 
+/// Those of [`names::COMPANIONS`]; 0 for those that are not wanted.
+fn companion_program_ids(ebpf: &Ebpf, hooks: &[&'static Hook]) -> anyhow::Result<[u32; names::COMPANIONS.len()]> {
+    let mut ids = [0; names::COMPANIONS.len()];
+    for (id, name) in ids.iter_mut().zip(names::COMPANIONS) {
+        if let Some(hook) = hook::find(hooks, name) {
+            *id = hook.program_id(ebpf)?;
+        }
+    }
+    Ok(ids)
+}
+
 /// The pin keeps the link; our descriptor is closed.
-fn link(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>, hook: u32, pin: &Path) -> anyhow::Result<()> {
-    let link = sys::link_cgroup(program, cgroup, hook)
+fn link(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>, hook: &Hook, pin: &Path) -> anyhow::Result<()> {
+    let link = sys::link_cgroup(program, cgroup, hook.attach_type)
         .context("attaching to the cgroup (another program there may forbid company)")?;
     sys::pin(link.as_fd(), pin).with_context(|| format!("pinning {}", pin.display()))
 }

@@ -270,9 +270,10 @@ impl Attached {
         self.maps.iter().chain(companions).chain([&self.keepalive]).chain(self.generation.pinned())
     }
 
-    /// The link of the `keepalive` program.
-    pub(super) fn keepalive(&self) -> BorrowedFd<'_> {
-        self.keepalive.as_fd()
+    /// The link of a program of ours, if it is there.
+    pub(super) fn link(&self, program: &str) -> Option<&Pinned> {
+        let mut companions = self.companions.iter().filter(|(name, _)| *name == program).map(|(_, link)| link);
+        if program == names::KEEPALIVE { Some(&self.keepalive) } else { companions.next() }
     }
 
     /// Whether applications' own calls are seen.

@@ -129,6 +129,15 @@ impl<'a> Btf<'a> {
             .ok_or_else(|| BtfError::NoSuchMember { structure: structure.to_owned(), path: path.to_owned() })
     }
 
+    /// Id of the function `name`, if there is one.
+    pub fn function(&self, name: &str) -> Option<u32> {
+        (1..).zip(&self.positions).find_map(|(id, &position)| {
+            let this = Type::read(self.types, position as usize)?;
+            let is_it = this.kind == kind::FUNC && self.string(this.name)? == name.as_bytes();
+            is_it.then_some(id)
+        })
+    }
+
     fn resolve(&self, id: u32, path: &str) -> Option<u32> {
         let mut id = id;
         let mut bits = 0_u32;
@@ -283,6 +292,17 @@ mod tests {
                 panic!("{} is a bit field", member.path);
             };
             assert_eq!(ours.offset_of(member.structure, member.path), Ok(expected), "{member:?}");
+        }
+    }
+
+    #[test]
+    fn functions_agree_with_aya() {
+        let data = std::fs::read(KERNEL).expect("a kernel with BTF");
+        let ours = Btf::parse(&data).expect("parsed");
+        let theirs = aya::Btf::parse(&data, aya::Endianness::default()).expect("parsed");
+        for name in ["bpf_iter_bpf_sk_storage_map", "tcp_v4_rcv", "no_such_function"] {
+            let expected = theirs.id_by_type_name_kind(name, aya_obj::btf::BtfKind::Func).ok();
+            assert_eq!(ours.function(name), expected, "{name}");
         }
     }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use aya::programs::{ProgramInfo, loaded_programs};
+use aya_obj::generated::bpf_attach_type;
 
 use super::{attached::open_links, sys};
 use crate::{
@@ -15,12 +16,12 @@ use crate::{
 };
 
 /// Hooks of a cgroup that concern its TCP sockets.
-const HOOKS: [(&str, u32); 5] = [
-    ("ingress", sys::BPF_CGROUP_INET_INGRESS),
-    ("egress", sys::BPF_CGROUP_INET_EGRESS),
-    ("sock_ops", sys::BPF_CGROUP_SOCK_OPS),
-    ("getsockopt", sys::BPF_CGROUP_GETSOCKOPT),
-    ("setsockopt", sys::BPF_CGROUP_SETSOCKOPT),
+const HOOKS: [(&str, bpf_attach_type); 5] = [
+    ("ingress", bpf_attach_type::BPF_CGROUP_INET_INGRESS),
+    ("egress", bpf_attach_type::BPF_CGROUP_INET_EGRESS),
+    ("sock_ops", bpf_attach_type::BPF_CGROUP_SOCK_OPS),
+    ("getsockopt", bpf_attach_type::BPF_CGROUP_GETSOCKOPT),
+    ("setsockopt", bpf_attach_type::BPF_CGROUP_SETSOCKOPT),
 ];
 
 /// A program on a hook.

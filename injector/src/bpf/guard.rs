@@ -4,8 +4,6 @@ use std::io;
 
 use thiserror::Error;
 
-use super::{companion, refusal};
-use aya::programs::ProgramError;
 use injector_common::names;
 
 /// This host never takes the guard as it is: its kernel can't, or a program of
@@ -14,21 +12,12 @@ use injector_common::names;
 #[error("the guard over applications' own calls of setsockopt is refused")]
 pub struct GuardRefused;
 
-/// The error that a companion was not loaded.
-pub(super) fn not_loaded(name: &str, error: ProgramError) -> anyhow::Error {
-    let error = refusal::of_program(name, Some(companion::feature(name)), error);
-    if name == names::GUARD { refused(error) } else { error }
-}
-
-/// The error that a companion was not attached.
-pub(super) fn not_attached(name: &str, error: anyhow::Error) -> anyhow::Error {
-    if name == names::GUARD { refused(error) } else { error }
-}
-
-/// What passes is no refusal.
-fn refused(error: anyhow::Error) -> anyhow::Error {
+/// The error that a program was not loaded or attached, by name: of the guard, and for good, it is a
+/// [`GuardRefused`]. What passes is no refusal.
+pub(super) fn refused(program: &str, error: anyhow::Error) -> anyhow::Error {
     let errno = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).find_map(io::Error::raw_os_error);
     match errno {
+        _ if program != names::GUARD => error,
         Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN | libc::EINTR) => error,
         _ => error.context(GuardRefused),
     }
@@ -48,8 +37,8 @@ mod tests {
             (libc::ENOMEM, false),
         ] {
             let error = || anyhow::Error::from(io::Error::from_raw_os_error(errno)).context("attaching");
-            assert_eq!(not_attached(names::GUARD, error()).is::<GuardRefused>(), expected, "{errno}");
-            assert!(!not_attached(names::INGRESS, error()).is::<GuardRefused>());
+            assert_eq!(refused(names::GUARD, error()).is::<GuardRefused>(), expected, "{errno}");
+            assert!(!refused(names::INGRESS, error()).is::<GuardRefused>());
         }
     }
 }

@@ -5,31 +5,22 @@ use std::os::fd::AsFd as _;
 use anyhow::Context as _;
 use injector_common::names;
 
-use super::{pinned::Pinned, sys};
+use super::{hook, pinned::Pinned, sys};
 use crate::bpf::pins::{PinDir, is_there};
 
 /// What `/proc/self/fdinfo` calls a link to a cgroup.
 pub(super) const TO_CGROUP: &str = "cgroup";
-
-/// The hook of a program, by its name.
-fn hook(program: &str) -> u32 {
-    match program {
-        names::GUARD => sys::BPF_CGROUP_SETSOCKOPT,
-        names::INGRESS => sys::BPF_CGROUP_INET_INGRESS,
-        names::EGRESS => sys::BPF_CGROUP_INET_EGRESS,
-        _ => sys::BPF_CGROUP_SOCK_OPS,
-    }
-}
 
 /// Opens the pinned link of a program.
 ///
 /// Errors with [`crate::error::Error::Refused`] where it is no link to that program's hook.
 pub(super) fn open(pins: &PinDir, program: &str) -> anyhow::Result<Pinned> {
     let link = Pinned::link(pins.pin(program), TO_CGROUP)?;
-    if info(&link)?.attach_type != hook(program) {
+    let info = info(&link)?;
+    if hook::of(program).is_none_or(|hook| info.attach_type != hook.attach_type as u32) {
         return Err(link.refused("a link to another hook"));
     }
-    if program == names::KEEPALIVE && is_foreign(pins, info(&link)?.program_id)? {
+    if program == names::KEEPALIVE && is_foreign(pins, info.program_id)? {
         return Err(link.refused("the link of a program that isn't injector's"));
     }
     Ok(link)

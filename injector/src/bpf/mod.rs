@@ -4,18 +4,17 @@
 mod attach;
 mod attached;
 mod btf;
-mod companion;
 pub mod features;
 mod foreign;
 mod generation;
 mod guard;
+mod hook;
 mod iterator;
+mod kernel;
 mod link;
 mod log;
 mod maps;
-mod message;
 mod object;
-mod offsets;
 mod pinned;
 pub mod pins;
 pub mod preflight;
@@ -35,9 +34,8 @@ pub use btf::Btf;
 pub use foreign::{Foreign, foreign_programs};
 pub use guard::GuardRefused;
 pub use iterator::read_values;
+pub use kernel::{KERNEL_BTF, Kernel};
 pub use log::BpfLog;
-pub use message::Message;
-pub use offsets::{KERNEL_BTF, offsets};
 pub use rule_maps::Hops;
 pub use state::AttachmentState;
 pub use tcp_info::{TcpInfo, tcp_info};
@@ -46,5 +44,5 @@ pub use tcp_info::{TcpInfo, tcp_info};
 /// verifier of this kernel says to them.
 pub fn probe(settings: &Settings) -> anyhow::Result<()> {
     let rules = Rules::new(settings, &[])?;
-    object::load(false, &rules, None).map(drop)
+    object::load(false, &rules, &hook::wanted(&rules), None).map(drop)
 }

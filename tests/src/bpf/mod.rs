@@ -2,4 +2,3 @@
 
 pub(crate) mod foreign;
 pub(crate) mod objects;
-pub(crate) mod scribe;

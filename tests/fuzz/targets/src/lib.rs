@@ -13,7 +13,6 @@ mod config;
 mod flows_document;
 mod http;
 mod log_names;
-mod messages;
 mod mountinfo;
 mod packets;
 mod processes;
@@ -27,7 +26,6 @@ pub use config::config;
 pub use flows_document::flows_document;
 pub use http::http;
 pub use log_names::log_names;
-pub use messages::messages;
 pub use mountinfo::mountinfo;
 pub use packets::packets;
 pub use processes::processes;
@@ -38,7 +36,7 @@ pub use samples::samples;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 12] = [
     ("arguments", arguments),
     ("btf", btf),
     ("cgroup_paths", cgroup_paths),
@@ -46,7 +44,6 @@ pub const TARGETS: [Target; 13] = [
     ("flows_document", flows_document),
     ("http", http),
     ("log_names", log_names),
-    ("messages", messages),
     ("mountinfo", mountinfo),
     ("packets", packets),
     ("processes", processes),

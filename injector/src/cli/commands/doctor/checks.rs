@@ -43,7 +43,7 @@ fn kernel() -> Check {
 }
 
 fn btf() -> Check {
-    match bpf::offsets() {
+    match bpf::Kernel::running() {
         Ok(_) => Check::ok("BTF", bpf::KERNEL_BTF.to_owned()),
         Err(error) => Check::missing("BTF", format!("{error:#}")),
     }
