@@ -161,6 +161,18 @@ pub enum Error {
         /// What to do.
         cure: String,
     },
+    /// A program of somebody else's is in the way, or would stop running.
+    #[error("not attached to the {hook} hook, because of what is on {}: {why}; {cure}", cgroup.display())]
+    Neighbour {
+        /// The hook.
+        hook: &'static str,
+        /// The cgroup that the program is on.
+        cgroup: PathBuf,
+        /// Which program it is, and what it does not allow.
+        why: String,
+        /// What to do.
+        cure: String,
+    },
     /// The host lacks something.
     #[error("not possible on this host: {what}; {cure}")]
     Unsupported {
@@ -222,6 +234,7 @@ impl Error {
             | Self::OffItsHook { .. }
             | Self::Refused { .. }
             | Self::Held { .. }
+            | Self::Neighbour { .. }
             | Self::Stdout { .. } => Code::Failure,
             Self::Unsupported { .. } => Code::Unsupported,
             Self::Privilege { .. } => Code::Privilege,

@@ -20,7 +20,7 @@ use super::{
     guard,
     hook::{self, Hook},
     log::BpfLog,
-    maps, object, sys,
+    maps, neighbours, object, reach, sys,
 };
 use crate::{bpf::pins::PinDir, host::cgroup::Cgroup, rules::Rules};
 
@@ -43,7 +43,10 @@ pub struct Plan<'a> {
 /// and nothing pinned.
 pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result<Option<BpfLog>> {
     pins.check()?;
-    let mut loaded = Loaded::new(plan, None)?;
+    reach::check(cgroup)?;
+    let hooks = hook::wanted(plan.rules);
+    neighbours::check(cgroup, &hooks, plan.rules)?;
+    let mut loaded = Loaded::new(plan, hooks, None)?;
     let before = open_links(pins)?;
     pins.remove()?;
     let attached = loaded.pin_all(pins).and_then(|()| loaded.attach_all(pins, cgroup.as_fd()));
@@ -79,7 +82,10 @@ pub fn resume(there: &Attached, rules: &Rules) -> anyhow::Result<bool> {
 /// The caller holds [`crate::bpf::pins::lock_all`]. Errors leave what was there.
 pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result<Option<BpfLog>> {
     let pins = there.pins();
-    let mut loaded = Loaded::new(plan, Some(pins))?;
+    let hooks = hook::wanted(plan.rules);
+    let new: Vec<_> = hooks.iter().copied().filter(|hook| there.link(hook.program).is_none()).collect();
+    neighbours::check(cgroup, &new, plan.rules)?;
+    let mut loaded = Loaded::new(plan, hooks, Some(pins))?;
     // The next attach removes it, should this one be killed.
     Generation::pin(&mut loaded.ebpf, pins, loaded.program_id)?;
     for hook in &loaded.hooks {
@@ -105,8 +111,7 @@ struct Loaded {
 
 impl Loaded {
     /// With the lasting maps of `there`, or with new ones.
-    fn new(plan: &Plan<'_>, there: Option<&PinDir>) -> anyhow::Result<Self> {
-        let hooks = hook::wanted(plan.rules);
+    fn new(plan: &Plan<'_>, hooks: Vec<&'static Hook>, there: Option<&PinDir>) -> anyhow::Result<Self> {
         let mut ebpf = object::load(plan.log, plan.rules, &hooks, there)?;
         // Opened before anything is attached: it may fail.
         let log = if plan.log { BpfLog::open(&mut ebpf)? } else { None };
@@ -175,6 +180,6 @@ fn companion_program_ids(ebpf: &Ebpf, hooks: &[&'static Hook]) -> anyhow::Result
 /// The pin keeps the link; our descriptor is closed.
 fn link(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>, hook: &Hook, pin: &Path) -> anyhow::Result<()> {
     let link = sys::link_cgroup(program, cgroup, hook.attach_type)
-        .context("attaching to the cgroup (another program there may forbid company)")?;
+        .with_context(|| format!("attaching to the {} hook of the cgroup", hook.name()))?;
     sys::pin(link.as_fd(), pin).with_context(|| format!("pinning {}", pin.display()))
 }

@@ -45,7 +45,7 @@ pub fn foreign_programs(path: &Path) -> anyhow::Result<Vec<Foreign>> {
     for path in path.ancestors() {
         let cgroup = Cgroup::open(path)?;
         for (hook, attach_type) in HOOKS {
-            let ids = sys::attached_programs(cgroup.as_fd(), attach_type)?;
+            let (ids, _) = sys::attached_programs(cgroup.as_fd(), attach_type)?;
             found.extend(ids.into_iter().filter(|id| !ours.contains(id)).map(|id| Foreign {
                 cgroup: path.display().to_string(),
                 hook,

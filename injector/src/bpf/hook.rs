@@ -62,7 +62,7 @@ pub(super) static COMPANIONS: [Hook; names::COMPANIONS.len()] = [
 
 /// The hooks that `rules` want, `keepalive` last: its pin means that all is there.
 pub(super) fn wanted(rules: &Rules) -> Vec<&'static Hook> {
-    COMPANIONS.iter().chain([&KEEPALIVE]).filter(|hook| (hook.is_wanted)(rules)).collect()
+    all().filter(|hook| (hook.is_wanted)(rules)).collect()
 }
 
 /// The one of that program, if it is among `hooks`.
@@ -70,12 +70,32 @@ pub(super) fn find(hooks: &[&'static Hook], program: &str) -> Option<&'static Ho
     hooks.iter().copied().find(|hook| hook.program == program)
 }
 
+/// All of them.
+pub(super) fn all() -> impl Iterator<Item = &'static Hook> {
+    COMPANIONS.iter().chain([&KEEPALIVE])
+}
+
 /// The hook of any program of ours.
 pub(super) fn of(program: &str) -> Option<&'static Hook> {
-    COMPANIONS.iter().chain([&KEEPALIVE]).find(|hook| hook.program == program)
+    all().find(|hook| hook.program == program)
 }
 
 impl Hook {
+    /// The hook as `bpftool cgroup show` and `doctor` name it.
+    pub(super) const fn name(&self) -> &'static str {
+        match self.attach_type {
+            bpf_attach_type::BPF_CGROUP_INET_INGRESS => "ingress",
+            bpf_attach_type::BPF_CGROUP_INET_EGRESS => "egress",
+            bpf_attach_type::BPF_CGROUP_SETSOCKOPT => "setsockopt",
+            _ => "sock_ops",
+        }
+    }
+
+    /// Whether systemd attaches programs of its own there.
+    pub(super) const fn is_systemds(&self) -> bool {
+        matches!(self.attach_type, bpf_attach_type::BPF_CGROUP_INET_INGRESS | bpf_attach_type::BPF_CGROUP_INET_EGRESS)
+    }
+
     /// Has the verifier look at the program.
     ///
     /// Errors with [`crate::error::Error::Privilege`] or [`crate::error::Error::Unsupported`] where the kernel never

@@ -1,9 +1,15 @@
 //! What must be there before anything is attached.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    process,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use rustix::{
-    fs::statfs,
+    fs::{major, minor, statfs},
     io::Errno,
     mount::{MountFlags, mount},
     process::{Resource, Rlimit, setrlimit},
@@ -14,6 +20,9 @@ use crate::{bpf::pins::BPFFS, error::Error, host::lockdown::Lockdown};
 
 /// `BPF_FS_MAGIC` in include/uapi/linux/magic.h.
 const BPFFS_MAGIC: u64 = 0xcafe_4a11;
+
+/// Whether this process mounted bpffs.
+static MOUNTED_HERE: AtomicBool = AtomicBool::new(false);
 
 /// A capability that injector needs, and what for.
 #[derive(Debug)]
@@ -110,6 +119,7 @@ pub fn ensure_bpffs() -> Result<(), Error> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RELATIME;
     match mount("bpf", BPFFS, "bpf", flags, Some(c"mode=0700")) {
         Ok(()) => {
+            MOUNTED_HERE.store(true, Ordering::Relaxed);
             tracing::info!("mounted bpffs at {BPFFS}");
             Ok(())
         }
@@ -122,10 +132,60 @@ pub fn ensure_bpffs() -> Result<(), Error> {
     }
 }
 
+/// Checks that bpffs is still mounted once this process has ended, so that pins can outlive it.
+///
+/// Errors with [`Error::Unsupported`].
+pub fn check_bpffs_lasts() -> Result<(), Error> {
+    if bpffs_lasts() {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        what: format!(
+            "bpffs is mounted at {BPFFS} in this mount namespace alone, so what is pinned goes with its last process"
+        ),
+        cure: format!(
+            "mount it outside (on the host: mount -t bpf bpf {BPFFS}) and bind it in, or attach in the foreground, \
+             without --detach and --keep"
+        ),
+    })
+}
+
+/// Whether bpffs outlives us: somebody else mounted it, or the first process sees what we mounted. Where its mounts can't
+/// be read, ours is taken for one of this namespace alone.
+fn bpffs_lasts() -> bool {
+    let is_seen = || match (fs::read("/proc/1/mountinfo"), fs::metadata(BPFFS)) {
+        (Ok(mountinfo), Ok(bpffs)) => has_mount_of(&mountinfo, bpffs.dev()),
+        _ => false,
+    };
+    !MOUNTED_HERE.load(Ordering::Relaxed) || process::id() != 1 && is_seen()
+}
+
+/// Whether a file system with this device is mounted there. The fields are those of `proc_pid_mountinfo(5)`.
+fn has_mount_of(mountinfo: &[u8], device: u64) -> bool {
+    let wanted = format!("{}:{}", major(device), minor(device));
+    let is_it = |line: &[u8]| line.split(|&byte| byte == b' ').nth(2).is_some_and(|found| found == wanted.as_bytes());
+    mountinfo.split(|&byte| byte == b'\n').any(is_it)
+}
+
 /// Before 5.11 the memory of maps counts against `RLIMIT_MEMLOCK`. Raising it
 /// takes a privilege; where it can't be raised, loading will tell.
 pub fn lift_memory_limit() {
     if let Err(error) = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }) {
         tracing::debug!("RLIMIT_MEMLOCK stays as it is: {}", io::Error::from(error));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_is_known_by_its_device() {
+        let lines =
+            b"24 1 0:22 / /sys rw - sysfs sysfs rw\n32 24 0:31 / /sys/fs/bpf rw shared:9 - bpf bpf rw,mode=700\n";
+        for (minor, expected) in [(31, true), (22, true), (3, false), (1, false), (131, false)] {
+            assert_eq!(has_mount_of(lines, rustix::fs::makedev(0, minor)), expected, "{minor}");
+        }
+        assert!(!has_mount_of(b"", 0));
     }
 }

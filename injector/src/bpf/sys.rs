@@ -21,7 +21,7 @@ use aya_obj::generated::{
 /// unless it is zeros, and write no more than asked for.
 const LINK_INFO_BYTES: u32 = 32;
 /// Programs that the kernel allows on a hook of a cgroup (`BPF_CGROUP_MAX_PROGS`).
-const MAX_PROGRAMS: u32 = 64;
+pub(super) const MAX_PROGRAMS: u32 = 64;
 
 /// What a link to a cgroup holds.
 #[derive(Clone, Copy, Debug)]
@@ -116,8 +116,8 @@ pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
     bpf(bpf_cmd::BPF_LINK_DETACH, &mut attr).map(drop)
 }
 
-/// Ids of the programs attached to a cgroup itself with `attach_type`.
-pub(super) fn attached_programs(cgroup: BorrowedFd<'_>, attach_type: bpf_attach_type) -> io::Result<Vec<u32>> {
+/// Ids of the programs attached to a cgroup itself with `attach_type`, and the `BPF_F_ALLOW_*` flags of the hook.
+pub(super) fn attached_programs(cgroup: BorrowedFd<'_>, attach_type: bpf_attach_type) -> io::Result<(Vec<u32>, u32)> {
     let mut ids = vec![0_u32; MAX_PROGRAMS as usize];
     let mut attr = attr();
     attr.query.__bindgen_anon_1.target_fd = raw(cgroup);
@@ -125,9 +125,10 @@ pub(super) fn attached_programs(cgroup: BorrowedFd<'_>, attach_type: bpf_attach_
     attr.query.prog_ids = address(ids.as_mut_ptr());
     attr.query.__bindgen_anon_2.prog_cnt = MAX_PROGRAMS;
     bpf(bpf_cmd::BPF_PROG_QUERY, &mut attr)?;
-    // SAFETY: all members of the union are integers.
-    ids.truncate(unsafe { attr.query.__bindgen_anon_2.prog_cnt } as usize);
-    Ok(ids)
+    // SAFETY: the kernel filled in this command's attributes, and all members of its unions are integers.
+    let (count, flags) = unsafe { (attr.query.__bindgen_anon_2.prog_cnt, attr.query.attach_flags) };
+    ids.truncate(count as usize);
+    Ok((ids, flags))
 }
 
 /// Gives memory that was only needed for loading back to the kernel. glibc

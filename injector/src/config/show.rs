@@ -191,6 +191,7 @@ pub const fn source(track: Track) -> &'static str {
     match track {
         Track::Sockets => "sockets",
         Track::Packets => "packets",
+        Track::PacketsRegardless => "packets-regardless",
     }
 }
 

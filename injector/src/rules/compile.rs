@@ -51,6 +51,8 @@ pub struct Rules {
     asks_for_guard: bool,
     /// Whether this host refuses the guard.
     pub lacks_guard: bool,
+    /// Whether that goes for units of systemd, too, whose firewalls won't start beside.
+    pub tracks_regardless: bool,
 }
 
 /// A rule.
@@ -105,13 +107,14 @@ impl Rules {
             lookups: uses.iter().filter(|(is_used, _)| *is_used).map(|(_, lookup)| lookup).sum(),
             hops: hops.iter().map(|hop| HopName::new(&hop.name)).collect(),
             cgroups: sets.cgroups.clone(),
-            tracks_packets: settings.track.unwrap_or_default() == Track::Packets,
             asks_for_guard: [settings.on_conflict]
                 .into_iter()
                 .chain(policies.iter().map(|policy| policy.on_conflict))
                 .flatten()
                 .any(|rule| rule != OnConflict::Respect),
             lacks_guard: false,
+            tracks_packets: settings.track.unwrap_or_default() != Track::Sockets,
+            tracks_regardless: settings.track == Some(Track::PacketsRegardless),
         })
     }
 

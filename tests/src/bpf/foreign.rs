@@ -25,15 +25,20 @@ impl ForeignProgram {
     /// Its name in `bpftool cgroup show`.
     pub const NAME: &str = "somebody_else";
 
-    /// Loads the program and attaches it to a cgroup.
+    /// Loads the program and attaches it to a cgroup, beside others.
     pub fn attach(cgroup: &Cgroup) -> Self {
+        Self::attach_as(cgroup, &["multi"])
+    }
+
+    /// The same with these flags of bpftool; none of them for a program that is to be alone.
+    pub fn attach_as(cgroup: &Cgroup, flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("there is room for a temporary directory");
         let file = directory.path().join("foreign.bpf.o");
         fs::write(&file, object_file()).expect("there is room for an object file");
         let pin = format!("{BPFFS}/{}", unique_name("foreign"));
         tool("bpftool", &["prog", "load", &file.to_string_lossy(), &pin]);
         let foreign = Self { cgroup: cgroup.path().to_owned(), pin };
-        foreign.bpftool_cgroup("attach", &["multi"]);
+        foreign.bpftool_cgroup("attach", flags);
         foreign
     }
 

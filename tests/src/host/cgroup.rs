@@ -23,7 +23,8 @@ impl Cgroup {
     /// Makes a cgroup of its own directly below the mount.
     pub fn new(role: &str) -> Self {
         isolate();
-        Self::make(mount_point().join(unique_name(role)))
+        // Without `-`, so that the name of its attachment is the path.
+        Self::make(mount_point().join(unique_name(role).replace('-', "_")))
     }
 
     /// Makes a cgroup inside this one.

@@ -6,6 +6,7 @@ pub(crate) mod errors;
 mod guard;
 mod lifetime;
 mod mounts;
+mod neighbours;
 mod nested;
 mod privileges;
 mod removed;

@@ -11,6 +11,7 @@
 //! atomic step: the update of that link.
 
 mod lock;
+mod name;
 mod trust;
 
 use std::{
@@ -24,15 +25,13 @@ use std::{
 use anyhow::Context as _;
 use injector_common::{ABI_VERSION, names::KEEPALIVE};
 pub use lock::{Gate, Lock, lock_all, lock_for_adopting, lock_for_listing, wait_at_most};
+use name::MAX_NAME;
 pub(crate) use trust::{Expected, check};
 
 use crate::error::Error;
 
 /// Where bpffs is mounted by convention.
 pub const BPFFS: &str = "/sys/fs/bpf";
-
-/// Longest name, well below what a directory entry can have.
-const MAX_NAME: usize = 200;
 
 /// The directory of one attachment, whether it exists or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,22 +73,9 @@ impl PinDir {
     }
 
     /// The directory for the cgroup at `path` (relative to the cgroup v2
-    /// mount) when no name was given: `/a/b.service` becomes `a-b_service`.
+    /// mount) when no name was given: `/a/b` becomes `a-b`. No two paths share one.
     pub fn for_cgroup(path: &Path) -> Self {
-        let text = path.to_string_lossy();
-        let name: String = text
-            .trim_matches('/')
-            .chars()
-            .map(|char| match char {
-                '/' => '-',
-                char if char.is_ascii_alphanumeric() || char == '-' => char,
-                _ => '_',
-            })
-            .collect();
-        // The end tells most; all characters are ASCII by now.
-        let start = name.len().saturating_sub(MAX_NAME);
-        let name = if name.is_empty() { "root".to_owned() } else { name[start..].to_owned() };
-        Self { name }
+        Self { name: name::of_cgroup(path) }
     }
 
     /// Every attachment of this layout, complete or not, by name.
@@ -307,20 +293,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn names_from_cgroups() {
-        let table = [
-            ("/", "root"),
-            ("/a", "a"),
-            ("/a/b", "a-b"),
-            ("/system.slice/legacy.service", "system_slice-legacy_service"),
-            ("/kubepods/pod1:2", "kubepods-pod1_2"),
-        ];
-        for (path, name) in table {
-            assert_eq!(PinDir::for_cgroup(Path::new(path)).name(), name);
-        }
-    }
 
     #[test]
     fn names_that_lead_elsewhere_are_refused() {

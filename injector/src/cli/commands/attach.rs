@@ -36,6 +36,9 @@ pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     let on_loss = if args.follow { OnLoss::Follow } else { OnLoss::End };
     let plan = Plan::of_one(config, target, on_loss)?;
     preflight::prepare()?;
+    if args.detach || args.keep {
+        preflight::check_bpffs_lasts()?;
+    }
     for remark in plan.remarks() {
         output::message(format_args!("injector: note: {remark}"));
     }

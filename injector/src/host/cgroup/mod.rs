@@ -5,6 +5,7 @@ mod locate;
 mod mounts;
 mod pattern;
 mod residents;
+mod unit;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -25,11 +26,15 @@ pub use mounts::{cgroup2_mounts, whole};
 pub use pattern::{Expansion, Pattern, expand};
 pub use residents::{Resident, residents};
 use rustix::fs::fstatfs;
+pub use unit::undelegated;
 
 use crate::error::Error;
 
 /// `CGROUP2_SUPER_MAGIC` in include/uapi/linux/magic.h.
 const CGROUP2_MAGIC: u64 = 0x6367_7270;
+
+/// Inode number of the root of the hierarchy. The root that a cgroup namespace shows has another.
+const TRUE_ROOT: u64 = 1;
 
 /// A cgroup v2 directory, held open.
 #[derive(Debug)]
@@ -72,6 +77,12 @@ impl Cgroup {
     /// The kernel's id, never used again for another cgroup.
     pub const fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Whether it only looks like the root: it is that of a cgroup namespace, and so one cgroup of the host. The true
+    /// root has the inode number 1.
+    pub fn is_namespace_root(&self) -> bool {
+        self.path == Path::new("/") && self.id != TRUE_ROOT
     }
 
     /// Path relative to the mount, starting with `/`.

@@ -6,6 +6,7 @@ use crate::{
         self, features,
         pins::BPFFS,
         preflight::{self, NEEDS, Need},
+        reach,
     },
     host::{
         cgroup::{self, Cgroup},
@@ -16,7 +17,15 @@ use crate::{
 
 /// All of them, but for the cgroup.
 pub(super) fn all() -> Vec<Check> {
-    let mut checks = vec![kernel(), btf(), lockdown(Lockdown::current()), cgroup_mount(), bpffs()];
+    let mut checks = vec![
+        kernel(),
+        btf(),
+        lockdown(Lockdown::current()),
+        cgroup_mount(),
+        cgroup_namespace(),
+        cgroups_of_sockets(),
+        bpffs(),
+    ];
     checks.extend(NEEDS.iter().map(capability));
     checks.push(programs());
     checks
@@ -25,8 +34,36 @@ pub(super) fn all() -> Vec<Check> {
 /// The one that programs are to be attached to.
 pub(super) fn cgroup(cgroup: &anyhow::Result<Cgroup>) -> Check {
     match cgroup {
+        Ok(cgroup) if cgroup.is_namespace_root() => Check::missing(
+            "cgroup",
+            "/ is the root of a cgroup namespace, not of the host: attaching there is refused".to_owned(),
+        ),
         Ok(cgroup) => Check::ok("cgroup", cgroup.path().display().to_string()),
         Err(error) => Check::missing("cgroup", format!("{error:#}")),
+    }
+}
+
+/// The hooks of that cgroup, where programs of others may be in the way.
+pub(super) fn hooks(cgroup: &Cgroup) -> impl Iterator<Item = Check> {
+    bpf::hooks(cgroup).into_iter().map(|(name, tried)| {
+        let detail =
+            tried.as_ref().map_or_else(|error| format!("{error:#}"), |()| "takes a program of injector's".to_owned());
+        Check { what: format!("{name} hook"), ok: tried.is_ok(), required: name == "sock_ops", detail }
+    })
+}
+
+fn cgroup_namespace() -> Check {
+    if reach::is_namespaced() {
+        let detail = "one of its own: paths of cgroups begin at its root, and / is not the host".to_owned();
+        return Check { what: "cgroup namespace".to_owned(), ok: false, required: false, detail };
+    }
+    Check::ok("cgroup namespace", "the host's root is seen".to_owned())
+}
+
+fn cgroups_of_sockets() -> Check {
+    match reach::fallback() {
+        Some(detail) => Check { what: "cgroups of sockets".to_owned(), ok: false, required: false, detail },
+        None => Check::ok("cgroups of sockets", "as they were made in".to_owned()),
     }
 }
 

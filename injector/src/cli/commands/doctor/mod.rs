@@ -65,6 +65,7 @@ pub(super) fn run(args: &Doctor) -> anyhow::Result<Code> {
     let cgroup = Cgroup::open(&args.cgroup);
     let mut checks = checks::all();
     checks.push(checks::cgroup(&cgroup));
+    checks.extend(cgroup.iter().flat_map(checks::hooks));
     let has_programs = checks.iter().any(|check| check.what == "programs" && check.ok);
     checks.extend(features::all(has_programs));
     let foreign = cgroup.and_then(|cgroup| bpf::foreign_programs(cgroup.path())).ok();
