@@ -40,6 +40,7 @@ impl Watcher {
         self.survey(&expansion.found, &mut watched)?;
         let mut lacks: Vec<_> = expansion.missing.iter().map(|path| format!("{path}: no such cgroup yet")).collect();
         lacks.extend(self.take_all(&expansion.found, &mount, is_first)?);
+        lacks.extend(self.unproved());
         self.report_whether_idle(&mut lacks);
         self.sink.keep_failures(&|about| {
             [LOOKING, DISCOVERED, PINS].contains(&about)
@@ -55,6 +56,13 @@ impl Watcher {
             self.plan.targets.describe()
         );
         Ok(())
+    }
+
+    /// Attachments that were taken over and don't work.
+    fn unproved(&mut self) -> Vec<String> {
+        let why =
+            |(path, member): (&PathBuf, &mut Member)| Some(format!("{}: {}", path.display(), member.prove_again()?));
+        self.members.iter_mut().filter_map(why).collect()
     }
 
     /// Attaches to those of `found` that nothing is attached to yet. Returns

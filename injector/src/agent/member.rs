@@ -20,6 +20,7 @@ use crate::{
         acquire::{self, Acquired, Purpose},
         adopt::{self, Report, Unless},
         coverage::Coverage,
+        proof,
         watch::Watch,
     },
     bpf::{
@@ -43,6 +44,8 @@ pub(super) struct Member {
     rules: Arc<Rules>,
     origin: Arc<Origin>,
     watch: Watch,
+    /// Why its self-test failed, where it was there before and so was left.
+    failed: Option<String>,
     /// When to scan next.
     pub(super) due: Instant,
     /// What the last successful scan for the server saw.
@@ -69,12 +72,21 @@ impl Member {
         rules: &Arc<Rules>,
         purpose: Purpose,
     ) -> anyhow::Result<(Self, Vec<String>)> {
-        let Acquired { held, notes } = acquire::take(&pins::lock_all()?, pins, &cgroup, rules, purpose)?;
+        let Acquired { held, notes, failed } = acquire::take(&pins::lock_all()?, pins, &cgroup, rules, purpose)?;
         let origin = Arc::new(Origin::of(&held.attached));
         let rules = Arc::clone(rules);
         let seen = Seen { at: SystemTime::now(), totals: ScanTotals::EMPTY, at_risk: AtRisk::default() };
         let (watch, due) = (Watch::default(), Instant::now());
-        Ok((Self { cgroup, held, rules, origin, watch, due, seen, coverage: None }, notes))
+        Ok((Self { cgroup, held, rules, origin, watch, failed, due, seen, coverage: None }, notes))
+    }
+
+    /// Why it is not known to work, looked at once more where it did not.
+    pub(super) fn prove_again(&mut self) -> Option<&str> {
+        if self.failed.is_some() {
+            let proof = proof::prove(&self.held.attached, &self.cgroup);
+            self.failed = proof.has_failed().then(|| proof.to_string());
+        }
+        self.failed.as_deref()
     }
 
     /// Name of the attachment.

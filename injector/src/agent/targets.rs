@@ -43,7 +43,7 @@ impl Targets {
     /// Where to pin an attachment to `cgroup`, and what else to do with it.
     pub(super) fn place(&self, cgroup: &Cgroup) -> (PinDir, Purpose) {
         match self {
-            Self::Matching(_) => (PinDir::for_cgroup(cgroup.path()), Purpose { watch: true, log: false }),
+            Self::Matching(_) => (PinDir::for_cgroup(cgroup.path()), Purpose { watch: true, log: false, prove: true }),
             Self::One(target) => (target.pins.clone(), target.purpose),
         }
     }

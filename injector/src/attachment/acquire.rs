@@ -2,14 +2,17 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use injector_common::attachment::{Attachment, Since};
 
 use crate::{
-    attachment::Held,
+    attachment::{
+        Held,
+        proof::{self, Proof},
+    },
     bpf::{
         self, Attached, AttachmentState, BpfLog, GuardRefused, Plan,
-        pins::{Lock, OtherVersion, PinDir},
+        pins::{self, Lock, OtherVersion, PinDir},
     },
     error::Error,
     host::cgroup::Cgroup,
@@ -23,6 +26,8 @@ pub struct Acquired {
     pub held: Held,
     /// What became of what was there before, in a sentence each.
     pub notes: Vec<String>,
+    /// Why its self-test failed, where it was there before and so was left.
+    pub failed: Option<String>,
 }
 
 /// What this process goes on to do with an attachment.
@@ -32,6 +37,8 @@ pub struct Purpose {
     pub watch: bool,
     /// Open the programs' own log.
     pub log: bool,
+    /// Prove that it works, see [`proof`].
+    pub prove: bool,
 }
 
 /// Attaches to `cgroup`, or takes over what a process that is gone left there.
@@ -47,6 +54,7 @@ pub fn take(_lock: &Lock, pins: &PinDir, cgroup: &Cgroup, rules: &Rules, purpose
         }
         other.own()?.ok_or_else(|| taken(pins, cgroup.path().display().to_string(), true))?;
     }
+    let begun = now();
     let put = |rules: &Rules| {
         let mut notes = Vec::new();
         let log = put(pins, cgroup, rules, purpose.log, &mut notes)?;
@@ -60,9 +68,11 @@ pub fn take(_lock: &Lock, pins: &PinDir, cgroup: &Cgroup, rules: &Rules, purpose
         notes.push(format!("replaced, as it was attached by another version ({})", other.version));
         bpf::detach_other(other)?;
     }
-    let attached = Attached::open(pins.clone())?;
+    let mut attached = Attached::open(pins.clone())?;
+    let is_new = attached.description().since().boot_ns >= begun.boot_ns;
+    let failed = if purpose.prove { prove(&mut attached, cgroup, is_new, &mut notes)? } else { None };
     let own = if purpose.watch { pins.own()? } else { None };
-    Ok(Acquired { held: Held { attached, own, log }, notes })
+    Ok(Acquired { held: Held { attached, own, log }, notes, failed })
 }
 
 /// Puts `rules` to work; where this host refuses the guard and nobody asked for it, the same without, and a sentence that
@@ -78,6 +88,30 @@ pub(super) fn guarded<T>(
     let Some(without) = rules.without_guard() else { return Err(error) };
     let note = format!("keepalive calls of applications stand (on conflict: respect), as on this host {error:#}");
     Ok((put(&without)?, Some(note)))
+}
+
+/// A new attachment that does not work is taken off again. One that was there before is left, as it may protect
+/// connections; why it failed is returned.
+fn prove(
+    attached: &mut Attached,
+    cgroup: &Cgroup,
+    is_new: bool,
+    notes: &mut Vec<String>,
+) -> anyhow::Result<Option<String>> {
+    let proof = proof::prove(attached, cgroup);
+    if is_new {
+        attached.uncount_own_socket()?;
+    }
+    match &proof {
+        Proof::Proved => {}
+        Proof::Failed(_) if is_new => {
+            bpf::detach(attached.pins())?;
+            pins::tidy();
+            bail!("{proof}; taken off again (--no-self-test attaches all the same)");
+        }
+        Proof::Failed(_) | Proof::NotTried(_) => notes.push(proof.to_string()),
+    }
+    Ok(proof.has_failed().then(|| proof.to_string()))
 }
 
 fn put(

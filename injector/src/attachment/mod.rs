@@ -4,6 +4,7 @@ pub mod acquire;
 pub mod adopt;
 mod census;
 pub mod coverage;
+pub mod proof;
 pub mod watch;
 
 use std::time::Duration;

@@ -202,6 +202,12 @@ impl Attached {
         self.counters.sums().map(Counters::new)
     }
 
+    /// Takes back the count of the one socket that was made to try a new attachment, unless others were counted by now.
+    pub fn uncount_own_socket(&mut self) -> anyhow::Result<()> {
+        let is_alone = self.counters.sums()?.iter().sum::<u64>() == 1;
+        if is_alone { self.counters.clear() } else { Ok(()) }
+    }
+
     /// The record of a socket, if it has one.
     pub fn record(&self, socket: BorrowedFd<'_>) -> anyhow::Result<Option<FlowRecord>> {
         self.records.get(socket)

@@ -64,9 +64,9 @@ fn try_load(log: bool, rules: &Rules, hooks: &[&Hook], there: Option<&PinDir>, f
 fn create_maps(log: bool, rules: &Rules, there: Option<&PinDir>, fits: bool) -> anyhow::Result<Ebpf> {
     let Kernel { offsets, .. } = Kernel::running()?;
     let ticks = ticks_per_second();
-    let log_level = if log { Level::Trace.into() } else { 0_u8 };
     let generation = generation(rules.digest());
     let tracks_packets = u32::from(rules.tracks_packets);
+    let (guards, fits) = (u32::from(rules.overrules()), u32::from(fits));
     let log_level = if log { Level::Trace.into() } else { 0_u8 };
     let mut loader = EbpfLoader::new();
     loader

@@ -19,12 +19,16 @@ pub use self::args::{
 };
 
 use crate::{
+    attachment::proof,
     error::Code,
     output::{self, stdout},
 };
 
 /// Parses the command line, runs it, and turns the result into an exit code.
 pub fn main() -> ExitCode {
+    if let Some(code) = proof::child() {
+        return code;
+    }
     match run() {
         Ok(code) => code.into(),
         Err(error) => output::report(&error).into(),

@@ -85,8 +85,8 @@ pub enum Track {
     Sockets,
     /// Every packet as well, which also tells who probes and who answers; costs time per packet (Linux 5.11).
     Packets,
-    /// The same, also on the cgroup of a systemd unit that does not delegate it: its firewall (IPAddressDeny=) will not
-    /// start beside.
+    /// The same, also on the cgroup of a systemd unit that does not delegate it: its firewall
+    /// (`IPAddressDeny=`) will not start beside.
     PacketsRegardless,
 }
 

@@ -79,7 +79,8 @@ fn the_root_of_a_cgroup_namespace_is_not_the_host() {
     let inside = scene.inside.path_text();
     let script = "echo $$ > \"$1/cgroup.procs\"; shift
         exec unshare --cgroup --mount sh -c '
-            umount --lazy \"$(findmnt -t cgroup2 -n -o TARGET | head -n 1)\"; mount -t cgroup2 none /mnt; exec \"$@\"' sh \"$@\"";
+            grep \" - cgroup2 \" /proc/self/mountinfo | cut -d \" \" -f 5 | xargs -n 1 umount --lazy
+            mount -t cgroup2 none /mnt; exec \"$@\"' sh \"$@\"";
     let wrapper = ["sh", "-c", script, "sh", inside];
     let output = scene.injector.run_through(&wrapper, &["attach", "--cgroup", "/", "--for", "1s"]);
     assert!(output.code == 3 && output.stderr.contains("cgroup namespace"), "{output:?}");

@@ -80,6 +80,9 @@ pub struct Attach {
     /// Leave the programs working at the end.
     #[arg(long)]
     pub keep: bool,
+    /// Don't prove by a connection of injector's own, made in the cgroup, that it works.
+    #[arg(long)]
+    pub no_self_test: bool,
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: EventFormat,

@@ -31,7 +31,8 @@ pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     let cgroup = cgroup.context("no cgroup: give --cgroup, or `cgroup` in the file")?;
     let cgroup = Cgroup::open(cgroup).context("--cgroup")?;
     let pins = config.attach.name.as_deref().map_or_else(|| Ok(PinDir::for_cgroup(cgroup.path())), PinDir::named)?;
-    let purpose = Purpose { watch: !args.detach, log: !args.detach && verbose >= BPF_MESSAGES };
+    let log = !args.detach && verbose >= BPF_MESSAGES;
+    let purpose = Purpose { watch: !args.detach, log, prove: !args.no_self_test };
     let target = Target { cgroup: cgroup.path().to_owned(), pins: pins.clone(), purpose };
     let on_loss = if args.follow { OnLoss::Follow } else { OnLoss::End };
     let plan = Plan::of_one(config, target, on_loss)?;

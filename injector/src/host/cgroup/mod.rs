@@ -26,7 +26,7 @@ pub use mounts::{cgroup2_mounts, whole};
 pub use pattern::{Expansion, Pattern, expand};
 pub use residents::{Resident, residents};
 use rustix::fs::fstatfs;
-pub use unit::undelegated;
+pub use unit::{undelegated, unit_of};
 
 use crate::error::Error;
 

@@ -20,7 +20,7 @@ pub fn undelegated(path: &Path) -> anyhow::Result<Option<PathBuf>> {
 }
 
 /// The lowest unit on the path of a cgroup. Below it is what that delegates, or what a program in it made without asking.
-fn unit_of(path: &Path) -> Option<&Path> {
+pub fn unit_of(path: &Path) -> Option<&Path> {
     let is_unit = |path: &&Path| path.extension().is_some_and(|kind| KINDS.iter().any(|known| kind == *known));
     path.ancestors().find(is_unit)
 }
