@@ -27,6 +27,7 @@ use crate::{
         Attached, AttachmentState,
         pins::{self, PinDir},
     },
+    error::Error,
     flow::Origin,
     host::cgroup::Cgroup,
     output::AttachmentStatus,
@@ -140,7 +141,11 @@ impl Member {
     ) -> anyhow::Result<(AttachmentStatus, ScanTotals)> {
         let totals = self.held.attached.scan_packets(ScanControl::request(scan::FINDINGS, 0, MAX_FINDINGS), visit)?;
         let counters = self.held.attached.counters()?;
-        let state = self.held.state()?;
+        let state = match self.held.state() {
+            // What others do meanwhile changes what is pinned, not what is scanned.
+            Err(error) if Error::is_held(&error) => AttachmentState::Attached,
+            state => state?,
+        };
         // Flows are counted at this moment.
         let coverage = self.coverage.as_ref().map(|coverage| coverage.at(&totals));
         let status = AttachmentStatus::attached(&self.held.attached, state, &counters, &totals, coverage);

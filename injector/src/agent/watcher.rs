@@ -194,7 +194,13 @@ impl Watcher {
     }
 
     fn scan_one(&mut self, member: &mut Member) -> anyhow::Result<()> {
-        if !self.check(member)?.is_active() {
+        let is_active = match self.check(member) {
+            Ok(state) => state.is_active(),
+            // Another process attaches or detaches for long: no reason to see nothing meanwhile.
+            Err(error) if Error::is_held(&error) => true,
+            Err(error) => return Err(error),
+        };
+        if !is_active {
             // The next look lets go of it.
             self.look_at = Instant::now();
             member.put_off(SOON);

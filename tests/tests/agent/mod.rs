@@ -20,7 +20,7 @@ use injector_tests::{Agent, Peer, Route, Socket, connected};
 use crate::scene::Scene;
 
 /// Attached to the inside, with a limit of 4 s. Flows are at risk for long enough before that to be seen on a busy machine.
-const SHORT: &str = "cgroups = [\"{cgroup}\"]\ntimeout = \"4s\"\nwarn = \"2s\"\non_conflict = \"respect\"\n";
+pub(crate) const SHORT: &str = "cgroups = [\"{cgroup}\"]\ntimeout = \"4s\"\nwarn = \"2s\"\non_conflict = \"respect\"\n";
 
 /// An agent on the inside.
 fn agent(scene: &Scene, configuration: &str) -> Agent {

@@ -1,13 +1,16 @@
 //! Processes that are stopped in the middle of what they do, and hold a lock.
 
-use injector_tests::{Agent, Place, Process, Signal, eventually};
+use std::path::Path;
+
+use injector_tests::{Agent, PINS, Place, Process, Route, Signal, connected, eventually};
 use serde_json::Value;
 
+use crate::agent::SHORT;
 use crate::attach::errors::{FAILURE, assert_fails};
 use crate::scene::{SOON, Scene};
 
 /// A process that holds the lock of scans, as a `flows` does that was stopped half-way.
-fn holder(directory: &std::path::Path) -> Process {
+fn holder(directory: &Path) -> Process {
     let script = "echo held; exec sleep 60";
     let arguments = ["--exclusive", "--no-fork", &directory.to_string_lossy(), "sh", "-c", script];
     let mut holder = Process::spawn(Place::default(), "flock", &arguments);
@@ -30,6 +33,24 @@ fn commands_name_who_holds_them_up() {
     assert!(status.stdout.contains("not scanned: ") && status.stdout.contains(&named), "{status:?}");
     drop(holder);
     assert!(attachment.flows().is_empty());
+}
+
+/// Somebody attaches, and was stopped half-way: flows are watched all the same.
+///
+/// SECURITY.md#locks
+#[test]
+fn the_agent_sees_meanwhile_what_happens() {
+    let scene = Scene::new("stopped-attach");
+    let agent = Agent::start(&scene.injector, &scene.inside, SHORT);
+    let holder = holder(Path::new(PINS));
+    let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
+    let (near, _far) = connected(&mut client, &mut server, Route::V4);
+    client.set(&near, "SO_KEEPALIVE", 0);
+    agent.shows("flows_expired_total", 1.0);
+    let flows = agent.get("/flows");
+    assert!(flows.code == 200 && flows.body.contains("\"overdue\""), "{flows:?}");
+    agent.says(&format!("process {} (", holder.pid()));
+    drop(holder);
 }
 
 /// SECURITY.md#locks
