@@ -19,6 +19,7 @@ use super::{
     generation::Generation,
     guard,
     hook::{self, Hook},
+    link,
     log::BpfLog,
     maps, neighbours, object, reach, sys,
 };
@@ -86,10 +87,9 @@ pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Re
     let new: Vec<_> = hooks.iter().copied().filter(|hook| there.link(hook.program).is_none()).collect();
     neighbours::check(cgroup, &new, plan.rules)?;
     let mut loaded = Loaded::new(plan, hooks, Some(pins))?;
-    // The next attach removes it, should this one be killed.
-    Generation::pin(&mut loaded.ebpf, pins, loaded.program_id)?;
-    for hook in &loaded.hooks {
-        loaded.in_place(there, hook, cgroup.as_fd())?;
+    if let Err(error) = loaded.take_over(there, cgroup.as_fd()) {
+        take_back(there).with_context(|| format!("taking back what was replaced before this error: {error:#}"))?;
+        return Err(error);
     }
     for (name, link) in there.companions() {
         if hook::find(&loaded.hooks, name).is_none() {
@@ -99,6 +99,18 @@ pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Re
     }
     pins.remove_other_generations(loaded.program_id)?;
     Ok(loaded.finish())
+}
+
+/// Removes what a replacement that failed has added: companions that were not there, and its generation.
+fn take_back(there: &Attached) -> anyhow::Result<()> {
+    let pins = there.pins();
+    let added = names::COMPANIONS.into_iter().filter(|name| there.link(name).is_none());
+    // What is no link of ours has been in the way, and stays.
+    for link in added.filter_map(|name| link::open(pins, name).ok()) {
+        std::fs::remove_file(link.path()).with_context(|| format!("removing {}", link.path().display()))?;
+        unhook(&link)?;
+    }
+    pins.remove_other_generations(there.program_id()?)
 }
 
 /// A loaded object whose programs are on no hook yet.
@@ -146,8 +158,15 @@ impl Loaded {
     }
 
     fn attach(&self, pins: &PinDir, hook: &Hook, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
-        link(hook.fd(&self.ebpf)?, cgroup, hook, &pins.pin(hook.program))
+        hook_program(hook.fd(&self.ebpf)?, cgroup, hook, &pins.pin(hook.program))
             .map_err(|error| guard::refused(hook.program, error))
+    }
+
+    /// Puts all its programs in the place of those that are there.
+    fn take_over(&mut self, there: &Attached, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
+        // The next attach removes it, should this one be killed.
+        Generation::pin(&mut self.ebpf, there.pins(), self.program_id)?;
+        self.hooks.iter().try_for_each(|hook| self.in_place(there, hook, cgroup))
     }
 
     /// Into the link that is there, or a new one.
@@ -178,7 +197,7 @@ fn companion_program_ids(ebpf: &Ebpf, hooks: &[&'static Hook]) -> anyhow::Result
 }
 
 /// The pin keeps the link; our descriptor is closed.
-fn link(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>, hook: &Hook, pin: &Path) -> anyhow::Result<()> {
+fn hook_program(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>, hook: &Hook, pin: &Path) -> anyhow::Result<()> {
     let link = sys::link_cgroup(program, cgroup, hook.attach_type)
         .with_context(|| format!("attaching to the {} hook of the cgroup", hook.name()))?;
     sys::pin(link.as_fd(), pin).with_context(|| format!("pinning {}", pin.display()))

@@ -60,3 +60,25 @@ fn a_hangup_reads_it_again() {
     agent.shows("config_reloads_total{result=\"success\"}", 3.0);
     assert_eq!(scene.keepalive_inside().0.idle, 240);
 }
+
+/// The second of the new programs finds its place taken: the first one goes again, and the next attempt works.
+#[test]
+fn what_is_half_applied_is_taken_back() {
+    let scene = Scene::new("agent-half");
+    let respect = "cgroups = [\"{cgroup}\"]\non_conflict = \"respect\"\n";
+    let agent = agent(&scene, respect);
+    let before = (scene.inside.programs(), scene.inside.program_ids("sock_ops"));
+    let pins = std::path::Path::new(injector_tests::PINS).join(scene.inside.attachment_name());
+    std::os::unix::fs::symlink("/nowhere", pins.join("ingress")).expect("made");
+
+    agent.configure("cgroups = [\"{cgroup}\"]\non_conflict = \"enforce\"\ntrack = \"packets\"\n");
+    agent.shows("config_reloads_total{result=\"failure\"}", 1.0);
+    assert_eq!((scene.inside.programs(), scene.inside.program_ids("sock_ops")), before);
+    assert!(!pins.join("guard").exists());
+
+    std::fs::remove_file(pins.join("ingress")).expect("removed");
+    agent.signal(Signal::HUP);
+    agent.shows("config_reloads_total{result=\"success\"}", 2.0);
+    assert_eq!(scene.inside.program_ids("setsockopt").len(), 1);
+    assert_eq!(scene.keepalive_inside().0.idle, 240);
+}
