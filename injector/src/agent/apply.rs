@@ -1,6 +1,6 @@
 //! The rules of a plan are applied: in all attachments, or in none.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use super::{
     member::Member,
@@ -27,14 +27,21 @@ impl Watcher {
     ///
     /// Errors leave those that were, in all of them.
     pub(super) fn replace_rules(&mut self) -> anyhow::Result<()> {
+        let start = Instant::now();
         let before: Vec<_> = self.members.values().map(Member::rules).collect();
         let failed = self.members.values_mut().enumerate().find_map(|(index, member)| {
             self.shared.health.beat();
             member.replace(&self.plan.rules).err().map(|error| (index, error))
         });
-        let Some((failed, error)) = failed else { return Ok(()) };
-        self.roll_back(&before[..=failed]);
-        Err(error)
+        let result = match failed {
+            Some((failed, error)) => {
+                self.roll_back(&before[..=failed]);
+                Err(error)
+            }
+            None => Ok(()),
+        };
+        self.replacements.done(start, Instant::now());
+        result
     }
 
     /// Gives the first ones the rules back that they had before. The last of them

@@ -29,6 +29,7 @@ pub mod metrics;
 mod observation;
 mod observe;
 mod orders;
+mod pacer;
 mod plan;
 mod reload;
 mod service;

@@ -8,6 +8,7 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use super::{member::Member, watcher::Watcher};
@@ -21,6 +22,13 @@ impl Watcher {
             return Ok(());
         }
         let residents = self.residents(roots, watched);
+        let now = Instant::now();
+        let next = self.replacements.earliest(now);
+        if next > now {
+            // Whoever makes and removes cgroups does not have rules replaced all the time.
+            self.look_at = self.look_at.min(next);
+            return Ok(());
+        }
         if self.plan.survey(&residents)? {
             tracing::info!(cgroups = residents.len(), "other policies meet the flows of these cgroups: rules replaced");
             if let Err(error) = self.replace_rules() {

@@ -27,6 +27,7 @@ use super::{
     hints::Hints,
     member::Member,
     orders::Order,
+    pacer::Pacer,
     plan::Plan,
     sink::Sink,
     source::{FileState, Source},
@@ -61,6 +62,8 @@ pub(crate) struct Watcher {
     pub(super) wanted: watch::Sender<Option<Duration>>,
     pub(super) hints: Hints,
     pub(super) look_at: Instant,
+    looks: Pacer,
+    pub(super) replacements: Pacer,
     /// It is attached to nothing, and that was reported.
     pub(super) is_idle: bool,
     /// How the watch ends, once an attachment was lost whose loss ends it.
@@ -88,6 +91,8 @@ impl Watcher {
             wanted,
             hints,
             look_at: Instant::now(),
+            looks: Pacer::new(Instant::now()),
+            replacements: Pacer::new(Instant::now()),
             is_idle: false,
             ending: None,
         };
@@ -153,7 +158,7 @@ impl Watcher {
             return;
         }
         match order {
-            Order::Look => self.look_at = Instant::now(),
+            Order::Look => self.look_at = self.look_at.min(self.looks.earliest(Instant::now())),
             Order::Scan => {
                 self.members.values_mut().for_each(|member| member.due = Instant::now());
                 self.shared.coverage_changed.notify_one();
@@ -242,13 +247,15 @@ impl Watcher {
     ///
     /// Errors end the watch.
     pub(super) fn look(&mut self, is_first: bool) -> anyhow::Result<()> {
-        self.look_at = Instant::now() + ROUND;
+        let start = Instant::now();
+        self.look_at = start + ROUND;
         match self.source.as_mut().map(Source::look) {
             None | Some(FileState::Same) => {}
             Some(FileState::Changing) => self.look_at = Instant::now() + SOON,
             Some(FileState::Changed) => self.reload(),
         }
         let looked = self.attach(is_first);
+        self.looks.done(start, Instant::now());
         if is_first { looked } else { self.outcome(LOOKING, looked) }
     }
 

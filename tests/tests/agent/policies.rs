@@ -1,6 +1,8 @@
 //! Policies: what becomes of which flows.
 
 use std::fs;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use injector_tests::{Agent, Cgroup, Keepalive, Peer, Place, Route, connected, eventually};
 
@@ -34,6 +36,7 @@ fn the_first_that_a_flow_meets_counts() {
         &scene,
         r#"
             cgroups = ["{cgroup}"]
+            on_conflict = "respect"
             [[policy]]
             cgroup = "{cgroup}/exempt"
             keepalive = "exempt"
@@ -122,4 +125,33 @@ fn new_cgroups_and_pods_are_met_as_they_come() {
     agent.configure(&config.replace("idle = 60", "idle = 50"));
     agent.shows("config_reloads_total{result=\"success\"}", 2.0);
     assert_eq!(keepalive_in(&scene, &pod, Route::V4), Keepalive::on(50, 6, 9));
+}
+
+/// Cgroups are their owners' to touch, to make and to remove: that costs the agent a share of its time, not all of it.
+#[test]
+fn whoever_owns_a_cgroup_keeps_nobody_busy() {
+    const STORM: Duration = Duration::from_secs(4);
+    let scene = Scene::new("policies-storm");
+    let config = "cgroups = [\"{cgroup}\"]\n[[policy]]\ncgroup = \"{cgroup}/*/quiet\"\nkeepalive = \"exempt\"\n";
+    let agent = agent(&scene, config);
+    let owned = scene.inside.child("owned");
+    let directory = fs::File::open(owned.path()).expect("it is there");
+    let scans = || agent.metric("scan_duration_seconds_count").expect("exported");
+
+    let before = scans();
+    let started = Instant::now();
+    while started.elapsed() < STORM {
+        let now = SystemTime::now();
+        directory.set_times(fs::FileTimes::new().set_accessed(now).set_modified(now)).expect("ours");
+    }
+    assert!(scans() - before <= 8.0, "{} scans while attributes change", scans() - before);
+
+    let replaced = || agent.log().matches("rules replaced").count();
+    let started = Instant::now();
+    while started.elapsed() < STORM {
+        let quiet = owned.child("quiet");
+        thread::sleep(Duration::from_millis(5));
+        drop(quiet);
+    }
+    assert!((1..=40).contains(&replaced()), "{} replacements", replaced());
 }
