@@ -113,7 +113,7 @@ impl Watcher {
             (false, false) => return Ok(()),
         };
         let Some(member) = self.members.get_mut(path) else { return Ok(()) };
-        let adopted = member.adopt(unless).context("nothing adopted");
+        let adopted = member.adopt(unless, &|| self.shared.health.beat()).context("nothing adopted");
         let name = member.name().to_owned();
         let reported = adopted.map(|report| self.sink.adopted(&name, &report));
         self.outcome(&name, reported)

@@ -110,9 +110,9 @@ impl Member {
         [self.held.attached.pins().path(), self.held.attached.generation_path().to_owned()]
     }
 
-    /// Adopts connections that were there before.
-    pub(super) fn adopt(&mut self, unless: Unless) -> anyhow::Result<Report> {
-        adopt::adopt(&mut self.held.attached, unless, &pins::lock_for_adopting()?)
+    /// Adopts connections that were there before. `progress` is called meanwhile.
+    pub(super) fn adopt(&mut self, unless: Unless, progress: &dyn Fn()) -> anyhow::Result<Report> {
+        adopt::adopt(&mut self.held.attached, unless, &pins::lock_for_adopting()?, progress)
     }
 
     /// What became of it.

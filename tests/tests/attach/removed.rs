@@ -41,7 +41,7 @@ fn child_anew(scene: &Scene, attachment: &mut Attachment) -> Cgroup {
     let child = scene.inside.child("child");
     let line = attachment.line(SOON).expect("it attaches again");
     assert!(line.starts_with("attached "), "{line}");
-    assert_eq!(child.programs().len(), 1);
+    assert_eq!(child.program_ids("sock_ops").len(), 1);
     child
 }
 

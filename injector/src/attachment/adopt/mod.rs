@@ -62,13 +62,15 @@ impl Unless {
 /// cgroups below it, whatever cgroup the sockets themselves belong to, and the
 /// sockets that were made there, whichever process holds them.
 ///
-/// The lock is that of [`crate::bpf::pins::lock_for_adopting`].
-pub fn adopt(attached: &mut Attached, unless: Unless, _lock: &Lock) -> anyhow::Result<Report> {
+/// The lock is that of [`crate::bpf::pins::lock_for_adopting`]. `progress` is
+/// called with each process: there may be many, with many sockets.
+pub fn adopt(attached: &mut Attached, unless: Unless, _lock: &Lock, progress: &dyn Fn()) -> anyhow::Result<Report> {
     let others = Attached::all()?.attached.into_iter().filter(|other| other.name() != attached.name()).collect();
     let mut pass = Pass {
         attached,
         others,
         unless,
+        progress,
         seen: HashSet::new(),
         census: Census::default(),
         tree: HashSet::new(),
@@ -94,6 +96,7 @@ struct Pass<'a> {
     /// Those that may cover the same sockets.
     others: Vec<Attached>,
     unless: Unless,
+    progress: &'a dyn Fn(),
     /// Inode numbers of the sockets that were handled: a socket may be held by
     /// many processes.
     seen: HashSet<u64>,
@@ -115,6 +118,7 @@ impl Pass<'_> {
         let listed_at = boot_ticks();
         let residents = cgroup::residents(&path)?;
         for resident in &residents {
+            (self.progress)();
             match Holder::open(*resident, listed_at) {
                 Look::At(holder) => self.process(holder),
                 Look::Denied(denied) => self.report.denied.push(denied),

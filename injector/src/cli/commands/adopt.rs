@@ -31,7 +31,7 @@ pub(super) fn run(args: &Adopt) -> anyhow::Result<Code> {
 
 /// Adopts, and reports what can't be covered, which is no error.
 fn existing(attached: &mut Attached, lock: &Lock) -> anyhow::Result<Report> {
-    let report = adopt::adopt(attached, Unless::ToldNot, lock)?;
+    let report = adopt::adopt(attached, Unless::ToldNot, lock, &|| {})?;
     if let Some(gap) = report.gap() {
         output::message(format_args!("injector: note: {gap}"));
     }
