@@ -9,6 +9,10 @@ pub const ESTABLISHED: u8 = 0;
 /// The flow was there before, and was taken over from its process.
 pub const ADOPTED: u8 = 1;
 
+/// No flow: a listener that adoption set options on, for the sake of what it
+/// accepts. The place of its peer holds what was in force before.
+pub const LISTENER: u8 = 2;
+
 /// Length of the units in which a record keeps moments: a quarter of a second,
 /// give or take, so that 32 bits last for 36 years.
 pub const UNIT_NS: u64 = 1 << UNIT_SHIFT;
@@ -52,6 +56,24 @@ impl Endpoints {
         is_loopback(ours) && is_loopback(theirs)
             || ours[0] == theirs[0] && ours[1] == theirs[1] && ours[2] == theirs[2] && ours[3] == theirs[3]
     }
+
+    /// What a [`LISTENER`] has in this place: whether keepalive was on, and the
+    /// parameters that were in force.
+    pub const fn of_listener(was_enabled: bool, before: &Keepalive) -> Self {
+        let Keepalive { idle_s, interval_s, probes, user_timeout_ms } = *before;
+        Self {
+            local_address: [0; 4],
+            peer_address: [idle_s, interval_s, probes, user_timeout_ms],
+            local_port: 0,
+            peer_port: was_enabled as u16,
+        }
+    }
+
+    /// The reverse.
+    pub const fn before_adoption(&self) -> (bool, Keepalive) {
+        let [idle_s, interval_s, probes, user_timeout_ms] = self.peer_address;
+        (self.peer_port != 0, Keepalive { idle_s, interval_s, probes, user_timeout_ms })
+    }
 }
 
 /// `127.0.0.0/8` or `::1`.
@@ -87,7 +109,7 @@ pub struct FlowRecord {
     pub direction: u8,
     /// What became of the socket, from [`crate::stats`].
     pub outcome: u8,
-    /// [`ESTABLISHED`] or [`ADOPTED`].
+    /// [`ESTABLISHED`], [`ADOPTED`] or [`LISTENER`].
     pub origin: u8,
     /// Which limits apply, by the rules of [`Self::generation`].
     pub choice: Selection,
@@ -351,6 +373,14 @@ mod tests {
         for ns in [0, 1, UNIT_NS - 1, UNIT_NS, 86_400_000_000_000, 36 * 365 * 86_400_000_000_000] {
             let kept = moment_ns(units(ns));
             assert!(kept <= ns && ns - kept < UNIT_NS, "{ns}");
+        }
+    }
+
+    #[test]
+    fn what_a_listener_had_comes_back() {
+        let before = Keepalive { idle_s: 7200, interval_s: 75, probes: 9, user_timeout_ms: 20_000 };
+        for was_enabled in [false, true] {
+            assert_eq!(Endpoints::of_listener(was_enabled, &before).before_adoption(), (was_enabled, before));
         }
     }
 }

@@ -23,6 +23,9 @@ pub const TOTALS: u32 = 3;
 /// Write out every flow as a [`crate::record::FlowBrief`]: nine times as many
 /// fit into what the kernel hands out at once.
 pub const BRIEF: u32 = 4;
+/// Write out adopted listeners alone, each as a [`crate::record::FlowBrief`]
+/// without hops.
+pub const LISTENERS: u32 = 5;
 
 /// Upper bounds of the idle-time histogram's buckets in seconds; one more
 /// bucket holds what lies above. Among them the limits that clouds use.
@@ -37,7 +40,7 @@ pub const NEVER: u64 = u64::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ScanControl {
-    /// [`ALL`], [`FINDINGS`], [`WATCH`], [`TOTALS`] or [`BRIEF`].
+    /// [`ALL`], [`FINDINGS`], [`WATCH`], [`TOTALS`], [`BRIEF`] or [`LISTENERS`].
     pub mode: u32,
     /// Write out at most this many flows; with [`WATCH`], this many that it was
     /// not told about yet.
@@ -91,6 +94,8 @@ pub struct ScanTotals {
     pub closing: u64,
     /// Live flows that were adopted.
     pub adopted: u64,
+    /// Listeners that were adopted; they are no flows.
+    pub listeners: u64,
 }
 
 impl ScanTotals {
@@ -101,6 +106,7 @@ impl ScanTotals {
         next_change_ms: NEVER,
         closing: 0,
         adopted: 0,
+        listeners: 0,
     };
 
     /// Live flows whose status is a finding.

@@ -10,7 +10,7 @@ use injector_common::{
     idle::{self, Idle},
     keepalive::{Keepalive, Own},
     packets::PacketRecord,
-    record::{ADOPTED, FlowBrief, FlowRecord, FlowSample, state},
+    record::{ADOPTED, FlowBrief, FlowRecord, FlowSample, LISTENER, state},
     scan::{self, ScanControl, ScanTotals, histogram_bucket},
     stats,
     status::{EXEMPT, Facts, LOCAL, classify, is_finding, retransmissions, unanswered, until_change_ms},
@@ -104,6 +104,12 @@ pub fn visit(ctx: *mut IterContext) {
     let Some(tcp) = TcpSock::of(socket) else {
         return;
     };
+    if record.origin == LISTENER {
+        if control.mode != scan::LISTENERS || write_brief(ctx, tcp, NO_HOP, NO_HOP) {
+            control.totals.listeners += 1;
+        }
+        return;
+    }
     match look(tcp, record, packets::find(socket)) {
         Ok(Some(flow)) => settle(ctx, control, record, &flow),
         Ok(None) => control.totals.closing += 1,
@@ -236,15 +242,15 @@ const _: () = assert!(size_of::<FlowBrief>() == BRIEF_SIZE as usize);
 #[inline(always)]
 fn write(ctx: *mut IterContext, control: &ScanControl, record: &FlowRecord, flow: &Flow) -> bool {
     if control.mode == scan::BRIEF {
-        write_brief(ctx, flow)
+        write_brief(ctx, flow.tcp, flow.wire.hop, flow.layer7.hop)
     } else {
         write_sample(ctx, record, flow) && (!tracks_packets() || write_packets(ctx, flow))
     }
 }
 
 #[inline(always)]
-fn write_brief(ctx: *mut IterContext, flow: &Flow) -> bool {
-    let brief = FlowBrief { inode: flow.tcp.inode().unwrap_or(0), hop: flow.wire.hop, layer7_hop: flow.layer7.hop };
+fn write_brief(ctx: *mut IterContext, tcp: TcpSock, hop: u32, layer7_hop: u32) -> bool {
+    let brief = FlowBrief { inode: tcp.inode().unwrap_or(0), hop, layer7_hop };
     // SAFETY: `seq` is the iterator's own, and the value has no padding.
     let result = unsafe { bpf_seq_write((*(*ctx).meta).seq, (&raw const brief).cast(), BRIEF_SIZE) };
     result == 0

@@ -196,7 +196,7 @@ impl Member {
     }
 
     /// Takes the programs off.
-    pub(super) fn detach(self) -> anyhow::Result<()> {
+    pub(super) fn detach(mut self) -> anyhow::Result<()> {
         self.held.detach(&attachment::lock()?)
     }
 

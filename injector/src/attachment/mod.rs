@@ -18,7 +18,7 @@ use crate::{
     attachment::watch::{Change, Watch},
     bpf::{
         self, Attached, AttachmentState, BpfLog, Plan,
-        pins::{self, Lock},
+        pins::{self, Lock, PinDir},
         preflight,
     },
     host::cgroup::Cgroup,
@@ -127,12 +127,39 @@ impl Held {
 
     /// Takes it off. Looks once more under the lock: somebody may have put
     /// another one in its place.
-    pub fn detach(&self, _lock: &Lock) -> anyhow::Result<()> {
+    pub fn detach(&mut self, _lock: &Lock) -> anyhow::Result<()> {
         if self.attached.has_its_pins() {
-            bpf::detach(self.attached.pins())?;
+            take_off(&mut self.attached)?;
         }
         self.attached.unhook()?;
         pins::tidy();
         Ok(())
     }
+}
+
+/// Takes the attachment in `pins` off, whatever is left of it. The caller holds
+/// [`pins::lock_all`].
+pub fn detach(pins: &PinDir) -> anyhow::Result<()> {
+    match Attached::open(pins.clone()) {
+        Ok(mut attached) => take_off(&mut attached),
+        // Its records can't be read.
+        Err(_) => bpf::detach(pins),
+    }
+}
+
+/// The programs go first: the guard would not let go of the listeners.
+fn take_off(attached: &mut Attached) -> anyhow::Result<()> {
+    let listeners = attached.listeners();
+    bpf::detach(attached.pins())?;
+    match listeners.and_then(|listeners| adopt::release(attached, listeners)) {
+        Ok(released) => {
+            if let Some(gap) = released.gap() {
+                tracing::warn!("{}: {gap}", attached.name());
+            }
+        }
+        Err(error) => {
+            tracing::warn!("{}: adopted listeners, if any, go on giving keepalive: {error:#}", attached.name());
+        }
+    }
+    Ok(())
 }

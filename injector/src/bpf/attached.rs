@@ -192,6 +192,16 @@ impl Attached {
         self.generation.scan(ScanControl::request(scan::BRIEF, 0, scan::UNLIMITED), visit)
     }
 
+    /// Inode numbers of the listeners that were adopted.
+    pub fn listeners(&mut self) -> anyhow::Result<HashSet<u64>> {
+        let mut inodes = HashSet::new();
+        let request = ScanControl::request(scan::LISTENERS, 0, 0);
+        self.generation.scan(request, |brief: &FlowBrief| {
+            inodes.insert(brief.inode);
+        })?;
+        Ok(inodes)
+    }
+
     /// Kernel memory of its maps, in bytes, as far as `/proc` tells.
     pub fn map_memory(&self) -> u64 {
         self.maps.iter().chain(self.generation.maps()).filter_map(Pinned::memory).sum()

@@ -1,6 +1,6 @@
 //! Listeners that were there before: what they accept inherits from them. And which way a connection goes.
 
-use injector_tests::{Direction, Keepalive, Origin, Route};
+use injector_tests::{Direction, Keepalive, Origin, Route, Signal};
 
 use crate::scene::{SOON, Scene, USUAL, find};
 
@@ -71,6 +71,53 @@ fn a_listeners_own_choice_is_respected() {
     client.connect(Route::V6.target(), listener.local.port());
     let accepted = server.accept(&listener);
     assert_eq!(server.keepalive(&accepted), Keepalive::on(60, 60, 9));
+}
+
+/// What a listener hands on ends with the attachment, unless its application chose it meanwhile.
+#[test]
+fn detaching_gives_listeners_back_what_they_had() {
+    for (is_watched, mode) in [(false, "respect"), (true, "tighten"), (false, "enforce")] {
+        let scene = Scene::new("given-back");
+        let (mut client, mut server) = (scene.outside_peer(), scene.inside_peer());
+        let [plain, chosen, changed] = Route::ALL.map(|route| server.listen(route));
+        server.set_keepalive(&chosen, 7200);
+        let arguments = ["--existing", "--on-conflict", mode, "-o", "jsonl"];
+        let mut attachment = if is_watched {
+            scene.attach(&arguments)
+        } else {
+            scene.injector.attach_detached(&scene.inside, &arguments)
+        };
+        if is_watched {
+            assert_eq!(attachment.adoption().listeners.values().sum::<u64>(), 3);
+        }
+        assert_eq!([&plain, &chosen, &changed].map(|listener| server.keepalive(listener)), [USUAL; 3], "{mode}");
+        server.set(&changed, "TCP_KEEPIDLE", 100);
+        if is_watched {
+            attachment.stop(Signal::TERM).ok();
+        } else {
+            let output = scene.injector.run(&["detach", "--name", attachment.name()]).ok();
+            assert_eq!(output.stderr, "");
+        }
+        let expected = [Keepalive::UNTOUCHED, Keepalive::on(7200, 7200, 9), Keepalive::on(100, 30, 9)];
+        for ((listener, route), expected) in [&plain, &chosen, &changed].into_iter().zip(Route::ALL).zip(expected) {
+            client.connect(route.target(), listener.local.port());
+            let accepted = server.accept(listener);
+            assert_eq!(server.keepalive(&accepted), expected, "{mode} {route:?}");
+        }
+    }
+}
+
+#[test]
+fn listeners_that_can_not_be_given_back_what_they_had_are_named() {
+    const NO_PTRACE: [&str; 5] = ["setpriv", "--bounding-set", "-all,+bpf,+net_admin,+perfmon", "--inh-caps", "-all"];
+    let scene = Scene::new("not-given-back");
+    let mut server = scene.inside_peer();
+    let listener = server.listen(Route::V4);
+    let attachment = scene.injector.attach_detached(&scene.inside, &["--existing"]);
+    assert_eq!(attachment.flows().len(), 0, "it is no flow");
+    let output = scene.injector.run_through(&NO_PTRACE, &["detach", "--name", attachment.name()]).ok();
+    assert!(output.stderr.contains("1 adopted listener"), "{output:?}");
+    assert_eq!(server.keepalive(&listener), USUAL);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use injector_common::{
     applied::{Applied, GUARDED, LEFT_ALONE, SWITCHED_ON},
     conflict::RESPECT,
     keepalive::{Action, FlowPolicy, Keepalive, Own, Sysctl, choose, unfitted},
-    record::{ADOPTED, Endpoints, FlowRecord, Seen},
+    record::{ADOPTED, Endpoints, FlowRecord, LISTENER, Seen},
     stats::{EXEMPT, FAILED, INJECTED, NO_STORAGE, RESPECTED, TIGHTENED},
 };
 use rustix::{
@@ -138,9 +138,9 @@ fn try_treat(
     } else {
         set(socket, outcome, &keepalive)
     };
-    if matches!(treated, Treated::Refused(_)) {
-        attached.remember(socket, FlowRecord { outcome: FAILED, ..record }, false)?;
-    }
+    // Once more: the guard takes our own calls for the application's.
+    let outcome = if matches!(treated, Treated::Refused(_)) { FAILED } else { outcome };
+    attached.remember(socket, FlowRecord { outcome, ..record }, false)?;
     Ok(treated)
 }
 
@@ -171,16 +171,40 @@ fn own(before: Option<&FlowRecord>, in_force: &InForce, policy: &FlowPolicy, con
     }
 }
 
-/// Treats a listener, for the sake of what it will accept.
-pub(super) fn treat_listener(attached: &Attached, socket: BorrowedFd<'_>, context: &Context) -> Treated {
-    let Ok(in_force) = options::in_force(socket) else { return Treated::Gone };
-    match attached.choose_anywhere(context.cgroup_id) {
-        Ok((policy, adopt)) if context.unless.adopts(adopt) => {
-            let (outcome, applied) = decide(&policy, &in_force.own(&context.sysctl), context);
-            set(socket, outcome, &applied.keepalive())
-        }
-        _ => Treated::Outcome(EXEMPT),
+/// Treats a listener, for the sake of what it will accept, and gives it a record
+/// of what it had before.
+pub(super) fn treat_listener(attached: &mut Attached, socket: BorrowedFd<'_>, context: &Context) -> Treated {
+    try_treat_listener(attached, socket, context).unwrap_or_else(|error| {
+        tracing::warn!("not adopted, a listener of {}: {error:#}", attached.name());
+        Treated::Outcome(NO_STORAGE)
+    })
+}
+
+fn try_treat_listener(attached: &mut Attached, socket: BorrowedFd<'_>, context: &Context) -> anyhow::Result<Treated> {
+    let Ok(in_force) = options::in_force(socket) else { return Ok(Treated::Gone) };
+    let (policy, adopt) = attached.choose_anywhere(context.cgroup_id)?;
+    if !context.unless.adopts(adopt) {
+        return Ok(Treated::Outcome(EXEMPT));
     }
+    let known = attached.record(socket)?;
+    let before = match &known {
+        Some(record) if record.origin == LISTENER && in_force.is(&record.applied.keepalive()) => {
+            let (enabled, keepalive) = record.endpoints.before_adoption();
+            InForce { enabled, keepalive }
+        }
+        _ => in_force,
+    };
+    let (outcome, applied) = decide(&policy, &before.own(&context.sysctl), context);
+    if !matches!(outcome, INJECTED | TIGHTENED) {
+        return Ok(Treated::Outcome(outcome));
+    }
+    if in_force.is(&applied.keepalive()) {
+        return Ok(Treated::Known);
+    }
+    let endpoints = Endpoints::of_listener(before.enabled, &before.keepalive);
+    let record = FlowRecord { applied, outcome, origin: LISTENER, endpoints, ..FlowRecord::default() };
+    attached.remember(socket, record, known.is_none())?;
+    Ok(set(socket, outcome, &applied.keepalive()))
 }
 
 /// An outcome from [`injector_common::stats`], and what is to be set, if that is

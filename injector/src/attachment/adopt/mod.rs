@@ -10,6 +10,7 @@ mod holders;
 mod multipath;
 mod options;
 mod probe;
+mod release;
 mod report;
 
 use std::{collections::HashSet, os::fd::AsFd as _};
@@ -19,6 +20,7 @@ use injector_common::{
     record::state,
 };
 pub use probe::probe;
+pub(crate) use release::release;
 pub use report::Report;
 
 use self::{

@@ -16,18 +16,16 @@ use crate::{
 };
 use injector_common::stats::EXEMPT;
 
-/// Treats a connection or a listener.
-pub(super) fn treat(attached: &Attached, socket: BorrowedFd<'_>, info: &TcpInfo, context: &Context) -> Treated {
+/// Treats a connection, or a listener, which does get a record: nothing beneath
+/// it carries data.
+pub(super) fn treat(attached: &mut Attached, socket: BorrowedFd<'_>, info: &TcpInfo, context: &Context) -> Treated {
     let Ok(in_force) = options::in_force(socket) else { return Treated::Refused(options::TIMES_REFUSED) };
-    let chosen = if info.state == LISTEN {
-        attached.choose_anywhere(context.cgroup_id)
-    } else {
-        let Some(endpoints) = connection::endpoints(socket) else { return Treated::Gone };
-        let chosen = attached.choose(&endpoints, context.direction, context.cgroup_id);
-        chosen.map(|(_, policy, adopt)| (policy, adopt))
-    };
-    match chosen {
-        Ok((policy, adopt)) if context.unless.adopts(adopt) => {
+    if info.state == LISTEN {
+        return connection::treat_listener(attached, socket, context);
+    }
+    let Some(endpoints) = connection::endpoints(socket) else { return Treated::Gone };
+    match attached.choose(&endpoints, context.direction, context.cgroup_id) {
+        Ok((_, policy, adopt)) if context.unless.adopts(adopt) => {
             let (outcome, applied) = connection::decide(&policy, &in_force.own(&context.sysctl), context);
             let keepalive = applied.keepalive();
             if in_force.is(&keepalive) { Treated::Known } else { connection::set(socket, outcome, &keepalive) }

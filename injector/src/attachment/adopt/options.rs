@@ -126,6 +126,22 @@ pub(super) fn apply(socket: BorrowedFd<'_>, keepalive: &Keepalive) -> std::resul
     set(stats::OPTION_IDLE, sockopt::set_tcp_keepidle(socket, duration(keepalive.idle_s)))
 }
 
+/// Gives a socket back what it had `before` it got `applied`.
+pub(super) fn restore(
+    socket: BorrowedFd<'_>,
+    was_enabled: bool,
+    before: &Keepalive,
+    applied: &Keepalive,
+) -> std::result::Result<(), Refused> {
+    set(stats::OPTION_KEEPALIVE, sockopt::set_socket_keepalive(socket, was_enabled))?;
+    set(stats::OPTION_INTERVAL, sockopt::set_tcp_keepintvl(socket, duration(before.interval_s)))?;
+    set(stats::OPTION_PROBES, sockopt::set_tcp_keepcnt(socket, before.probes))?;
+    if applied.user_timeout_ms != 0 {
+        set(stats::OPTION_USER_TIMEOUT, sockopt::set_tcp_user_timeout(socket, before.user_timeout_ms))?;
+    }
+    set(stats::OPTION_IDLE, sockopt::set_tcp_keepidle(socket, duration(before.idle_s)))
+}
+
 /// Switches keepalive off.
 pub(super) fn switch_off(socket: BorrowedFd<'_>) -> std::result::Result<(), Refused> {
     set(stats::OPTION_KEEPALIVE, sockopt::set_socket_keepalive(socket, false))

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 
 use super::target;
 use crate::{
+    attachment,
     bpf::{
         self, Opened,
         pins::{self, OtherVersion, PinDir},
@@ -58,7 +59,7 @@ impl Chosen {
 
     fn detach(&self) -> anyhow::Result<()> {
         match self {
-            Self::Ours(pins) => bpf::detach(pins),
+            Self::Ours(pins) => attachment::detach(pins),
             Self::Other(other) => bpf::detach_other(other),
         }
     }
