@@ -64,8 +64,8 @@ mod tests {
             ("/a", "a"),
             ("/a/b", "a-b"),
             ("/A_1/b/c", "A_1-b-c"),
-            ("/a-b", "a-b--6ea1e6d8"),
-            ("/system.slice/legacy.service", "system_slice-legacy_service--d2e2a22c"),
+            ("/a-b", "a-b--85b2471a"),
+            ("/system.slice/legacy.service", "system_slice-legacy_service--ce765470"),
         ] {
             assert_eq!(of_cgroup(Path::new(path)), name, "{path}");
         }
