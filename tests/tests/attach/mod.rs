@@ -9,6 +9,7 @@ mod mounts;
 mod neighbours;
 mod nested;
 mod privileges;
+mod proof;
 mod removed;
 mod rescue;
 mod respect;

@@ -33,9 +33,9 @@ fn a_program_that_allows_no_other_is_named() {
             for word in [expected, ForeignProgram::NAME, "sock_ops", &scene.inside.kernel_path(), "BPF_F_ALLOW_MULTI"] {
                 assert!(output.stderr.contains(word), "{word}: {output:?}");
             }
-            let (line, code) = doctor(&scene, cgroup);
-            assert!(line.contains("MISSING") && line.contains(expected) && code == 5, "{line}");
         }
+        let (line, code) = doctor(&scene, &child);
+        assert!(line.contains("MISSING") && line.contains(below) && code == 5, "{line}");
         let effective = tool("bpftool", &["cgroup", "show", child.path_text(), "effective"]);
         assert!(effective.contains(ForeignProgram::NAME), "theirs still runs below: {effective}");
         drop(foreign);
