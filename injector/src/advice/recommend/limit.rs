@@ -54,7 +54,7 @@ impl Limit {
         comment(
             mark,
             &format!(
-                "{}\nFirst probe after {idle_s} s of silence, then every {interval_s} s:\n{chances}.",
+                "{}\nFirst probe after {idle_s} s without activity, then every {interval_s} s:\n{chances}.",
                 self.named()
             ),
         )
@@ -63,7 +63,7 @@ impl Limit {
     /// Comment lines for a hop, which forgets and does not probe.
     pub(super) fn hop_comment(&self) -> String {
         let Timing { idle_s, interval_s, .. } = self.timing;
-        let keepalive = format!("first probe after {idle_s} s of silence, then every {interval_s} s");
+        let keepalive = format!("first probe after {idle_s} s without activity, then every {interval_s} s");
         let named = self.named();
         comment("#", &format!("{named}\nThe keepalive that serves it, set elsewhere: {keepalive}."))
     }
@@ -95,9 +95,9 @@ mod tests {
     #[test]
     fn comments_say_limit_and_chances() {
         let table = [
-            (350, "For an idle timeout of 350s.", "First probe after 240 s of silence, then every 30 s:", "3 probes"),
-            (60, "For an idle timeout of 60s.", "First probe after 41 s of silence, then every 5 s:", "3 probes"),
-            (2, "For an idle timeout of 2s.", "First probe after 1 s of silence, then every 1 s:", "one probe"),
+            (350, "For an idle timeout of 350s.", "First probe after 240 s without activity, then every 30 s:", "3 probes"),
+            (60, "For an idle timeout of 60s.", "First probe after 41 s without activity, then every 5 s:", "3 probes"),
+            (2, "For an idle timeout of 2s.", "First probe after 1 s without activity, then every 1 s:", "one probe"),
         ];
         for (seconds, limit, probes, chances) in table {
             let comment = Limit::new(Duration::from_secs(seconds), None).expect("can be served").keepalive_comment(";");
