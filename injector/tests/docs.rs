@@ -19,7 +19,7 @@ fn page(name: &str) -> PathBuf {
 fn check(name: &str, expected: &str) {
     let path = page(name);
     if env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&path, expected).unwrap();
+        fs::write(&path, expected).expect("pages may be written");
     }
     let found = fs::read_to_string(&path).unwrap_or_default();
     assert!(
@@ -52,9 +52,10 @@ fn the_configuration_file() {
 }
 
 fn run(args: &[&str], directory: &Path) -> (String, Option<i32>) {
-    let output = Command::new(env!("CARGO_BIN_EXE_injector")).args(args).current_dir(directory).output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_injector")).args(args).current_dir(directory).output().expect("it runs");
     let text = [output.stdout, output.stderr].concat();
-    (String::from_utf8(text).unwrap(), output.status.code())
+    (String::from_utf8(text).expect("it writes UTF-8"), output.status.code())
 }
 
 /// A command of a page, and the output that follows it.

@@ -95,8 +95,8 @@ fn arrows_up(room: &str, file: &str, source: &str) -> Vec<String> {
 
 fn sources(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(directory).expect("a directory of sources") {
+        let path = entry.expect("an entry").path();
         if path.is_dir() {
             found.extend(sources(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -108,10 +108,10 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn rooms_only_look_down() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut wrong = Vec::new();
-    for path in sources(&root) {
-        let file = path.strip_prefix(&root).unwrap().to_str().unwrap();
+    for path in sources(&tree) {
+        let file = path.strip_prefix(&tree).unwrap().to_str().unwrap();
         let room = file.split('/').next().unwrap().trim_end_matches(".rs");
         if matches!(room, "lib" | "main") {
             continue;

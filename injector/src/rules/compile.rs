@@ -33,6 +33,7 @@ const _: () = assert!(LOCAL == SCOPE_LOCAL && PASSIVE == SCOPE_PASSIVE && trie::
 
 /// The rules of one generation.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own, and none excludes another")]
 pub struct Rules {
     /// Decisions, the first one for flows that no rule names.
     pub decisions: Vec<Decision>,

@@ -95,7 +95,12 @@ mod tests {
     #[test]
     fn comments_say_limit_and_chances() {
         let table = [
-            (350, "For an idle timeout of 350s.", "First probe after 240 s without activity, then every 30 s:", "3 probes"),
+            (
+                350,
+                "For an idle timeout of 350s.",
+                "First probe after 240 s without activity, then every 30 s:",
+                "3 probes",
+            ),
             (60, "For an idle timeout of 60s.", "First probe after 41 s without activity, then every 5 s:", "3 probes"),
             (2, "For an idle timeout of 2s.", "First probe after 1 s without activity, then every 1 s:", "one probe"),
         ];

@@ -24,8 +24,8 @@ tcp-keepalive {period}
 /// room for the kernel's timer, which may be late. Short intervals are the
 /// kernel's least, 1 s, and need more.
 fn period_s(limit_s: u32) -> u32 {
-    let limit_ms = u64::from(limit_s) * 1000;
-    let is_late = |period: &u32| last_spare_probe_ms(*period, interval_s(*period)) >= limit_ms;
+    let end_ms = u64::from(limit_s) * 1000;
+    let is_late = |period: &u32| last_spare_probe_ms(*period, interval_s(*period)) >= end_ms;
     let most = (limit_s / 2).clamp(1, MAX_IDLE_S);
     (1..=most).rev().find(|period| !is_late(period)).unwrap_or(1)
 }

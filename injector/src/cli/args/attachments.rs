@@ -18,7 +18,6 @@ use crate::{
 
 /// Arguments of `attach`.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[command(after_help = "\
 Examples:
   injector attach --cgroup system.slice/legacy.service

@@ -50,7 +50,7 @@ pub struct Answers {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Instance {
     /// `m8g.16xlarge`.
-    pub instance_type: String,
+    pub type_name: String,
     /// `eu-west-1`.
     pub region: String,
     /// Its network interfaces.

@@ -24,11 +24,11 @@ pub(super) async fn instance(calls: &Calls) -> Answer<Instance> {
 async fn read(metadata: &Client) -> Result<Instance, ImdsError> {
     let get = async |path: &str| metadata.get(path).await.map(String::from);
     // One after the other: the first one gets the token.
-    let instance_type = get("/latest/meta-data/instance-type").await?;
+    let type_name = get("/latest/meta-data/instance-type").await?;
     let region = get("/latest/meta-data/placement/region").await?;
     let macs = get(MACS).await?;
     let interfaces = try_join_all(macs.lines().map(|mac| interface(metadata, mac.trim_end_matches('/')))).await?;
-    Ok(Instance { instance_type, region, interfaces })
+    Ok(Instance { type_name, region, interfaces })
 }
 
 async fn interface(metadata: &Client, mac: &str) -> Result<Interface, ImdsError> {

@@ -19,7 +19,7 @@ pub fn records(bytes: &[u8]) {
     let mut best = Best::NONE;
     for (index, part) in (0..).zip(bytes.chunks_exact(size_of::<Decision>())) {
         if let Ok(decision) = Decision::read_from_bytes(part) {
-            best.consider(index, &decision, bytes.len() % 2 == 0);
+            best.consider(index, &decision, bytes.len().is_multiple_of(2));
             drop(exact(std::time::Duration::from_millis(decision.policy.limit_ms.into())));
         }
     }

@@ -50,7 +50,7 @@ impl Findings {
             });
             match timeout {
                 Ok(Some(timeout)) => self.answered(interface, *timeout, INTERFACES.to_owned()),
-                Ok(None) => self.by_generation(interface, &instance.instance_type),
+                Ok(None) => self.by_generation(interface, &instance.type_name),
                 Err(why) => self.assumed(Kind::Eni, &interface.id, local(interface), why),
             }
         }

@@ -18,7 +18,7 @@ fn instance(instance_type: &str) -> Instance {
         prefixes: prefixes.iter().map(|text| parse_prefix(text).expect(text)).collect(),
     };
     Instance {
-        instance_type: instance_type.to_owned(),
+        type_name: instance_type.to_owned(),
         region: "eu-west-1".to_owned(),
         interfaces: vec![interface("eni-1", &["10.0.1.5", "10.0.1.16/28"]), interface("eni-2", &[])],
     }
