@@ -1,5 +1,6 @@
 //! What `flows`, `status` and events report.
 
+mod answers;
 mod clock;
 mod coverage;
 mod events;
