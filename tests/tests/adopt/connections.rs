@@ -4,8 +4,8 @@ use std::thread;
 use std::time::Duration;
 
 use injector_tests::{
-    Adoption, Cgroup, Crowd, Expiry, Injector, Keepalive, Middlebox, Pings, Place, Process, Redis, Route, connected,
-    connections_of, eventually,
+    Adoption, Attachment, Cgroup, Crowd, Expiry, Injector, Keepalive, Middlebox, Pings, Place, Process, Redis, Route,
+    connected, connections_of, eventually,
 };
 
 use crate::attach::errors::{FAILURE, assert_fails};
@@ -203,16 +203,12 @@ fn a_socket_of_several_processes_counts_once() {
     assert_eq!(attachment.flows().len(), 2);
 }
 
-#[test]
-fn processes_may_end_meanwhile() {
+/// Adopts while hundreds of short-lived processes end, and returns how many ended while they were looked at.
+fn ended_meanwhile(scene: &Scene, attachment: &Attachment) -> u64 {
     const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/mayflies.py");
-    let scene = Scene::new("mayflies");
-    let (mut client, mut server) = (scene.inside_peer(), scene.inside_peer());
-    let (near, _far) = connected(&mut client, &mut server, Route::V4);
     let place = Place::cgroup(&scene.inside).on(&scene.netns);
     let mut mayflies = Process::spawn(place, "/usr/bin/python3", &[SCRIPT, "300", "5"]);
     mayflies.expect_line(SOON);
-    let attachment = scene.injector.attach_detached(&scene.inside, &[]);
     mayflies.send_line("live");
     let mut ended = 0;
     // Those that stay, and the parent of those that don't.
@@ -222,7 +218,18 @@ fn processes_may_end_meanwhile() {
         ended += adoption.ended;
         (adoption.processes == 3).then_some(())
     });
-    assert!(ended > 0, "nobody ended while being looked at");
+    ended
+}
+
+#[test]
+fn processes_may_end_meanwhile() {
+    let scene = Scene::new("mayflies");
+    let (mut client, mut server) = (scene.inside_peer(), scene.inside_peer());
+    let (near, _far) = connected(&mut client, &mut server, Route::V4);
+    let attachment = scene.injector.attach_detached(&scene.inside, &[]);
+    // Whether one ends just between two steps of a look is up to the scheduler: some rounds have none.
+    let ended = (0..20).map(|_| ended_meanwhile(&scene, &attachment)).find(|&ended| ended > 0);
+    assert!(ended.is_some(), "none ended while being looked at");
     assert_eq!(client.keepalive(&near), USUAL);
 }
 

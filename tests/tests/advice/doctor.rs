@@ -24,8 +24,9 @@ fn a_host_that_can_attach_is_well() {
     let optional =
         json["checks"].as_array().expect("checks are listed").iter().filter(|check| check["required"] == false);
     let optional: Vec<_> = optional.map(|check| (check["what"].as_str(), check["ok"].as_bool())).collect();
-    let expected = ["overruling", "tracking packets", "adoption"];
-    assert_eq!(optional, expected.map(|what| (Some(what), Some(true))), "{json:#}");
+    for what in ["overruling", "tracking packets", "adoption"] {
+        assert!(optional.contains(&(Some(what), Some(true))), "{what}: {json:#}");
+    }
 }
 
 #[test]

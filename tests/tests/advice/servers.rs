@@ -40,7 +40,7 @@ fn postgresql_takes_it() {
 #[test]
 fn redis_takes_it() {
     for (timeout, period, expected) in
-        [("350s", "200", Keepalive::on(200, 66, 3)), ("60s", "34", Keepalive::on(34, 11, 3))]
+        [("350s", "175", Keepalive::on(175, 58, 3)), ("60s", "30", Keepalive::on(30, 10, 3))]
     {
         let netns = Netns::new("recommend");
         let server = Redis::start_with(Place::netns(&netns), &recommended("redis", timeout));

@@ -117,7 +117,7 @@ fn an_agent_does_not_mind_mounts_that_come_and_go() {
     reload(&agent);
     let new = |name: &str| -> Cgroup {
         let new = scene.inside.child(name);
-        eventually("it is attached", SOON, || (new.programs().len() == 1).then_some(()));
+        eventually("it is attached", SOON, || (new.program_ids("sock_ops").len() == 1).then_some(()));
         new
     };
     let _by_first = new("service-b");

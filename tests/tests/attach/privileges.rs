@@ -29,7 +29,7 @@ fn as_nobody() {
         assert_fails(&output, NO_PRIVILEGE, &["root"]);
     }
     assert!(pins(attachment.name()).is_some());
-    assert_eq!(scene.inside.programs().len(), 1);
+    assert_eq!(scene.inside.program_ids("sock_ops").len(), 1);
 }
 
 /// SECURITY.md#nobody

@@ -30,6 +30,9 @@ use crate::{error::Error, units};
 /// How long a command waits for a lock. Others hold one for as long as a scan or an attachment takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How many times [`PATIENCE`] a command waits, each for another holder.
+const MAX_TURNS: u32 = 6;
+
 /// How long this process waits, where that is not [`PATIENCE`].
 static OWN_PATIENCE: OnceLock<Duration> = OnceLock::new();
 
@@ -178,16 +181,24 @@ fn wait(file: File, how: FlockOperation, path: &Path) -> anyhow::Result<File> {
     if in_vain(|locks| locks.contains(&identity)) {
         return Err(held(path, identity, Duration::ZERO));
     }
-    let patience = *OWN_PATIENCE.get().unwrap_or(&PATIENCE);
+    let (patience, turns) = OWN_PATIENCE.get().map_or((PATIENCE, MAX_TURNS), |patience| (*patience, 1));
     // flock() knows no deadline. A thread that gets the lock too late lets go of it at once.
     let (sender, receiver) = mpsc::channel();
     let waiter = move || drop(sender.send(retry_on_intr(|| flock(&file, how)).map(|()| file)));
     thread::Builder::new().name("lock".to_owned()).spawn(waiter).context("waiting for a lock")?;
-    if let Ok(locked) = receiver.recv_timeout(patience) {
-        return locked.map_err(|error| denied(error.into(), path));
+    let (mut holder, mut turn) = (Holder::of(identity), 1);
+    loop {
+        if let Ok(locked) = receiver.recv_timeout(patience) {
+            return locked.map_err(|error| denied(error.into(), path));
+        }
+        let next = Holder::of(identity);
+        // Where the lock goes from one to the next nothing is stuck: flock() serves nobody in turn.
+        if turn == turns || next == holder {
+            in_vain(|locks| locks.insert(identity));
+            return Err(held(path, identity, patience * turn));
+        }
+        (holder, turn) = (next, turn + 1);
     }
-    in_vain(|locks| locks.insert(identity));
-    Err(held(path, identity, patience))
 }
 
 fn in_vain<T>(look: impl FnOnce(&mut HashSet<Identity>) -> T) -> T {
