@@ -1,6 +1,8 @@
 //! The `keepalive` program: what happens to a socket when its connection is
 //! established.
 
+use core::hint::black_box;
+
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, bpf_sock},
@@ -63,12 +65,14 @@ pub fn established(ctx: &SockOpsContext) {
 /// outcome, and what was set.
 #[inline(always)]
 fn treat(ctx: &SockOpsContext, policy: &FlowPolicy, socket: *mut bpf_sock) -> (u8, Applied) {
-    let (own, sysctl) = own_choice(socket);
+    // Verifiers before 6.12 follow each way through the decisions to the end, a million instructions in all. What has been
+    // through the stack is any number to them, and all ways are one again.
+    let (own, sysctl) = black_box(own_choice(socket));
     let nested = sock_ops::nested(ctx);
-    let unfitted = unfitted(policy, &own, &sysctl, nested.is_covered);
+    let unfitted = black_box(unfitted(policy, &own, &sysctl, nested.is_covered));
     let guarded = if maps::guards() { GUARDED } else { 0 };
-    let marks = Applied::marks_of(&own, nested.is_covered) | guarded;
-    let (outcome, keepalive) = match choose(policy, &own, &sysctl, nested.is_covered) {
+    let marks = black_box(Applied::marks_of(&own, nested.is_covered) | guarded);
+    let (outcome, keepalive) = match black_box(choose(policy, &own, &sysctl, nested.is_covered)) {
         Action::Exempt => return (stats::EXEMPT, Applied::default()),
         Action::Respect => {
             sock_ops::tell_nested(ctx, nested.is_set);
