@@ -59,7 +59,7 @@ fn run() -> anyhow::Result<Code> {
     }
 }
 
-/// Keeps idle TCP connections alive, and tells which come near their end.
+/// Keeps idle TCP connections alive, and reports those close to their idle timeout.
 ///
 /// Clouds forget TCP connections that are idle for too long, 350 s as a rule.
 /// injector sets keepalive on every new TCP socket of a cgroup, with no change
