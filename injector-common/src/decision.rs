@@ -16,6 +16,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
     keepalive::{FlowPolicy, Keepalive},
+    opaque::Opaque,
     record::Endpoints,
 };
 
@@ -229,6 +230,21 @@ impl Best {
         if decision.layer7_ms != 0 && decision.layer7_ms < self.layer7_ms {
             self.layer7_ms = decision.layer7_ms;
             self.choice.layer7 = index;
+        }
+    }
+}
+
+impl Opaque for Best {
+    #[inline(always)]
+    fn opaque(self) -> Self {
+        let Selection { limit, layer7, instead } = self.choice;
+        Self {
+            choice: Selection { limit: limit.opaque(), layer7: layer7.opaque(), instead: instead.opaque() },
+            half_closed: self.half_closed.opaque(),
+            limit_ms: self.limit_ms.opaque(),
+            half_closed_ms: self.half_closed_ms.opaque(),
+            layer7_ms: self.layer7_ms.opaque(),
+            order: self.order.opaque(),
         }
     }
 }

@@ -1,8 +1,6 @@
 //! The `keepalive` program: what happens to a socket when its connection is
 //! established.
 
-use core::hint::black_box;
-
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, bpf_sock},
@@ -12,6 +10,7 @@ use aya_log_ebpf::debug;
 use injector_common::{
     applied::{Applied, GUARDED},
     keepalive::{Action, FlowPolicy, Keepalive, Own, Sysctl, choose, unfitted},
+    opaque::Opaque as _,
     record::{ESTABLISHED, FlowRecord, Seen},
     stats,
 };
@@ -65,22 +64,28 @@ pub fn established(ctx: &SockOpsContext) {
 /// outcome, and what was set.
 #[inline(always)]
 fn treat(ctx: &SockOpsContext, policy: &FlowPolicy, socket: *mut bpf_sock) -> (u8, Applied) {
-    // Verifiers before 6.12 follow each way through the decisions to the end, a million instructions in all. What has been
-    // through the stack is any number to them, and all ways are one again.
-    let (own, sysctl) = black_box(own_choice(socket));
+    let (own, sysctl) = own_choice(socket);
+    let (own, sysctl) = (own.opaque(), sysctl.opaque());
     let nested = sock_ops::nested(ctx);
-    let unfitted = black_box(unfitted(policy, &own, &sysctl, nested.is_covered));
+    let is_nested = nested.is_covered.opaque();
+    let unfitted = unfitted(policy, &own, &sysctl, is_nested).opaque();
     let guarded = if maps::guards() { GUARDED } else { 0 };
-    let marks = black_box(Applied::marks_of(&own, nested.is_covered) | guarded);
-    let (outcome, keepalive) = match black_box(choose(policy, &own, &sysctl, nested.is_covered)) {
-        Action::Exempt => return (stats::EXEMPT, Applied::default()),
-        Action::Respect => {
-            sock_ops::tell_nested(ctx, nested.is_set);
-            return (stats::RESPECTED, Applied::found(&own, &sysctl, &unfitted, nested.is_set, marks));
-        }
+    let marks = (Applied::marks_of(&own, is_nested) | guarded).opaque();
+    let (outcome, keepalive) = match choose(policy, &own, &sysctl, is_nested, &unfitted) {
+        Action::Exempt => (stats::EXEMPT, Keepalive::default()),
+        Action::Respect => (stats::RESPECTED, Keepalive::default()),
         Action::Inject(keepalive) => (stats::INJECTED, keepalive),
         Action::Tighten(keepalive) => (stats::TIGHTENED, keepalive),
     };
+    let (outcome, keepalive) = (outcome.opaque(), keepalive.opaque());
+    match outcome {
+        stats::EXEMPT => return (outcome, Applied::default()),
+        stats::RESPECTED => {
+            sock_ops::tell_nested(ctx, nested.is_set);
+            return (outcome, Applied::found(&own, &sysctl, &unfitted, nested.is_set, marks));
+        }
+        _ => {}
+    }
     sock_ops::tell_nested(ctx, true);
     let applied = Applied::new(&keepalive, &unfitted, marks);
     if apply(ctx, &keepalive).is_ok() { (outcome, applied) } else { (stats::FAILED, applied) }

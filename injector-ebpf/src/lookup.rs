@@ -3,6 +3,7 @@
 use injector_common::{
     decision::{BY_CGROUP, Best, EXEMPTED, FALLBACK, LOOKUPS, Selection, key},
     keepalive::FlowPolicy,
+    opaque::Opaque as _,
     record::{Endpoints, FlowRecord},
     stats::PASSIVE,
 };
@@ -22,6 +23,7 @@ pub fn choose(endpoints: &Endpoints, direction: u8, cgroup_id: u64) -> Best {
             && let Some(decision) = maps::decision(index)
         {
             best.consider(index, decision, is_local);
+            best = best.opaque();
         }
     }
     best

@@ -16,6 +16,8 @@ use injector_common::{
     stats,
 };
 
+use crate::scan::Flow;
+
 /// One record per flow, freed by the kernel with its socket.
 #[btf_map]
 pub static FLOWS: SkStorage<FlowRecord> = SkStorage::new();
@@ -44,6 +46,10 @@ static COUNTERS: PerCpuArray<u64, { stats::COUNTERS as usize }> = PerCpuArray::n
 
 #[btf_map]
 static SCAN_CONTROL: Array<ScanControl, 1> = Array::new();
+
+/// The programs' own: what the scan under way knows of the flow that it visits.
+#[btf_map]
+static VISITED: Array<Flow, 1> = Array::new();
 
 /// Not used by any program: what userspace wants to find again.
 #[btf_map]
@@ -155,6 +161,12 @@ pub fn set_of(cgroup_id: u64) -> u16 {
 #[inline(always)]
 pub fn scan_control() -> Option<*mut ScanControl> {
     SCAN_CONTROL.get_ptr_mut(0)
+}
+
+/// Where a visit keeps what it knows of the flow.
+#[inline(always)]
+pub fn visited() -> Option<*mut Flow> {
+    VISITED.get_ptr_mut(0)
 }
 
 /// Adds one to a counter of [`stats`].

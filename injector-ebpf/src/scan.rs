@@ -1,7 +1,7 @@
 //! The `scan` program: one visit per flow record, only when userspace reads
 //! the iterator.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, hint::black_box};
 
 use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
 use injector_common::{
@@ -19,7 +19,7 @@ use injector_common::{
 
 use crate::{
     ahead, clock, lookup,
-    maps::{decision, scan_control, tracks_packets},
+    maps::{decision, scan_control, tracks_packets, visited},
     packets,
     tcp_sock::TcpSock,
 };
@@ -55,17 +55,29 @@ struct IterMeta {
 }
 
 /// What one visit finds out before it decides whether to write anything.
-struct Flow {
-    tcp: TcpSock,
+///
+/// It lies in a map: what comes back from there is news to the verifier, which
+/// so forgets the ways that led to it. Held in registers it would have the
+/// verifier follow each of them through all that comes after.
+#[derive(Clone, Copy)]
+pub struct Flow {
     own: Own,
     effective: Keepalive,
-    idle: Idle,
+    wire_ms: u64,
+    application_ms: u64,
     retransmits: u8,
     unanswered_probes: u8,
     state: u8,
     status: u8,
     wire: Limit,
     layer7: Limit,
+}
+
+/// Where the iterator is.
+#[derive(Clone, Copy)]
+struct Visit {
+    ctx: *mut IterContext,
+    tcp: TcpSock,
     packets: Option<&'static PacketRecord>,
 }
 
@@ -110,8 +122,17 @@ pub fn visit(ctx: *mut IterContext) {
         }
         return;
     }
-    match look(tcp, record, packets::find(socket)) {
-        Ok(Some(flow)) => settle(ctx, control, record, &flow),
+    let visit = Visit { ctx, tcp, packets: packets::find(socket) };
+    match look(&visit, record) {
+        Ok(Some(flow)) => {
+            let Some(place) = visited() else { return };
+            // SAFETY: as above.
+            let flow = unsafe {
+                *place = flow;
+                &*black_box(place)
+            };
+            settle(&visit, control, record, flow);
+        }
         Ok(None) => control.totals.closing += 1,
         // Freed under our eyes: no flow any more.
         Err(_) => {}
@@ -120,7 +141,8 @@ pub fn visit(ctx: *mut IterContext) {
 
 /// Reads and judges the socket; `None` once the connection is closing.
 #[inline(always)]
-fn look(tcp: TcpSock, record: &mut FlowRecord, packets: Option<&'static PacketRecord>) -> Result<Option<Flow>, i32> {
+fn look(visit: &Visit, record: &mut FlowRecord) -> Result<Option<Flow>, i32> {
+    let tcp = visit.tcp;
     let state = tcp.state();
     if !state::is_live(state) || tcp.is_orphan() {
         return Ok(None);
@@ -130,7 +152,7 @@ fn look(tcp: TcpSock, record: &mut FlowRecord, packets: Option<&'static PacketRe
     let own = tcp.own_keepalive();
     let effective = own.in_force(&tcp.sysctl_beside(&own)?);
     let mut activity = tcp.activity();
-    if let Some(packets) = packets {
+    if let Some(packets) = visit.packets {
         activity.packet_received = packets.received.last;
     }
     let probes_out = tcp.probes_out();
@@ -153,7 +175,20 @@ fn look(tcp: TcpSock, record: &mut FlowRecord, packets: Option<&'static PacketRe
         layer7_warn_ms: u64::from(layer7.warn_ms),
     });
     let status = if lookup::is_exempt(&choice) { EXEMPT } else { status };
-    Ok(Some(Flow { tcp, own, effective, idle, retransmits, unanswered_probes, state, status, wire, layer7, packets }))
+    record.seen = idle.seen;
+    let Idle { wire_ms, application_ms, .. } = idle;
+    Ok(Some(Flow {
+        own,
+        effective,
+        wire_ms,
+        application_ms,
+        retransmits,
+        unanswered_probes,
+        state,
+        status,
+        wire,
+        layer7,
+    }))
 }
 
 /// The limits that count for a flow in its present state.
@@ -174,11 +209,11 @@ fn limits(record: &FlowRecord, choice: &Selection, half_closed: u32, state: u8) 
 /// Writes first: where the buffer is full, the kernel comes back for the same
 /// flow with an empty one, and nothing may have been counted by then.
 #[inline(always)]
-fn settle(ctx: *mut IterContext, control: &mut ScanControl, record: &mut FlowRecord, flow: &Flow) {
+fn settle(visit: &Visit, control: &mut ScanControl, record: &mut FlowRecord, flow: &Flow) {
     let is_exempt = flow.status == EXEMPT;
     let is_told = control.mode == scan::WATCH && record.reported != 0;
     let is_new = !is_exempt && control.budget != 0 && is_wanted(control, flow);
-    if (is_told || is_new) && !write(ctx, control, record, flow) {
+    if (is_told || is_new) && !write(visit, control, record, flow) {
         return;
     }
     if is_new && !is_told && control.budget != scan::UNLIMITED {
@@ -187,7 +222,6 @@ fn settle(ctx: *mut IterContext, control: &mut ScanControl, record: &mut FlowRec
     if control.mode == scan::WATCH && (is_told || is_new) {
         record.reported = if is_finding(flow.status) { flow.status } else { 0 };
     }
-    record.seen = flow.idle.seen;
     if !is_exempt {
         add_up(&mut control.totals, record, flow);
     }
@@ -200,12 +234,12 @@ fn is_wanted(control: &ScanControl, flow: &Flow) -> bool {
         scan::FINDINGS | scan::WATCH => is_finding(flow.status),
         _ => false,
     };
-    passes && flow.idle.wire_ms >= control.min_idle_ms
+    passes && flow.wire_ms >= control.min_idle_ms
 }
 
 #[inline(always)]
 fn add_up(totals: &mut ScanTotals, record: &FlowRecord, flow: &Flow) {
-    let idle_ms = flow.idle.wire_ms;
+    let idle_ms = flow.wire_ms;
     if let Some(count) = totals.by_status.get_mut(usize::from(flow.status)) {
         *count += 1;
     }
@@ -218,7 +252,7 @@ fn add_up(totals: &mut ScanTotals, record: &FlowRecord, flow: &Flow) {
     }
     note_change(totals, &flow.wire, idle_ms);
     if flow.layer7.limit_ms != 0 {
-        note_change(totals, &flow.layer7, flow.idle.application_ms);
+        note_change(totals, &flow.layer7, flow.application_ms);
     }
 }
 
@@ -240,11 +274,11 @@ const _: () = assert!(size_of::<FlowBrief>() == BRIEF_SIZE as usize);
 
 /// Tells whether there was room.
 #[inline(always)]
-fn write(ctx: *mut IterContext, control: &ScanControl, record: &FlowRecord, flow: &Flow) -> bool {
+fn write(visit: &Visit, control: &ScanControl, record: &FlowRecord, flow: &Flow) -> bool {
     if control.mode == scan::BRIEF {
-        write_brief(ctx, flow.tcp, flow.wire.hop, flow.layer7.hop)
+        write_brief(visit.ctx, visit.tcp, flow.wire.hop, flow.layer7.hop)
     } else {
-        write_sample(ctx, record, flow) && (!tracks_packets() || write_packets(ctx, flow))
+        write_sample(visit, record, flow) && (!tracks_packets() || write_packets(visit))
     }
 }
 
@@ -257,17 +291,18 @@ fn write_brief(ctx: *mut IterContext, tcp: TcpSock, hop: u32, layer7_hop: u32) -
 }
 
 #[inline(always)]
-fn write_sample(ctx: *mut IterContext, record: &FlowRecord, flow: &Flow) -> bool {
+fn write_sample(visit: &Visit, record: &FlowRecord, flow: &Flow) -> bool {
+    let Visit { ctx, tcp, .. } = *visit;
     let is_local = flow.status == LOCAL;
     let sample = FlowSample {
         cookie: record.cookie,
         age_ms: clock::boot_ns().saturating_sub(record.opened_ns) / 1_000_000,
-        idle_ms: flow.idle.wire_ms,
-        app_idle_ms: flow.idle.application_ms,
-        cgroup_id: flow.tcp.cgroup_id().unwrap_or(0),
-        inode: flow.tcp.inode().unwrap_or(0),
-        netns: flow.tcp.netns().unwrap_or(0),
-        uid: flow.tcp.uid(),
+        idle_ms: flow.wire_ms,
+        app_idle_ms: flow.application_ms,
+        cgroup_id: tcp.cgroup_id().unwrap_or(0),
+        inode: tcp.inode().unwrap_or(0),
+        netns: tcp.netns().unwrap_or(0),
+        uid: tcp.uid(),
         limit_ms: if is_local { 0 } else { flow.wire.limit_ms },
         hop: if is_local { NO_HOP } else { flow.wire.hop },
         layer7_ms: if is_local { 0 } else { flow.layer7.limit_ms },
@@ -308,9 +343,10 @@ fn own_options(own: &Own) -> u8 {
 /// ([`injector_common::record::TrackedSample`]). The kernel takes both back where
 /// there was room for the first alone.
 #[inline(always)]
-fn write_packets(ctx: *mut IterContext, flow: &Flow) -> bool {
+fn write_packets(visit: &Visit) -> bool {
+    let Visit { ctx, packets, .. } = *visit;
     static NONE: PacketRecord = PacketRecord::NONE;
-    let packets = flow.packets.unwrap_or(&NONE);
+    let packets = packets.unwrap_or(&NONE);
     // SAFETY: `seq` is the iterator's own, and the record has no padding.
     let result = unsafe { bpf_seq_write((*(*ctx).meta).seq, (&raw const *packets).cast(), PACKETS_SIZE) };
     result == 0

@@ -5,6 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
     conflict::ENFORCE,
+    opaque::Opaque,
     timer::{SPARE_PROBES, fits_user_timeout, fitted, is_too_short, longest_idle_ms},
 };
 
@@ -31,6 +32,18 @@ pub struct Keepalive {
     /// `TCP_USER_TIMEOUT` in milliseconds; 0 leaves it alone. When set, the
     /// kernel gives up by it and no longer by [`Self::probes`].
     pub user_timeout_ms: u32,
+}
+
+impl Opaque for Keepalive {
+    #[inline(always)]
+    fn opaque(self) -> Self {
+        Self {
+            idle_s: self.idle_s.opaque(),
+            interval_s: self.interval_s.opaque(),
+            probes: self.probes.opaque(),
+            user_timeout_ms: self.user_timeout_ms.opaque(),
+        }
+    }
 }
 
 /// What to do with the flows of an attachment.
@@ -77,6 +90,26 @@ pub struct Sysctl {
     pub interval_s: u32,
     /// `net.ipv4.tcp_keepalive_probes`.
     pub probes: u32,
+}
+
+impl Opaque for Own {
+    #[inline(always)]
+    fn opaque(self) -> Self {
+        Self {
+            enabled: self.enabled.opaque(),
+            idle_s: self.idle_s.opaque(),
+            interval_s: self.interval_s.opaque(),
+            probes: self.probes.opaque(),
+            user_timeout_ms: self.user_timeout_ms.opaque(),
+        }
+    }
+}
+
+impl Opaque for Sysctl {
+    #[inline(always)]
+    fn opaque(self) -> Self {
+        Self { idle_s: self.idle_s.opaque(), interval_s: self.interval_s.opaque(), probes: self.probes.opaque() }
+    }
 }
 
 /// What becomes of a socket.
@@ -141,8 +174,9 @@ impl Keepalive {
 /// `sysctl` stands in for what was left alone, and counts like a value of the
 /// application's own. With `is_nested` another attachment covers the socket as
 /// well, and its rules count, too: not even [`ENFORCE`] loosens what is there.
+/// `unfitted` is what [`unfitted`] returns for the same four.
 #[inline(always)]
-pub fn choose(policy: &FlowPolicy, own: &Own, sysctl: &Sysctl, is_nested: bool) -> Action {
+pub fn choose(policy: &FlowPolicy, own: &Own, sysctl: &Sysctl, is_nested: bool, unfitted: &Keepalive) -> Action {
     if policy.keepalive.idle_s == 0 {
         return Action::Exempt;
     }
@@ -153,7 +187,7 @@ pub fn choose(policy: &FlowPolicy, own: &Own, sysctl: &Sysctl, is_nested: bool) 
         return Action::Respect;
     }
     if enforces {
-        return Action::Inject(fitted(&unfitted(policy, own, sysctl, is_nested), user_timeout_ms));
+        return Action::Inject(fitted(unfitted, user_timeout_ms));
     }
     let in_force = own.in_force(sysctl);
     if own.enabled
@@ -162,7 +196,7 @@ pub fn choose(policy: &FlowPolicy, own: &Own, sysctl: &Sysctl, is_nested: bool) 
     {
         return Action::Respect;
     }
-    let keepalive = fitted(&unfitted(policy, own, sysctl, is_nested), user_timeout_ms);
+    let keepalive = fitted(unfitted, user_timeout_ms);
     if own.is_untouched() { Action::Inject(keepalive) } else { Action::Tighten(keepalive) }
 }
 

@@ -24,6 +24,10 @@ fn keepalive(idle_s: u32, interval_s: u32, probes: u32) -> Keepalive {
     Keepalive { idle_s, interval_s, probes, user_timeout_ms: 0 }
 }
 
+fn choose(policy: &FlowPolicy, own: &Own, sysctl: &Sysctl, is_nested: bool) -> Action {
+    super::choose(policy, own, sysctl, is_nested, &unfitted(policy, own, sysctl, is_nested))
+}
+
 fn chosen(own: &Own, sysctl: &Sysctl) -> Action {
     choose(&POLICY, own, sysctl, false)
 }

@@ -14,7 +14,7 @@ use crate::programs::output::Output;
 use crate::programs::process::{Process, Signal};
 
 /// Where attachments of this ABI are pinned.
-pub const PINS: &str = "/sys/fs/bpf/injector/v2";
+pub const PINS: &str = "/sys/fs/bpf/injector/v1";
 
 /// An attachment. Dropping it detaches.
 #[derive(Debug)]

@@ -95,7 +95,7 @@ fn detach_all_ends_every_attachment_it_can_see() {
         for cgroup; do bpftool cgroup show \"$cgroup\" | grep -q sock_ops; done
         \"$injector\" detach --all
         for cgroup; do if bpftool cgroup show \"$cgroup\" | grep sock_ops; then exit 1; fi; done
-        if ls -A /sys/fs/bpf/injector/v2 | grep .; then exit 1; fi
+        if ls -A /sys/fs/bpf/injector/v1 | grep .; then exit 1; fi
         \"$injector\" detach --all";
     let cgroups = [scene.inside.path_text(), scene.outside.path_text()];
     let arguments = [&["-c", script, "sh", scene.injector.binary()], &cgroups[..]].concat();
@@ -138,7 +138,7 @@ fn many_come_and_go_at_once() {
         }
         for cgroup; do come_and_go \"$cgroup\" & pids=\"$pids $!\"; done
         for pid in $pids; do wait $pid || exit; done
-        if ls -A /sys/fs/bpf/injector/v2 | grep .; then exit 1; fi";
+        if ls -A /sys/fs/bpf/injector/v1 | grep .; then exit 1; fi";
     let children = ["a", "b"].map(|name| scene.inside.child(name));
     let cgroups = [scene.outside.path_text(), children[0].path_text(), children[1].path_text()];
     let arguments = [&["-c", script, "sh", scene.injector.binary()], &cgroups[..]].concat();

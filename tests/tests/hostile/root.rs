@@ -26,9 +26,9 @@ fn what_others_may_have_made() {
         ("ln -s /nowhere injector".to_owned(), "/sys/fs/bpf/injector", "symlink"),
         ("mkdir injector; chown 65534 injector".to_owned(), "/sys/fs/bpf/injector", "user 65534"),
         ("mkdir -m 777 injector; chmod 1777 injector".to_owned(), "/sys/fs/bpf/injector", "1777"),
-        (format!("mkdir -m 700 injector; ln -s {there} injector/v2"), "/sys/fs/bpf/injector/v2", "symlink"),
-        ("mkdir -m 700 injector; mkdir injector/v2; chmod 770 injector/v2".to_owned(), "injector/v2", "0770"),
-        ("mkdir -m 700 injector; mkdir injector/v2; chown 1 injector/v2".to_owned(), "injector/v2", "user 1"),
+        (format!("mkdir -m 700 injector; ln -s {there} injector/v1"), "/sys/fs/bpf/injector/v1", "symlink"),
+        ("mkdir -m 700 injector; mkdir injector/v1; chmod 770 injector/v1".to_owned(), "injector/v1", "0770"),
+        ("mkdir -m 700 injector; mkdir injector/v1; chown 1 injector/v1".to_owned(), "injector/v1", "user 1"),
         ("chmod 777 .".to_owned(), "/sys/fs/bpf:", "0777"),
         ("chown 65534 .".to_owned(), "/sys/fs/bpf:", "user 65534"),
     ];
@@ -80,11 +80,11 @@ fn detaching_all_is_not_led_astray() {
     let prepare = format!(
         "{injector} attach --detach --name ours --cgroup {inside} >&2 && \
          {injector} attach --detach --name theirs --cgroup {outside} >&2 && \
-         mv injector/v2/theirs kept && ln -s /sys/fs/bpf/kept injector/v2/link && ln -s /sys/fs/bpf/kept injector/v0",
+         mv injector/v1/theirs kept && ln -s /sys/fs/bpf/kept injector/v1/link && ln -s /sys/fs/bpf/kept injector/v0",
         inside = scene.inside.path_text(),
         outside = scene.outside.path_text(),
     );
-    let script = "\"$@\"; echo \"code $?\"; ls injector/v2 kept; bpftool link detach pinned kept/keepalive";
+    let script = "\"$@\"; echo \"code $?\"; ls injector/v1 kept; bpftool link detach pinned kept/keepalive";
     let script = format!("{OWN_MOUNT}{prepare} && {script}");
     let output =
         scene.injector.run_through(&["unshare", "--mount", "sh", "-c", &script, "sh"], &["detach", "--all"]).ok();
@@ -92,6 +92,6 @@ fn detaching_all_is_not_led_astray() {
         assert!(output.stdout.lines().any(|found| found == line), "no {line:?}: {output:?}");
     }
     assert!(!output.stdout.lines().any(|found| found == "ours"), "{output:?}");
-    assert!(output.stderr.contains("refused /sys/fs/bpf/injector/v2/link: it is a symlink"), "{output:?}");
+    assert!(output.stderr.contains("refused /sys/fs/bpf/injector/v1/link: it is a symlink"), "{output:?}");
     assert_nothing_left(&scene);
 }

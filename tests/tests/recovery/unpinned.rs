@@ -114,7 +114,7 @@ fn a_name_that_was_taken_meanwhile_stays_taken() {
 /// Others' attachments are none of its matter.
 #[test]
 fn damaged_pins_keep_nobody_from_the_others() {
-    for damage in ["rm -r /sys/fs/bpf/injector/v2/damaged/[0-9]*", "rm /sys/fs/bpf/injector/v2/damaged/*/SCAN_CONTROL"]
+    for damage in ["rm -r /sys/fs/bpf/injector/v1/damaged/[0-9]*", "rm /sys/fs/bpf/injector/v1/damaged/*/SCAN_CONTROL"]
     {
         let scene = Scene::new("damaged");
         let run = |arguments: &[&str]| scene.injector.run(arguments);

@@ -213,7 +213,7 @@ pub(super) fn decide(policy: &FlowPolicy, own: &Own, context: &Context) -> (u8, 
     let Context { sysctl, nested, .. } = context;
     let unfitted = unfitted(policy, own, sysctl, nested.is_covered);
     let marks = Applied::marks_of(own, nested.is_covered);
-    match choose(policy, own, sysctl, nested.is_covered) {
+    match choose(policy, own, sysctl, nested.is_covered, &unfitted) {
         Action::Exempt => (EXEMPT, Applied::default()),
         Action::Respect => (RESPECTED, Applied::found(own, sysctl, &unfitted, nested.is_set, marks)),
         Action::Inject(keepalive) => (INJECTED, Applied::new(&keepalive, &unfitted, marks)),
