@@ -128,7 +128,7 @@ impl Sink for Journal {
     }
 
     fn repinned(&mut self, name: &str) {
-        tracing::warn!(attachment = name, "its pins were removed from outside, pinned again");
+        tracing::warn!(attachment = name, "its pins were removed by another process, pinned again");
     }
 
     fn failed(&mut self, about: &str, error: &anyhow::Error) {

@@ -66,7 +66,7 @@ impl Opened {
     /// Says what is left out.
     pub fn warn(&self) {
         for (pins, error) in &self.left_out {
-            tracing::warn!("left out {}: {error:#}", pins.name());
+            tracing::warn!("skipped {}: {error:#}", pins.name());
         }
     }
 }

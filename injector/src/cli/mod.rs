@@ -61,17 +61,17 @@ fn run() -> anyhow::Result<Code> {
 
 /// Keeps idle TCP connections alive, and reports those close to their idle timeout.
 ///
-/// Clouds forget TCP connections that are idle for too long, 350 s as a rule.
+/// Clouds drop TCP connections that are idle for too long, usually 350s.
 /// injector sets keepalive on every new TCP socket of a cgroup, with no change
-/// to the applications in it, and reports the flows that come near the limit
-/// all the same.
+/// to the applications in it, and reports the flows that still come close to
+/// the limit.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES, propagate_version = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Say more on stderr; twice for the BPF programs' own messages.
+    /// More messages on stderr; twice for the BPF programs' own log.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
@@ -89,17 +89,17 @@ pub enum Command {
     Run(Run),
     /// List flows, with the time each has left.
     Flows(Flows),
-    /// Show what is attached, what became of its sockets, and how idle its flows are.
+    /// Show attachments, the outcomes of their sockets, and the idle times of their flows.
     Status(Status),
-    /// Take over connections that were there before injector was attached.
+    /// Take over connections that were opened before injector was attached.
     Adopt(Adopt),
-    /// Take injector off a cgroup again.
+    /// Detach injector from a cgroup.
     Detach(Detach),
     /// Check whether this host has what injector needs.
     Doctor(Doctor),
-    /// List hops, with the keepalive that each asks for.
+    /// List hops, with the keepalive that each needs.
     Timeouts(Timeouts),
-    /// Find timeouts that don't fit each other, along the way of the flows.
+    /// Find timeouts that conflict along the path of the flows.
     Check(Check),
     /// Check, show or start a configuration file.
     Config {
@@ -107,7 +107,7 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Print settings for a place where no eBPF runs.
+    /// Print keepalive settings for places without eBPF.
     Recommend(Recommend),
     /// Print a completion script for a shell.
     Completions {

@@ -24,8 +24,8 @@ const MAX_ANSWER: usize = 64 << 20;
 /// Longest explanation that is passed on, in characters.
 const MAX_EXPLANATION: usize = 300;
 
-/// What is said where a server is there and does not answer.
-const NO_ANSWER: &str = "it ended the connection without an answer (does an injector agent listen there?)";
+/// Error where a server is there and does not answer.
+const NO_ANSWER: &str = "connection closed without an answer (does an injector agent listen there?)";
 
 /// Where an agent is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl FromStr for Server {
         let authority = text.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
         let is_valid = |authority: &&str| !authority.contains('/') && authority.rsplit_once(':').is_some();
         authority.filter(is_valid).map(|authority| Self::Tcp(authority.to_owned())).ok_or_else(|| {
-            format!("{text:?} is no server: write http://127.0.0.1:9435, or the path of a socket (/run/injector.sock)")
+            format!("invalid server {text:?}: expected http://127.0.0.1:9435 or a socket's path (/run/injector.sock)")
         })
     }
 }
@@ -74,7 +74,7 @@ async fn connect(server: &Server, path: &str) -> anyhow::Result<Bytes> {
     match server {
         Server::Tcp(authority) => {
             let stream = TcpStream::connect(authority).await?;
-            // Agents answer to their address, and to names that they were told: see `agent::http::hosts`.
+            // Agents answer to their address, and to configured names: see `agent::http::hosts`.
             let address = stream.peer_addr()?.to_string();
             ask(stream, &address, path).await
         }
@@ -94,7 +94,7 @@ where
         let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
         anyhow::Ok((status, body.map_err(|error| anyhow!(error)).context("reading its answer")?.to_bytes()))
     };
-    // Whoever goes on after its answer is left.
+    // A server that goes on after its answer is dropped.
     tokio::pin!(answer);
     let (status, body) = tokio::select! {
         answer = &mut answer => answer?,

@@ -34,13 +34,13 @@ pub struct Attach {
     /// Idle timeout of flows that no hop is known for [default: 350s].
     #[arg(long, value_name = "DURATION", value_parser = units::parse)]
     pub timeout: Option<Duration>,
-    /// The hops on the way.
+    /// The hops on the path.
     #[command(flatten)]
     pub hops: HopArgs,
-    /// Time between two questions of --discover, unless --detach, which asks once [default: 5m].
+    /// Time between two queries of --discover; with --detach there is only one [default: 5m].
     #[arg(long, value_name = "DURATION", value_parser = units::parse)]
     pub discover_interval: Option<Duration>,
-    /// Silence before the first probe, `TCP_KEEPIDLE` [default: from --timeout; 240s for 350s].
+    /// Idle time before the first probe, `TCP_KEEPIDLE` [default: from --timeout; 240s for 350s].
     #[arg(long, value_name = "DURATION", value_parser = units::parse)]
     pub idle: Option<Duration>,
     /// Time between unanswered probes, `TCP_KEEPINTVL` [default: from --timeout; 30s for 350s].
@@ -52,37 +52,37 @@ pub struct Attach {
     /// Also set `TCP_USER_TIMEOUT`, which then decides when a connection is given up.
     #[arg(long, value_name = "DURATION", value_parser = units::parse)]
     pub user_timeout: Option<Duration>,
-    /// What becomes of an application's own keepalive calls [default: tighten].
+    /// How to treat an application's own keepalive settings [default: tighten].
     #[arg(long, value_enum)]
     pub on_conflict: Option<OnConflict>,
     /// Where idle times come from [default: sockets].
     #[arg(long, value_enum)]
     pub track: Option<Track>,
-    /// Limits for flows within this host, too, on whose path no hop is.
+    /// Apply limits to flows within this host, too, although no hop is on their path.
     #[arg(long)]
     pub loopback: bool,
-    /// Take over the connections that are there already, too.
+    /// Also take over connections that are already open.
     #[arg(long)]
     pub existing: bool,
     /// Idle time from which a flow is reported: a share of the limit, or a duration [default: 80%].
     #[arg(long, value_name = "PERCENT|DURATION")]
     pub warn: Option<Warn>,
-    /// End by itself after this time.
+    /// Exit after this time.
     #[arg(long = "for", value_name = "DURATION", value_parser = units::parse)]
     pub run_for: Option<Duration>,
-    /// Attach again where the cgroup is removed and made anew, as a service manager does with each start of a unit.
+    /// Attach again when the cgroup is removed and recreated, as a service manager does with each start of a unit.
     #[arg(long, conflicts_with = "detach")]
     pub follow: bool,
-    /// Attach and exit; the programs go on working until `injector detach`.
+    /// Attach and exit; the programs stay attached until `injector detach`.
     #[arg(long, conflicts_with_all = ["run_for", "keep"])]
     pub detach: bool,
-    /// Leave the programs working at the end.
+    /// Leave the programs attached on exit.
     #[arg(long)]
     pub keep: bool,
-    /// Don't prove by a connection of injector's own, made in the cgroup, that it works.
+    /// Skip the self-test: a connection that injector opens in the cgroup.
     #[arg(long)]
     pub no_self_test: bool,
-    /// Form of the output.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: EventFormat,
 }
@@ -117,17 +117,17 @@ pub struct Flows {
     /// Exit with 5 when there are any flows at risk, overdue or stalled.
     #[arg(long)]
     pub fail: bool,
-    /// Order of the list [default: as the kernel has them].
+    /// Sort order [default: the kernel's].
     #[arg(long, value_enum)]
     pub sort: Option<Sort>,
     /// List at most this many.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// List again and again.
+    /// Repeat the list at this interval.
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
           default_missing_value = "2s", value_parser = units::parse)]
     pub watch: Option<Duration>,
-    /// Form of the output.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: FlowFormat,
 }
@@ -135,7 +135,7 @@ pub struct Flows {
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub struct Status {
-    /// Form of the output.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
 }
@@ -147,7 +147,7 @@ pub struct Adopt {
     /// The attachment that takes them over.
     #[command(flatten)]
     pub target: Target,
-    /// Form of the output.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: EventFormat,
 }
@@ -155,10 +155,10 @@ pub struct Adopt {
 /// Arguments of `detach`.
 #[derive(Debug, Args)]
 pub struct Detach {
-    /// What to detach.
+    /// The attachment.
     #[command(flatten)]
     pub target: Target,
-    /// Everything that injector has attached on this host.
+    /// Detach everything that injector has attached on this host.
     #[arg(long, conflicts_with_all = ["cgroup", "name"], required_unless_present_any = ["cgroup", "name"])]
     pub all: bool,
 }
@@ -166,10 +166,10 @@ pub struct Detach {
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {
-    /// cgroup whose other BPF programs to list.
+    /// Also list other BPF programs of this cgroup.
     #[arg(long, value_name = "PATH", default_value = "/")]
     pub cgroup: PathBuf,
-    /// Form of the output.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
 }

@@ -37,7 +37,7 @@ pub struct Timeouts {
     /// The hops.
     #[command(flatten)]
     pub hops: HopArgs,
-    /// Form of the output.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
 }
@@ -52,7 +52,7 @@ pub struct Check {
     /// The hops.
     #[command(flatten)]
     pub hops: HopArgs,
-    /// Form of the output.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
 }
@@ -60,16 +60,16 @@ pub struct Check {
 /// What to do with a configuration file.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Say whether a file is right, and what is wrong where.
+    /// Check a file, and report mistakes with their line and column.
     Check {
         /// The file.
         file: PathBuf,
     },
-    /// Print what a file comes to, defaults and the sources of values included.
+    /// Print the effective configuration, with defaults and the source of each value.
     Show {
         /// The file.
         file: PathBuf,
-        /// Form of the output.
+        /// Output format.
         #[arg(short, long, value_enum, default_value_t)]
         output: FileFormat,
     },

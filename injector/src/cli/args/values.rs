@@ -5,7 +5,7 @@ use clap::ValueEnum;
 /// Forms of a configuration.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum FileFormat {
-    /// A file again.
+    /// A configuration file.
     #[default]
     Toml,
     /// For programs.

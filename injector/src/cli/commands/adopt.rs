@@ -1,4 +1,4 @@
-//! `adopt`: takes over connections that were there before.
+//! `adopt`: takes over connections that were opened before the attachment.
 
 use super::target;
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     output::{self, Event, EventWriter},
 };
 
-/// Adopts into the attachments that the arguments name.
+/// Adopts connections into the given attachments.
 pub(super) fn run(args: &Adopt) -> anyhow::Result<Code> {
     preflight::check_capabilities()?;
     let mut there = target::opened(&args.target)?;
@@ -36,7 +36,7 @@ fn existing(attached: &mut Attached, lock: &Lock) -> anyhow::Result<Report> {
         output::message(format_args!("injector: note: {gap}"));
     }
     let totals = attached.totals()?;
-    // Those processes are named above.
+    // The report names those processes.
     let coverage = Coverage { hidden_processes: 0, ..Coverage::of(attached, &totals)? };
     if let Some(gap) = coverage.gap(attached.name()) {
         output::message(format_args!("injector: note: {}: not covered: {gap}", attached.name()));

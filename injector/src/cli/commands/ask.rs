@@ -10,8 +10,7 @@ use crate::{
     output,
 };
 
-/// Asks, waits for the answer, and notes what is not known. Returns all hops,
-/// the `configured` ones first.
+/// Asks, waits for the answer, and notes what is unknown. Returns all hops, the `configured` ones first.
 pub(super) fn once(configured: &[Hop]) -> anyhow::Result<Vec<Hop>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let Discovery { hops, notes } = beside(configured, discover(&runtime.block_on(aws::ask())));

@@ -45,18 +45,18 @@ pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     }
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // Until then a signal ends the wait for others by its default.
+    // Until then a signal ends the process by default, also while it waits for a lock.
     drop(pins::lock_all()?);
     let ended = runtime.block_on(async {
         let (outlet, written) = Outlet::open(EventWriter::new(args.output))?;
         let events = Events::new(outlet, pins.name(), on_loss);
         if args.detach {
-            // What is to stay may be left half-way: see `bpf::attach`.
+            // With --detach it may be interrupted half-way: see `bpf::attach`.
             let attached = attach_once(plan, Box::new(events)).await;
             let all = written.all().await;
             return attached.and(all.map_err(Into::into));
         }
-        // From now on it ends in a clean detach.
+        // From here on a signal leads to a clean detach.
         let signals = Signals::new(OnHangup::End)?;
         session::watch(plan, pins.name(), args.run_for, signals, (events, written)).await
     });
@@ -64,7 +64,7 @@ pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     ended.map(|()| Code::Ok)
 }
 
-/// The file with what the command line says instead.
+/// The configuration file, overridden by the command line.
 fn configuration(args: &Attach) -> anyhow::Result<Config> {
     let mut config = hops::configured(&args.hops)?;
     config.attach = Settings::from(args).or(config.attach);
@@ -72,7 +72,7 @@ fn configuration(args: &Attach) -> anyhow::Result<Config> {
     config.agent.on_exit = if args.detach || args.keep { OnExit::Keep } else { OnExit::Detach };
     let is_asking = discovery::interval(&config.attach)?.is_some();
     if let (Some(interval), false) = (args.discover_interval, is_asking) {
-        let expected = "there is nobody to ask: give --discover aws, too".to_owned();
+        let expected = "it needs --discover aws".to_owned();
         return Err(Error::BadValue { what: "--discover-interval", value: units::exact(interval), expected }.into());
     }
     Ok(config)

@@ -1,4 +1,4 @@
-//! `check`: what does not fit along the way of the flows.
+//! `check`: timeouts that conflict along the path of the flows.
 
 use super::hops;
 use crate::{

@@ -1,4 +1,4 @@
-//! `config`: files that are checked, shown and started.
+//! `config`: checks, shows and starts configuration files.
 
 use std::path::Path;
 

@@ -33,7 +33,7 @@ pub(super) fn run(args: &Detach) -> anyhow::Result<Code> {
     }
     pins::tidy();
     drop(lock);
-    // Only now, as stdout may not be read. That is not to hide what went wrong before.
+    // Only now: a closed stdout must not hide earlier failures.
     let written = detached.iter().try_for_each(|name| output::line(format_args!("detached {name}")));
     errors.splice(0..0, written.err().map(Into::into));
     let last = errors.pop();

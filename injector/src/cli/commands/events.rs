@@ -20,7 +20,7 @@ use crate::{
     output::{self, Event, Outlet, Summary},
 };
 
-/// Writes events, and what is no event to stderr.
+/// Writes events to stdout, and everything else to stderr.
 #[derive(Debug)]
 pub(super) struct Events {
     outlet: Outlet,
@@ -28,13 +28,13 @@ pub(super) struct Events {
     on_loss: OnLoss,
     names: Names,
     started: Instant,
-    /// What failed last, by what it is about.
+    /// The last failure of each subject.
     failures: HashMap<String, String>,
-    /// The last figures, where there were any to read.
+    /// The last figures that could be read.
     figures: Option<anyhow::Result<(Counters, ScanTotals)>>,
-    /// Whether there was anything to keep at the end.
+    /// Whether programs stayed attached at the end.
     is_active: bool,
-    /// The first event that could not be put into words.
+    /// The first event that could not be serialised.
     unwritten: Option<std::io::Error>,
 }
 
@@ -109,7 +109,7 @@ impl Sink for Events {
     }
 
     fn repinned(&mut self, _name: &str) {
-        self.message(format_args!("its pins were removed from outside, pinned again"));
+        self.message(format_args!("its pins were removed by another process, pinned again"));
     }
 
     fn failed(&mut self, about: &str, error: &anyhow::Error) {
@@ -131,18 +131,18 @@ impl Sink for Events {
     fn lost(&mut self, _name: &str, state: AttachmentState) {
         match state {
             AttachmentState::CgroupRemoved if self.on_loss == OnLoss::Follow => {
-                self.message(format_args!("its cgroup was removed: attaching again when it is made anew"));
+                self.message(format_args!("its cgroup was removed: attaching again when it is recreated"));
             }
-            AttachmentState::CgroupRemoved => self.message(format_args!("its cgroup was removed, ending")),
-            AttachmentState::Replaced => self.message(format_args!("another one has its name, ending")),
-            _ => self.message(format_args!("was detached by someone else, ending")),
+            AttachmentState::CgroupRemoved => self.message(format_args!("its cgroup was removed, shutting down")),
+            AttachmentState::Replaced => self.message(format_args!("another attachment took its name, shutting down")),
+            _ => self.message(format_args!("was detached by another process, shutting down")),
         }
     }
 
     fn unwanted(&mut self, _name: &str) {}
 
     fn leaving(&mut self, attached: &mut Attached, state: AttachmentState) {
-        // Of what others took over or off the figures are theirs.
+        // Figures of an attachment that another process took over or detached are its own to report.
         let is_ours = !matches!(state, AttachmentState::Detached | AttachmentState::Replaced);
         self.is_active = state.is_active();
         self.figures = is_ours.then(|| Ok((attached.counters()?, attached.totals()?)));

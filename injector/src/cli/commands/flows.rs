@@ -41,9 +41,9 @@ struct Found {
     coverage: Vec<(String, Coverage)>,
     /// Among all flows, listed or not.
     has_findings: bool,
-    /// Attachments that could be opened are not all.
+    /// Some attachments could not be opened.
     lacks_some: bool,
-    /// Some that could be opened run for no socket any more.
+    /// Some that could be opened no longer run for any socket.
     has_inactive: bool,
 }
 
@@ -91,8 +91,7 @@ fn list(args: &Flows) -> anyhow::Result<Code> {
     })
 }
 
-/// Lists what an agent tells. It sends no more than it is asked for, and there
-/// is a bound of its own.
+/// Lists an agent's flows. It sends as many as requested, up to a limit of its own.
 fn ask(server: &Server, args: &Flows) -> anyhow::Result<Code> {
     let limit = if args.sort.is_none() { args.limit.unwrap_or(MAX_FLOWS) } else { MAX_FLOWS };
     let path = format!("/flows?at_risk={}&limit={}", u8::from(args.at_risk), limit.clamp(1, MAX_FLOWS));
@@ -116,8 +115,7 @@ fn ask(server: &Server, args: &Flows) -> anyhow::Result<Code> {
     Ok(if args.fail && findings > 0 { Code::Findings } else { Code::Ok })
 }
 
-/// What is missing of what was asked for, where an agent sent `sent` flows. All
-/// must be there to be sorted.
+/// A note on flows that are missing, where an agent sent `sent` of them. Sorting needs all of them.
 fn cut(args: &Flows, sent: u64, totals: Totals) -> Option<String> {
     let there = if args.at_risk { totals.findings } else { totals.flows };
     let limit = if args.sort.is_none() { args.limit } else { None };
@@ -126,8 +124,7 @@ fn cut(args: &Flows, sent: u64, totals: Totals) -> Option<String> {
         .then(|| format!("the agent lists only {sent} of {there} flows: run `injector flows` on its host for all"))
 }
 
-/// Scans all attachments before anything is written: a pager that is not read
-/// from must not keep others waiting.
+/// Scans all attachments before anything is written: a pager that does not read must not keep other processes waiting.
 fn collect(args: &Flows) -> anyhow::Result<Found> {
     let mode = if args.at_risk { scan::FINDINGS } else { scan::ALL };
     let request = ScanControl::request(mode, 0, budget(args));
@@ -147,7 +144,7 @@ fn collect(args: &Flows) -> anyhow::Result<Found> {
         let totals = match scanned {
             // No reason to hide the others.
             Err(error) if Error::is_held(&error) && !is_only_one => {
-                tracing::warn!("left out {}: {error:#}", attached.name());
+                tracing::warn!("skipped {}: {error:#}", attached.name());
                 found.lacks_some = true;
                 continue;
             }
@@ -162,12 +159,12 @@ fn collect(args: &Flows) -> anyhow::Result<Found> {
     Ok(found)
 }
 
-/// Whether somebody who reads the list would miss a flow that has no record.
+/// Whether the list is expected to have flows without a record, too.
 fn lists_all(args: &Flows) -> bool {
     !args.at_risk && args.limit.is_none()
 }
 
-/// What is to be sorted must all be there first.
+/// Sorting needs all flows first.
 fn budget(args: &Flows) -> u32 {
     let limit = if args.sort.is_none() { args.limit } else { None };
     limit.and_then(|limit| limit.try_into().ok()).unwrap_or(scan::UNLIMITED)
@@ -203,7 +200,7 @@ mod tests {
     use crate::cli::{Cli, Command};
 
     #[test]
-    fn what_an_agent_leaves_out_is_told() {
+    fn flows_that_an_agent_omits_are_reported() {
         for (arguments, sent, expected) in [
             ("", 10, None),
             ("", 9, Some("only 9 of 10 flows")),

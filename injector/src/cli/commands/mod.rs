@@ -24,13 +24,13 @@ use crate::{
     host::{descriptors, logging},
 };
 
-/// Does what the command line asks for.
+/// Runs the command.
 pub fn run(cli: Cli) -> anyhow::Result<Code> {
-    // The agent's log has a form that its file decides on.
+    // The agent's configuration file decides on the log's format.
     if !matches!(cli.command, Command::Run(_)) {
         logging::init(cli.verbose);
     }
-    // Who looks at all attachments has them all open.
+    // Commands on all attachments have them all open.
     descriptors::lift_limit();
     match cli.command {
         Command::Attach(args) => attach::run(&args, cli.verbose),

@@ -24,7 +24,7 @@ pub(super) fn run(args: &Recommend) -> anyhow::Result<Code> {
     Ok(Code::Ok)
 }
 
-/// The hop that forgets first, of those that keepalive can hold off. Settings
+/// The hop that expires first, of those that keepalive helps against. Settings
 /// for a whole program have to serve all of its connections.
 fn shortest(config: &Config) -> Option<&Hop> {
     config.hops.iter().filter(|hop| hop.kind.facts().keepalive).min_by_key(|hop| hop.timeout)

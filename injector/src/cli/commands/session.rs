@@ -13,7 +13,7 @@ use crate::{
     output::{self, Written},
 };
 
-/// How long the end waits for others that are attaching, detaching or listing.
+/// How long the shutdown waits for processes that are attaching, detaching or listing.
 const DETACH_WITHIN: Duration = Duration::from_secs(20);
 /// How long it then waits for the reader of stdout.
 const READ_WITHIN: Duration = Duration::from_secs(2);
@@ -31,7 +31,7 @@ pub(super) async fn watch(
     let until_asked = async {
         match (started.await, run_for) {
             (Ok(()), Some(time)) => sleep(time).await,
-            // It ends by a signal, or by itself.
+            // A signal ends it, or it ends by itself.
             _ => pending().await,
         }
     };
@@ -42,7 +42,7 @@ pub(super) async fn watch(
         error = written.failed() => Err(error.into()),
     };
     if watched.as_ref().is_err_and(error::is_closed_pipe) {
-        output::message(format_args!("injector: stdout was closed, ending"));
+        output::message(format_args!("injector: stdout was closed, shutting down"));
     }
     let ended = match watched {
         Ok(Some(ended)) => ended,
@@ -51,13 +51,13 @@ pub(super) async fn watch(
     };
     let all = timeout(READ_WITHIN, written.all())
         .await
-        .map_or_else(|_| Err(anyhow!("stdout is full and nobody reads it: the last events are lost")), |all| Ok(all?));
+        .map_or_else(|_| Err(anyhow!("stdout is full and not being read: the last events are lost")), |all| Ok(all?));
     ended.and(all)
 }
 
 async fn stop(thread: WatchThread, name: &str) -> anyhow::Result<()> {
     thread.stop(DETACH_WITHIN).await.unwrap_or_else(|| {
-        let why = "another process that attaches, detaches or lists does not end";
-        Err(anyhow!("{name} stays attached, as {why}: `injector detach --name {name}` takes it off"))
+        let why = "another injector process holds the lock";
+        Err(anyhow!("{name} stays attached, as {why}: `injector detach --name {name}` detaches it"))
     })
 }

@@ -1,4 +1,4 @@
-//! `status`: what is attached, and how it does.
+//! `status`: the attachments and their state.
 
 use crate::{
     attachment::coverage::Coverage,
@@ -42,7 +42,7 @@ fn describe(pins: &PinDir) -> anyhow::Result<Option<AttachmentStatus>> {
     if !pins.is_attached() {
         return Ok(Some(AttachmentStatus::incomplete(pins)));
     }
-    // Complete once, and damaged from outside: no reason to hide the others.
+    // Damaged by another process: no reason to hide the others.
     let mut attached = match Attached::open(pins.clone()) {
         Ok(attached) => attached,
         Err(error) if Error::is_refusal(&error) => return Ok(Some(AttachmentStatus::refused(pins, &error))),
@@ -50,7 +50,7 @@ fn describe(pins: &PinDir) -> anyhow::Result<Option<AttachmentStatus>> {
         Err(_) => return Ok(Some(AttachmentStatus::incomplete(pins))),
     };
     let state = attached.state()?;
-    // What is open can be read whatever becomes of its pins: nobody waits for the scan.
+    // An open attachment can be read even if its pins go: the lock is not held during the scan.
     drop(lock);
     let scanned = attached.totals().and_then(|totals| Ok((Coverage::of(&mut attached, &totals)?, totals)));
     let (coverage, totals) = match scanned {

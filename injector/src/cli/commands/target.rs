@@ -12,8 +12,8 @@ use crate::{
     host::cgroup::Cgroup,
 };
 
-/// Opens the attachments that `target` names: one, or all. What is open can be read whatever becomes of its pins, so
-/// nobody is locked out for longer than that takes.
+/// Opens the attachments that `target` names: one, or all. An open attachment can be read even if its pins go, so the
+/// lock is only held while opening.
 ///
 /// Errors as [`attachments`] does.
 pub(super) fn opened(target: &Target) -> anyhow::Result<Opened> {
@@ -21,7 +21,7 @@ pub(super) fn opened(target: &Target) -> anyhow::Result<Opened> {
     attachments(target).inspect(Opened::warn)
 }
 
-/// The same, for who holds a lock.
+/// The same, for a caller that holds the lock.
 ///
 /// Errors with [`Error::NotAttached`], [`Error::CgroupNotAttached`] or [`Error::CgroupRemoved`].
 pub(super) fn attachments(target: &Target) -> anyhow::Result<Opened> {
@@ -35,7 +35,7 @@ pub(super) fn attachments(target: &Target) -> anyhow::Result<Opened> {
     let is_before = |one: &&Attached| one.cgroup_path() == cgroup.path() && one.description().cgroup_id != cgroup.id();
     let removed = all.attached.iter().find(is_before).map(Attached::cgroup_removed);
     all.attached.retain(|one| one.description().cgroup_id == cgroup.id());
-    // Of these nobody knows whether they are meant.
+    // Their cgroups are unknown.
     let unknown = all.left_out.extract_if(.., |(pins, _)| bpf::hooked_to(pins).is_none()).collect();
     Opened { attached: vec![], left_out: unknown }.warn();
     all.left_out.retain(|(pins, _)| bpf::hooked_to(pins) == Some(cgroup.id()));

@@ -1,4 +1,4 @@
-//! `timeouts`: every hop, and the keepalive that it asks for.
+//! `timeouts`: every hop, and the keepalive that it needs.
 
 use std::collections::HashMap;
 
@@ -28,8 +28,7 @@ pub(super) fn run(args: &Timeouts) -> anyhow::Result<Code> {
     Ok(Code::Ok)
 }
 
-/// How many flows each hop limits now, by its name in what is attached. `None`
-/// where we may not look.
+/// How many flows each hop limits now, by its name in the attachments. `None` without the privilege to look.
 fn limited() -> Option<Limited> {
     preflight::check_capabilities().ok()?;
     let there = {

@@ -1,4 +1,4 @@
-//! What injector needs at all.
+//! What injector requires.
 
 use super::Check;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     rules::settings::Settings,
 };
 
-/// All of them, but for the cgroup.
+/// All of them, except those of a cgroup.
 pub(super) fn all() -> Vec<Check> {
     let mut checks = vec![
         kernel(),
@@ -47,17 +47,17 @@ pub(super) fn cgroup(cgroup: &anyhow::Result<Cgroup>) -> Check {
 pub(super) fn hooks(cgroup: &Cgroup) -> impl Iterator<Item = Check> {
     bpf::hooks(cgroup).into_iter().map(|(name, tried)| {
         let detail =
-            tried.as_ref().map_or_else(|error| format!("{error:#}"), |()| "takes a program of injector's".to_owned());
+            tried.as_ref().map_or_else(|error| format!("{error:#}"), |()| "accepts injector's programs".to_owned());
         Check { what: format!("{name} hook"), ok: tried.is_ok(), required: name == "sock_ops", detail }
     })
 }
 
 fn cgroup_namespace() -> Check {
     if reach::is_namespaced() {
-        let detail = "one of its own: paths of cgroups begin at its root, and / is not the host".to_owned();
+        let detail = "private: cgroup paths begin at its root, and / is not the host".to_owned();
         return Check { what: "cgroup namespace".to_owned(), ok: false, required: false, detail };
     }
-    Check::ok("cgroup namespace", "the host's root is seen".to_owned())
+    Check::ok("cgroup namespace", "the host's root is visible".to_owned())
 }
 
 fn cgroups_of_sockets() -> Check {
@@ -89,13 +89,13 @@ fn btf() -> Check {
 fn lockdown(level: Option<Lockdown>) -> Check {
     match level {
         Some(Lockdown::None) => Check::ok("lockdown", "none".to_owned()),
-        Some(Lockdown::Integrity) => Check::ok("lockdown", "integrity, which leaves reading open".to_owned()),
+        Some(Lockdown::Integrity) => Check::ok("lockdown", "integrity, which allows reading".to_owned()),
         Some(Lockdown::Confidentiality) => Check::missing(
             "lockdown",
             "confidentiality: no program may read a socket's state; boot with lockdown=integrity".to_owned(),
         ),
         // Most likely there is none.
-        None => Check::ok("lockdown", format!("not told (no {})", lockdown::FILE)),
+        None => Check::ok("lockdown", format!("unknown (no {})", lockdown::FILE)),
     }
 }
 
@@ -115,8 +115,7 @@ fn bpffs() -> Check {
     }
 }
 
-/// Not guessed from the version: the programs are really loaded, and attached
-/// to nothing.
+/// Not guessed from the version: the programs are loaded, and attached to nothing.
 fn programs() -> Check {
     preflight::lift_memory_limit();
     match bpf::probe(&Settings::default()) {

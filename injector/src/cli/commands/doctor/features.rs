@@ -1,5 +1,4 @@
-//! What injector can do without. Each feature is tried: programs are loaded, and
-//! attached to nothing.
+//! Optional features. Each is tried: programs are loaded, and attached to nothing.
 
 use super::Check;
 use crate::{
@@ -14,7 +13,7 @@ use crate::{
     },
 };
 
-/// All of them. Without the usual programs there is no use in trying more.
+/// All of them. Without the basic programs there is no use in trying more.
 pub(super) fn all(has_programs: bool) -> [Check; 3] {
     let conflicts = Settings { on_conflict: Some(OnConflict::Enforce), ..Settings::default() };
     let packets = Settings { track: Some(Track::Packets), ..Settings::default() };
@@ -28,7 +27,7 @@ fn check(feature: &Feature, tried: Option<Result<(), String>>, release: &str) ->
     let (ok, detail) = match tried {
         Some(Ok(())) => (true, format!("for {}", feature.asked_by)),
         Some(Err(why)) => (false, format!("{}: {why}", feature.needs(release))),
-        None => (false, format!("for {}: not tried, as the usual programs are refused", feature.asked_by)),
+        None => (false, format!("for {}: not tried, as the basic programs don't load", feature.asked_by)),
     };
     Check { what: feature.name.to_owned(), ok, required: false, detail }
 }
@@ -44,7 +43,7 @@ mod tests {
             (Some(Ok(())), "6.1.0", true, "for --track packets"),
             (no(), "5.10.0", false, "--track packets (needs Linux 5.11; this is 5.10.0): no"),
             (no(), "6.1.0", false, "--track packets (needs Linux 5.11): no"),
-            (None, "6.1.0", false, "for --track packets: not tried, as the usual programs are refused"),
+            (None, "6.1.0", false, "for --track packets: not tried, as the basic programs don't load"),
         ] {
             let check = check(&PACKETS, tried, release);
             assert_eq!((check.ok, check.required, check.detail.as_str()), (ok, false, detail));

@@ -1,4 +1,4 @@
-//! `doctor`: what this host has, and what to do about what it lacks.
+//! `doctor`: checks this host, and reports how to fix what is missing.
 
 mod checks;
 mod features;
@@ -45,7 +45,7 @@ impl Check {
 #[derive(Debug, Serialize)]
 struct Report {
     schema: &'static str,
-    /// Whether all is there that is required.
+    /// Whether everything required is present.
     ok: bool,
     checks: Vec<Check>,
     /// `null` where they can't be listed.
@@ -60,7 +60,7 @@ struct ForeignProgram {
     name: String,
 }
 
-/// Looks at everything, whatever fails on the way.
+/// Runs all checks, even after one has failed.
 pub(super) fn run(args: &Doctor) -> anyhow::Result<Code> {
     let cgroup = Cgroup::open(&args.cgroup);
     let mut checks = checks::all();
@@ -95,12 +95,12 @@ fn text(report: &Report) -> String {
         checks.row([check.what.clone(), check.mark().to_owned(), check.detail.clone()]);
     }
     let Some(programs) = &report.foreign_programs else {
-        return format!("{checks}\n\nprograms of others on the way: unknown, as they can't be listed");
+        return format!("{checks}\n\nother BPF programs on the path: unknown, as they can't be listed");
     };
     if programs.is_empty() {
-        return format!("{checks}\n\nno programs of others on the way");
+        return format!("{checks}\n\nno other BPF programs on the path");
     }
-    let mut foreign = Table::new(["OTHERS ON THE WAY", "HOOK", "ID", "PROGRAM"]);
+    let mut foreign = Table::new(["OTHER PROGRAMS", "HOOK", "ID", "PROGRAM"]);
     for program in programs {
         foreign.row([program.cgroup.clone(), program.hook.to_owned(), program.id.to_string(), program.name.clone()]);
     }
