@@ -121,8 +121,8 @@ pub enum Error {
     /// The cgroup of an attachment is gone, and with it what was attached.
     #[error(
         "nothing is attached: the cgroup was removed{} ({cgroup}, attachment {name:?}): run `injector attach --cgroup {cgroup}` \
-         again, with --follow to have it attached anew each time",
-        if *is_anew { " and made anew" } else { "" }
+         again, with --follow to attach again each time",
+        if *is_anew { " and recreated" } else { "" }
     )]
     CgroupRemoved {
         /// Name of the attachment.

@@ -9,14 +9,14 @@ use super::{
 use crate::rules::Rules;
 
 impl Watcher {
-    /// Applies the plan. Errors leave what was, except for the plan.
-    /// Policies are met with the cgroups there are before anything is replaced.
+    /// Applies the plan. Errors leave the previous rules applied, but not the previous plan. Policies are matched with
+    /// the present cgroups before anything is replaced.
     pub(super) fn apply(&mut self) -> anyhow::Result<()> {
         let roots = self.members.keys().cloned().collect();
         let residents = self.residents(&roots, &mut BTreeSet::new());
         self.plan.survey(&residents)?;
         self.replace_rules()?;
-        // What is attached beyond that is no matter of these rules being right.
+        // Failing to attach more cgroups does not make these rules wrong.
         if let Err(error) = self.attach(false) {
             self.sink.failed(LOOKING, &error);
         }
@@ -25,7 +25,7 @@ impl Watcher {
 
     /// Replaces the rules of all attachments by those of the plan.
     ///
-    /// Errors leave those that were, in all of them.
+    /// Errors leave the previous ones, in all of them.
     pub(super) fn replace_rules(&mut self) -> anyhow::Result<()> {
         let start = Instant::now();
         let before: Vec<_> = self.members.values().map(Member::rules).collect();
@@ -44,8 +44,8 @@ impl Watcher {
         result
     }
 
-    /// Gives the first ones the rules back that they had before. The last of them
-    /// is the one that failed: it may have got half of the new ones.
+    /// Restores the previous rules of the first ones. The last of them is the one that failed: it may have half of the
+    /// new rules.
     fn roll_back(&mut self, before: &[Arc<Rules>]) {
         for (member, rules) in self.members.values_mut().zip(before) {
             self.shared.health.beat();

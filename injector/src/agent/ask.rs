@@ -14,11 +14,10 @@ use super::{
 };
 use crate::discovery::{Asker, Discovery, Known, aws::answers::Answers, changes};
 
-/// What failures are about that are about what was discovered.
-pub(super) const DISCOVERED: &str = "what was discovered";
+/// Subject of failures of discovery.
+pub(super) const DISCOVERED: &str = "discovery";
 
-/// Gives the watch loop the cloud's answers, for as long as it wants any, and
-/// how often. Never ends.
+/// Passes the cloud's answers to the watch loop, as often as the plan asks. Never ends.
 pub(crate) async fn ask(mut wanted: watch::Receiver<Option<Duration>>, orders: Orders) {
     loop {
         let asker = wanted.borrow_and_update().map(Asker::new);
@@ -37,8 +36,7 @@ async fn pass_on(asker: Option<Asker>, orders: &Orders) {
 }
 
 impl Watcher {
-    /// Takes in an answer, and applies it. Where that does not work, what is
-    /// applied stays, and the next answer is another chance.
+    /// Takes in an answer, and applies it. On failure the previous hops stay applied, until the next answer.
     pub(crate) fn discovered(&mut self, answers: Answers) {
         // The file may have changed since it was asked for.
         if self.plan.discovery.is_none() {
@@ -62,7 +60,7 @@ impl Watcher {
             }
             Err(error) => {
                 self.plan = before;
-                self.sink.failed(DISCOVERED, &error.context("what was discovered is not applied"));
+                self.sink.failed(DISCOVERED, &error.context("discovered hops are not applied"));
             }
         }
     }
@@ -75,8 +73,7 @@ impl Watcher {
         }
     }
 
-    /// Puts what is known beside the hops of a plan that is about to be applied,
-    /// where it asks for that.
+    /// Adds discovered hops to a plan that is about to be applied, where it asks for discovery.
     ///
     /// Errors where a setting of the file does not go with a discovered hop.
     pub(super) fn keep_discovered(&self, plan: &mut Plan) -> anyhow::Result<()> {
@@ -96,7 +93,7 @@ impl Watcher {
         } else if before.discovery.is_some() {
             self.known = Known::default();
             self.sink.recovered(DISCOVERED);
-            tracing::info!("the cloud is no longer asked: hops that only it named are gone");
+            tracing::info!("discovery switched off: discovered hops removed");
         }
         self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, interval) != interval);
     }

@@ -1,4 +1,4 @@
-//! What is attached becomes what the plan asks for.
+//! Brings attachments in line with the plan.
 
 use std::{
     collections::BTreeSet,
@@ -26,9 +26,9 @@ use crate::{
 };
 
 impl Watcher {
-    /// Makes what is attached what the plan asks for.
+    /// Attaches and detaches as the plan asks.
     ///
-    /// Errors where this host can't do it at all, and `is_first`.
+    /// Errors where this host does not support it, and `is_first`.
     pub(super) fn attach(&mut self, is_first: bool) -> anyhow::Result<()> {
         let mount = cgroup::mount_point()?;
         let expansion = self.plan.targets.expand(&mount);
@@ -100,12 +100,12 @@ impl Watcher {
         member.number(&self.plan.rules.cgroups)?;
         self.members.insert(path.to_owned(), member);
         self.shared.coverage_changed.notify_one();
-        // What happened to it before it was watched is seen by another look.
+        // Changes before it was watched are seen by another look.
         self.look_at = Instant::now();
         self.adopt(path)
     }
 
-    /// Adopts connections that were there before, as the plan asks.
+    /// Adopts connections that were open before, as the plan asks.
     fn adopt(&mut self, path: &Path) -> anyhow::Result<()> {
         let unless = match (self.plan.agent.adopt, self.plan.asks_to_adopt()) {
             (true, _) => Unless::ToldNot,
@@ -119,7 +119,7 @@ impl Watcher {
         self.outcome(&name, reported)
     }
 
-    /// Lets go of what is no longer wanted, or no longer attached.
+    /// Drops attachments that the plan no longer has, or that are no longer attached.
     fn let_go(&mut self, is_wanted: impl Fn(&Path) -> bool) -> anyhow::Result<()> {
         for path in self.members.keys().cloned().collect::<Vec<_>>() {
             let Some(mut member) = self.members.remove(&path) else { continue };
@@ -130,7 +130,7 @@ impl Watcher {
                     let left = self.leave(member, state);
                     self.outcome(&name, left)?;
                 }
-                // It stays in our hands: letting go of it could take protection off.
+                // Keep it open: dropping it could detach the programs.
                 Err(error) => {
                     self.members.insert(path, member);
                     self.look_at = self.look_at.min(Instant::now() + LATER);
@@ -141,7 +141,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Takes off what is in this state, and reports why.
+    /// Drops what is in this state, and reports why.
     fn leave(&mut self, mut member: Member, state: AttachmentState) -> anyhow::Result<()> {
         if state.is_active() {
             self.sink.unwanted(member.name());
@@ -153,7 +153,7 @@ impl Watcher {
         member.detach()
     }
 
-    /// The end: what is attached stays or goes, as the plan asks.
+    /// Shutdown: attachments stay or are detached, as the plan asks.
     ///
     /// Errors where something that was to be detached is not.
     pub(super) fn end(&mut self, is_sound: bool) -> anyhow::Result<()> {
@@ -167,7 +167,7 @@ impl Watcher {
     }
 
     fn end_one(&mut self, mut member: Member) -> anyhow::Result<()> {
-        // The next agent finds out for itself.
+        // The next agent sees it for itself.
         let is_last = self.plan.on_loss != OnLoss::Restore;
         let state = if is_last { member.state()? } else { AttachmentState::Attached };
         if !state.is_active() {
@@ -180,7 +180,7 @@ impl Watcher {
         }
     }
 
-    /// Has changes around what is attached be noticed.
+    /// Watches the directories of attachments for changes.
     fn watch_directories(&mut self, directories: &BTreeSet<PathBuf>) {
         self.hints.entries(directories);
         for pins in self.members.values().flat_map(Member::pins) {
@@ -208,8 +208,8 @@ impl Watcher {
     }
 }
 
-/// How a watch ends whose attachment was lost: whoever took it off, or another
-/// attachment in its place, knows of it. Of a removed cgroup nobody does.
+/// How a watch ends whose attachment was lost. A detach or a replacement was asked for by somebody; the removal of a
+/// cgroup was not, so it is an error.
 fn lost(member: &Member, state: AttachmentState) -> anyhow::Result<()> {
     match state {
         AttachmentState::CgroupRemoved => Err(member.attached().cgroup_removed().into()),
@@ -217,7 +217,7 @@ fn lost(member: &Member, state: AttachmentState) -> anyhow::Result<()> {
     }
 }
 
-/// Nothing will change by itself: the host lacks something.
+/// Retrying does not help: the host lacks something.
 fn is_hopeless(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref::<Error>(), Some(Error::Privilege { .. } | Error::Unsupported { .. }))
 }

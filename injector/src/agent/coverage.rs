@@ -1,8 +1,7 @@
 //! How far attachments cover the connections of their cgroups.
 //!
-//! Looking takes the sockets of all network namespaces and the descriptors of
-//! all processes. That is done on a thread of its own, which rests for long
-//! after it; the watch loop only compares with its records.
+//! A look reads the sockets of all network namespaces and the descriptors of all processes. A separate thread does
+//! that, and rests for long afterwards; the watch loop only compares with its records.
 
 use std::{
     collections::BTreeMap,
@@ -70,8 +69,8 @@ async fn one_look(orders: &Orders) -> Option<()> {
 }
 
 impl Watcher {
-    /// Which connections in `snapshot` have no record. An attachment that can't be
-    /// read is left out: its scans report why.
+    /// Which connections in `snapshot` have no record. An attachment that can't be read is skipped: its scans report
+    /// why.
     pub(super) fn compare(&mut self, mut snapshot: Snapshot) -> Found {
         let mut found = Found::new();
         for member in self.members.values_mut() {

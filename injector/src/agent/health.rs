@@ -1,14 +1,13 @@
-//! Whether the agent does its work, as `/healthz`, `/readyz` and systemd want
-//! to know.
+//! Whether the agent is healthy, for `/healthz`, `/readyz` and systemd.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-/// The watch loop comes by at least this often, whatever there is to do.
+/// The watch loop reports at least this often.
 pub const ROUND: Duration = Duration::from_secs(10);
-/// Longer than this it never takes, unless it is stuck.
+/// It never takes longer than this, unless it is stuck.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Signs of life of the watch loop.
@@ -34,13 +33,12 @@ impl Health {
         self.state().beat = Instant::now();
     }
 
-    /// It has looked after all cgroups, and this is what it could not do.
+    /// It has checked all cgroups; `lacks` are its failures.
     pub fn looked(&self, lacks: Vec<String>) {
         self.state().lacks = Some(lacks);
     }
 
-    /// For how long the watch loop has not been heard of, where that is too
-    /// long.
+    /// For how long the watch loop has not reported, where that is too long.
     pub fn stuck(&self) -> Option<Duration> {
         Some(self.state().beat.elapsed()).filter(|pause| *pause > PATIENCE)
     }

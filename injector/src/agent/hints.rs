@@ -1,8 +1,7 @@
 //! Directories in which something may appear or go: cgroups, pins, the
 //! configuration file. Pins are also touched where flows are adopted.
 //!
-//! Only hints to look again. inotify can run out of watches, and the watch loop
-//! looks every few seconds anyway.
+//! These are only hints. inotify can run out of watches, and the watch loop looks every few seconds anyway.
 
 use std::{
     collections::BTreeSet,
@@ -41,7 +40,7 @@ impl Hints {
         match open() {
             Ok(events) => (Self(Some(events.watches())), Some(events)),
             Err(error) => {
-                tracing::info!("changes are noticed within seconds only: {error}");
+                tracing::info!("without inotify, changes take seconds to notice: {error}");
                 (Self(None), None)
             }
         }
@@ -84,7 +83,7 @@ fn open() -> io::Result<Events> {
     Inotify::init()?.into_event_stream([0; BUFFER])
 }
 
-/// Has the watch loop look whenever something happens. Never ends.
+/// Wakes the watch loop whenever something happens. Never ends.
 pub(super) async fn pass_on(events: &mut Option<Events>, orders: &Orders) {
     let Some(events) = events else { return pending().await };
     while let Some(first) = events.next().await {
@@ -96,7 +95,7 @@ pub(super) async fn pass_on(events: &mut Option<Events>, orders: &Orders) {
     pending::<()>().await;
 }
 
-/// Has the loop do what these events ask for.
+/// Sends the loop the orders that these events imply.
 fn order<T>(orders: &Orders, events: impl IntoIterator<Item = io::Result<Event<T>>>) {
     let (mut is_adoption, mut is_other) = (false, false);
     for event in events {

@@ -1,4 +1,4 @@
-//! The agent's log: what changed, and why.
+//! The agent's log: changes and failures.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,7 +28,7 @@ use crate::{
 /// A failure that stays the same is logged again after this time.
 const AGAIN: Duration = Duration::from_secs(600);
 
-/// Writes the log, and no more of it than anybody reads.
+/// Writes the log, with a limit on lines that repeat.
 #[derive(Debug)]
 pub(super) struct Journal {
     names: Names,
@@ -36,7 +36,7 @@ pub(super) struct Journal {
     shared: Arc<Shared>,
     changes: HashMap<Change, Limiter>,
     discovered: Limiter,
-    /// What failed, by what it is about, and when that was logged.
+    /// The last failure of each subject, and when it was logged.
     failures: HashMap<String, (String, Instant)>,
     held_back: u64,
     /// How many connections were reported as not covered.
@@ -53,7 +53,7 @@ impl Journal {
     fn admits_discovered(&mut self) -> bool {
         let now = Instant::now();
         if let Some(held) = self.discovered.held_back(now) {
-            tracing::warn!(event = "discovered", held, "held back lines about what was discovered");
+            tracing::warn!(event = "discovered", held, "suppressed log lines about discovery");
         }
         let admits = self.discovered.admits(now);
         self.held_back += u64::from(!admits);
@@ -98,7 +98,7 @@ impl Sink for Journal {
         let now = Instant::now();
         for (change, limiter) in &mut self.changes {
             if let Some(held) = limiter.held_back(now) {
-                tracing::warn!(event = name(*change), held, "held back lines that say the same of other flows");
+                tracing::warn!(event = name(*change), held, "suppressed log lines of the same kind for other flows");
             }
         }
         self.names.refresh();
@@ -152,10 +152,10 @@ impl Sink for Journal {
 
     fn lost(&mut self, name: &str, state: AttachmentState) {
         match state {
-            AttachmentState::Replaced => tracing::warn!(attachment = name, "another one has its name"),
+            AttachmentState::Replaced => tracing::warn!(attachment = name, "another attachment took its name"),
             AttachmentState::Detached => tracing::warn!(
                 attachment = name,
-                "was detached by someone else, and is attached again: to end it, change the configuration"
+                "was detached by another process and is attached again: to detach it for good, change the configuration"
             ),
             _ => tracing::info!(attachment = name, "its cgroup was removed"),
         }
@@ -197,7 +197,7 @@ fn log_change(change: Change, flow: &Flow) {
     let (reason, cgroup) = (flow.reason.as_deref(), flow.cgroup.as_deref());
     let (local, peer, owner) = (flow.local, flow.peer, flow.keepalive.owner.as_ref());
     let (idle, limit) = (elapsed(flow.idle_ms), flow.limit_ms.map(elapsed));
-    macro_rules! told {
+    macro_rules! log {
         ($level:ident, $text:literal) => {
             tracing::$level!(
                 event = name(change), %local, %peer, direction = %flow.direction, idle, limit, hop = flow.hop,
@@ -206,11 +206,11 @@ fn log_change(change: Change, flow: &Flow) {
         };
     }
     match change {
-        Change::AtRisk => told!(warn, "a flow comes near its limit"),
-        Change::Overdue => told!(warn, "a flow passed its limit: expect it to be dead"),
-        Change::Stalled => told!(warn, "a flow's peer no longer answers"),
-        Change::Recovered => told!(info, "a flow is well again"),
-        Change::Closed => told!(info, "a flow that was told about is gone"),
+        Change::AtRisk => log!(warn, "flow at risk: close to its idle timeout"),
+        Change::Overdue => log!(warn, "flow overdue: passed its idle timeout, expect it to be dead"),
+        Change::Stalled => log!(warn, "flow stalled: its peer no longer answers"),
+        Change::Recovered => log!(info, "flow recovered"),
+        Change::Closed => log!(info, "reported flow closed"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! How much of the same may be logged.
+//! A limit on log lines of the same kind.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ const LINES: u32 = 20;
 /// Length of a window.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Admits so many in each window of time, and counts the others.
+/// Admits so many in each window of time, and counts the rest.
 #[derive(Debug, Default)]
 pub struct Limiter {
     since: Option<Instant>,
@@ -31,7 +31,7 @@ impl Limiter {
         }
     }
 
-    /// How many were held back, once their window is over.
+    /// How many were suppressed, once their window is over.
     pub fn held_back(&mut self, now: Instant) -> Option<u64> {
         let is_over = self.since.is_some_and(|since| now.saturating_duration_since(since) >= WINDOW);
         (is_over && self.held > 0).then(|| std::mem::take(&mut self.held))

@@ -30,7 +30,8 @@ impl FromStr for Listen {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("{text:?} is no place to listen: write 127.0.0.1:9435, [::1]:9435 or unix:/PATH");
+        let expected =
+            || format!("{text:?} is not a listen address: expected 127.0.0.1:9435, [::1]:9435 or unix:/PATH");
         match text.strip_prefix("unix:") {
             Some(path) if path.starts_with('/') => Ok(Self::Unix(path.into())),
             Some(_) => Err(expected()),
@@ -39,7 +40,7 @@ impl FromStr for Listen {
     }
 }
 
-/// A place where clients arrive. The socket's file goes with it.
+/// A listener. The socket's file is removed with it.
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
@@ -72,9 +73,9 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
-/// Opens it. A socket that nobody listens on any more is replaced.
+/// Opens it. A stale socket, without a listener, is replaced.
 ///
-/// Errors with [`Error::BadValue`] where something else lies there.
+/// Errors with [`Error::BadValue`] where something else exists there.
 pub(super) async fn bind(listen: &Listen) -> anyhow::Result<Listener> {
     match listen {
         Listen::Tcp(address) => {
@@ -111,7 +112,7 @@ fn bind_privately(path: &Path) -> io::Result<UnixListener> {
     listener
 }
 
-/// Whether nobody listens on the socket that lies there.
+/// Whether the socket at this path has no listener.
 ///
 /// Errors where it is none.
 fn is_left(path: &Path) -> anyhow::Result<bool> {
@@ -119,7 +120,7 @@ fn is_left(path: &Path) -> anyhow::Result<bool> {
         return Err(Error::BadValue {
             what: "--listen",
             value: format!("unix:{}", path.display()),
-            expected: "something lies there that is no socket, and is left alone: choose another path".to_owned(),
+            expected: "there is a file that is not a socket: choose another path".to_owned(),
         }
         .into());
     }

@@ -37,7 +37,7 @@ use crate::{
 /// Flows that one scan writes out for the server, at most.
 pub(super) const MAX_FINDINGS: u32 = 20_000;
 
-/// An attachment, and what is known of its flows.
+/// An attachment, and the state of its flows.
 #[derive(Debug)]
 pub(super) struct Member {
     cgroup: Cgroup,
@@ -65,8 +65,7 @@ pub(super) struct Seen {
 }
 
 impl Member {
-    /// Attaches to `cgroup`, or takes over what an earlier process left there.
-    /// Also says what became of what was there.
+    /// Attaches to `cgroup`, or takes over what an earlier process left there. Also returns notes on what was there.
     pub(super) fn take(
         cgroup: Cgroup,
         pins: &PinDir,
@@ -81,7 +80,7 @@ impl Member {
         Ok((Self { cgroup, held, rules, origin, watch, failed, due, seen, coverage: None }, notes))
     }
 
-    /// Why it is not known to work, looked at once more where it did not.
+    /// Why its self-test failed; tried once more where it did.
     pub(super) fn prove_again(&mut self) -> Option<&str> {
         if self.failed.is_some() {
             let proof = proof::prove(&self.held.attached, &self.cgroup);
@@ -115,13 +114,12 @@ impl Member {
         adopt::adopt(&mut self.held.attached, unless, &pins::lock_for_adopting()?, progress)
     }
 
-    /// What became of it.
+    /// Its state.
     pub(super) fn state(&self) -> anyhow::Result<AttachmentState> {
         self.held.state()
     }
 
-    /// Pins it again where its pins were removed. False where nothing was to be
-    /// done any more.
+    /// Pins it again where its pins were removed. False where that was no longer needed.
     pub(super) fn repin(&mut self) -> anyhow::Result<bool> {
         self.held.repin(&attachment::lock()?)
     }
@@ -142,7 +140,7 @@ impl Member {
         let totals = self.held.attached.scan_packets(ScanControl::request(scan::FINDINGS, 0, MAX_FINDINGS), visit)?;
         let counters = self.held.attached.counters()?;
         let state = match self.held.state() {
-            // What others do meanwhile changes what is pinned, not what is scanned.
+            // Other processes may change pins meanwhile, but not what is scanned.
             Err(error) if Error::is_held(&error) => AttachmentState::Attached,
             state => state?,
         };
@@ -172,9 +170,9 @@ impl Member {
         self.held.attached.map_memory()
     }
 
-    /// Applies other rules. Errors leave those that were.
+    /// Applies other rules. Errors leave the previous ones.
     pub(super) fn replace(&mut self, rules: &Arc<Rules>) -> anyhow::Result<()> {
-        // One that is off its hook is let go at the next look.
+        // One that is off its hook is dropped at the next look.
         if !self.held.replace(&attachment::lock()?, &self.cgroup, rules)? {
             return Ok(());
         }
@@ -190,12 +188,12 @@ impl Member {
         Arc::clone(&self.rules)
     }
 
-    /// Gives cgroups their numbers.
+    /// Assigns numbers to cgroups.
     pub(super) fn number(&mut self, cgroups: &[(u64, u32)]) -> anyhow::Result<()> {
         self.held.attached.number(cgroups)
     }
 
-    /// Takes the programs off.
+    /// Detaches the programs.
     pub(super) fn detach(mut self) -> anyhow::Result<()> {
         self.held.detach(&attachment::lock()?)
     }

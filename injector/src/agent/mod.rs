@@ -1,12 +1,9 @@
 //! The watch loop, and the agent around it: `injector run`.
 //!
-//! Two threads. One is the watch loop (`watcher.rs`): it owns what is attached,
-//! scans when a flow could be in trouble, and reads the configuration again.
-//! The other one runs the server (`http/`), signals and hints, asks the cloud
-//! for hops (`ask.rs`), and asks the loop by messages. A client that does not
-//! read, a log that nobody drains, or a cloud that does not answer holds up
-//! neither. A foreground `attach` is the same loop, for one cgroup and with
-//! another [`sink`].
+//! Two threads. One is the watch loop (`watcher.rs`): it owns what is attached, scans when a flow could be in trouble,
+//! and reads the configuration again. The other one runs the server (`http/`), signals and hints, asks the cloud for
+//! hops (`ask.rs`), and asks the loop by messages. A client that does not read, a full log pipe, or a cloud API that
+//! does not answer blocks neither. A foreground `attach` is the same loop, for one cgroup and with another [`sink`].
 //!
 //! ```text
 //! file, arguments, cloud -> plan -> watcher -> bpf
@@ -72,7 +69,7 @@ use crate::{
     },
 };
 
-/// The end takes no longer than this, whatever is under way.
+/// Shutdown takes no longer than this, whatever is under way.
 const END_WITHIN: Duration = Duration::from_secs(4);
 
 /// The watch loop waits no longer than this for a lock that another process holds.
@@ -88,17 +85,17 @@ struct Shared {
     coverage_changed: Notify,
 }
 
-/// Runs the agent until it is asked to end.
+/// Runs the agent until a signal stops it.
 ///
 /// Errors before it is attached where the host, a privilege or the
 /// configuration does not allow it.
 pub fn run(config: PathBuf, listen: &Listen, verbose: u8) -> anyhow::Result<()> {
     let mut source = Source::new(config);
     let plan = source.load()?;
-    // It serves others: a lock that somebody holds for longer is for the next time.
+    // It serves clients: a lock that is held for longer is tried again later.
     pins::wait_at_most(LOCKED_WITHIN);
     preflight::prepare()?;
-    // Not with what is shared: a watch loop that does not end would keep the last lines from being written.
+    // Not shared: a watch loop that does not end would keep the last lines from being written.
     let (log, _writer) = logging::init_agent(verbose, plan.agent.log);
     for remark in plan.remarks() {
         tracing::warn!("{remark}");
@@ -125,36 +122,36 @@ pub fn run(config: PathBuf, listen: &Listen, verbose: u8) -> anyhow::Result<()> 
         }
         service::stopping();
         thread.stop(END_WITHIN).await.unwrap_or_else(|| {
-            tracing::error!("the watch loop does not end: leaving it");
+            tracing::error!("the watch loop does not stop: exiting without it");
             Ok(())
         })
     });
-    // Threads that answer somebody may go on for long.
+    // Threads that answer a client may go on for long.
     runtime.shutdown_background();
     result
 }
 
-/// Goes on until a signal ends it.
+/// Runs until a signal stops it.
 async fn until_asked(started: Started, mut signals: Signals, orders: &Orders, shared: &Shared) {
     tokio::select! {
         started = started => if started.is_err() { return pending().await },
         () = signals.end() => return,
     }
-    tracing::info!(cgroups = shared.metrics.figures().attached_cgroups, "at work");
+    tracing::info!(cgroups = shared.metrics.figures().attached_cgroups, "agent started");
     service::ready();
     while signals.next().await == Request::Reload {
         orders.give(Order::Reload);
     }
 }
 
-/// Tells the service manager that we are alive, for as long as that is true.
+/// Reports to the service manager that the agent is alive, for as long as that is true.
 async fn watchdog(shared: &Shared) {
     let Some(interval) = service::watchdog() else { return pending().await };
     loop {
         time::sleep(interval).await;
         match shared.health.stuck() {
             None => service::alive(),
-            Some(silence) => tracing::error!("the watch loop is stuck for {} s", silence.as_secs()),
+            Some(stuck) => tracing::error!("the watch loop has been stuck for {}s", stuck.as_secs()),
         }
     }
 }

@@ -20,8 +20,8 @@ use crate::{
 };
 
 /// Kernel memory of a record: `struct bpf_local_storage_elem` with its 64 bytes
-/// before the data, and the data behind 8 more, from the slab of 192 bytes. What
-/// the kernel keeps per socket whoever stores there is not counted.
+/// before the data, and the data behind 8 more, from the slab of 192 bytes.
+/// What the kernel keeps per socket for any storage is not counted.
 const RECORD_BYTES: u64 = 192;
 
 impl Watcher {
@@ -95,7 +95,7 @@ impl Watcher {
     }
 }
 
-/// Whose these flows are.
+/// The owners of these flows.
 fn count(names: &mut Names, findings: &[Owned]) -> AtRisk {
     let mut at_risk = AtRisk::default();
     for (_, sample, _) in findings {

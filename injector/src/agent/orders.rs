@@ -1,4 +1,4 @@
-//! What a watch loop is asked for by others.
+//! Orders to a watch loop.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{attachment::coverage::Snapshot, discovery::aws::answers::Answers};
 
-/// What the loop is asked for.
+/// An order.
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Something may have come or gone.
@@ -27,7 +27,7 @@ pub(crate) enum Order {
     Flows(u32, oneshot::Sender<Listing>),
     /// Which of these connections have no record.
     Compare(Box<Snapshot>, oneshot::Sender<Found>),
-    /// What was found, and what was still there later.
+    /// Connections that are not covered, at two looks.
     Covered(Found, Box<Snapshot>),
     /// Shut down.
     Stop,
@@ -56,7 +56,7 @@ impl Orders {
         (Self(sender), receiver)
     }
 
-    /// Asks. At the very end the loop is gone, and nothing happens.
+    /// Sends an order. Ignored once the loop has ended.
     pub(crate) fn give(&self, order: Order) {
         drop(self.0.send(order));
     }

@@ -1,10 +1,10 @@
-//! How often the watch loop does what others can cause: whoever makes and
-//! removes cgroups has it look, and replace rules.
+//! Limits how often the watch loop does work that other processes can cause: creating and removing cgroups makes it
+//! look, and replace rules.
 
 use std::time::{Duration, Instant};
 
-/// Each time is followed by a pause of so many times its length: so it has a
-/// tenth of a processor at most, and the pauses grow with what it costs.
+/// Each run is followed by a pause of so many times its length: so it takes a tenth of a processor at most, and the
+/// pauses grow with the cost.
 const SHARE: u32 = 9;
 /// No pause is longer.
 const LONGEST: Duration = Duration::from_secs(10);

@@ -1,5 +1,4 @@
-//! What a watch loop is asked to do: by a configuration file, or by the
-//! arguments of `attach`.
+//! The plan of a watch loop: from a configuration file, or from the arguments of `attach`.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -44,13 +43,12 @@ pub(crate) struct Plan {
     remarks: Vec<String>,
 }
 
-/// What becomes of the watch where an attachment is lost.
+/// What the watch does where an attachment is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnLoss {
     /// It ends.
     End,
-    /// It waits for the cgroup to be made anew, where that was removed; else it
-    /// ends.
+    /// It waits for the cgroup to be recreated, where that was removed; else it ends.
     Follow,
     /// It attaches again as soon as that is possible.
     Restore,
@@ -77,7 +75,7 @@ impl Plan {
             return Err(Error::BadValue {
                 what: "cgroups",
                 value: "missing in the file".to_owned(),
-                expected: "write cgroups = [\"/\"] for the whole host, or the cgroups to attach to".to_owned(),
+                expected: "set cgroups = [\"/\"] for the whole host, or list the cgroups to attach to".to_owned(),
             });
         }
         let mut config = config.clone();
@@ -153,17 +151,17 @@ impl Plan {
         Ok(())
     }
 
-    /// Whether any policy asks whose a flow is.
+    /// Whether any policy depends on cgroup or pod.
     pub(super) fn asks_whose(&self) -> bool {
         self.policies.iter().any(|policy| !policy.who.is_anyone())
     }
 
-    /// Has the next survey find again that rules are to be replaced.
+    /// Makes the next survey replace rules again.
     pub(super) fn forget_survey(&mut self) {
         self.sets.sets.clear();
     }
 
-    /// Whether any policy asks for flows that were there before.
+    /// Whether any policy adopts flows that were open before.
     pub(super) fn asks_to_adopt(&self) -> bool {
         self.policies.iter().any(|policy| policy.adopt == Some(true))
     }
@@ -182,7 +180,7 @@ impl Plan {
     }
 }
 
-/// Full paths are as good as those from the mount on.
+/// Accepts full paths as well as those relative to the mount.
 fn below_mount(pattern: Pattern) -> Pattern {
     match cgroup::mount_of(Path::new(pattern.as_str())) {
         Some((mount, path)) => pattern.below(&mount, &path),
@@ -198,7 +196,7 @@ fn path_below_mount(path: &str) -> String {
     found.unwrap_or_else(|| path.to_owned())
 }
 
-/// The hops', and the one where no hop says otherwise.
+/// Those of the hops, and the default.
 fn limits(rules: &Rules, hops: &[Hop]) -> Vec<Limit> {
     let timeout = Duration::from_millis(rules.fallback().limit_ms.into());
     let fallback = Limit { hop: String::new(), source: "timeout".to_owned(), timeout };

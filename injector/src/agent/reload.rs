@@ -1,5 +1,4 @@
-//! Another configuration file takes the place of the one that is applied, or
-//! nothing changes at all.
+//! Reload: a new configuration is applied as a whole, or not at all.
 
 use std::time::SystemTime;
 
@@ -7,12 +6,12 @@ use super::{service, watcher::Watcher};
 use crate::agent::metrics::Reload;
 
 impl Watcher {
-    /// Reads the file and applies it. On any error all stays as it was.
+    /// Reads the file and applies it. On any error the previous one stays applied.
     pub(super) fn reload(&mut self) {
         service::reloading();
         let result = match self.try_reload() {
             Ok(()) => {
-                tracing::info!(file = %self.file(), "the configuration is applied");
+                tracing::info!(file = %self.file(), "configuration applied");
                 Reload::Taken(SystemTime::now())
             }
             Err(error) => {

@@ -1,4 +1,4 @@
-//! What is reported to the service manager, where there is one (`sd_notify(3)`).
+//! Reports to the service manager, where there is one (`sd_notify(3)`).
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub fn reloading() {
     }
 }
 
-/// The end has begun.
+/// Shutdown has begun.
 pub fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
@@ -27,8 +27,7 @@ pub fn alive() {
     notify(&[NotifyState::Watchdog]);
 }
 
-/// How often it wants to hear that we are alive, if at all: twice as often as
-/// it has to.
+/// How often to report that the agent is alive, if at all: twice as often as required.
 pub fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2)
 }

@@ -18,10 +18,10 @@ use crate::{
 /// Takes reports. None of its methods waits: the loop asks [`Self::is_full`]
 /// before it looks for more to report.
 pub(crate) trait Sink: Debug + Send {
-    /// A cgroup was attached to; `notes` say what became of what was there.
+    /// A cgroup was attached to; `notes` say what was done about an earlier attachment.
     fn attached(&mut self, attached: &Attached, notes: &[String]);
 
-    /// Connections that were there before were adopted.
+    /// Connections that were open before were adopted.
     fn adopted(&mut self, name: &str, report: &Report);
 
     /// How far attachments cover the connections of their cgroups, by name.
@@ -30,13 +30,13 @@ pub(crate) trait Sink: Debug + Send {
     /// Flows changed.
     fn changed(&mut self, origin: &Origin, changes: &[(Change, FlowSample)]);
 
-    /// The cloud named other hops: `hops` are applied now.
+    /// Discovery found other hops: `hops` are applied now.
     fn discovered(&mut self, changes: &[discovery::Change], hops: &[Hop]);
 
-    /// What the cloud did not answer.
+    /// Notes on failed discovery calls.
     fn undiscovered(&mut self, notes: Vec<String>);
 
-    /// Pins were removed from outside, and made anew.
+    /// Pins were removed by another process, and restored.
     fn repinned(&mut self, name: &str);
 
     /// Something does not work. It is tried again.
@@ -45,7 +45,7 @@ pub(crate) trait Sink: Debug + Send {
     /// What failed works again.
     fn recovered(&mut self, about: &str);
 
-    /// Failures are only remembered about what is still there.
+    /// Drops failures of subjects that are gone.
     fn keep_failures(&mut self, is_there: &dyn Fn(&str) -> bool);
 
     /// An attachment was lost.
@@ -54,11 +54,10 @@ pub(crate) trait Sink: Debug + Send {
     /// The configuration no longer names the cgroup of an attachment.
     fn unwanted(&mut self, name: &str);
 
-    /// The loop is about to let go of an attachment in this state: the last
-    /// moment to read its figures.
+    /// The loop is about to drop an attachment in this state: the last moment to read its figures.
     fn leaving(&mut self, attached: &mut Attached, state: AttachmentState);
 
-    /// The loop has ended without an error, and let go of so many attachments.
+    /// The loop has ended without an error, and released so many attachments.
     fn ended(&mut self, attachments: usize, on_exit: OnExit) -> anyhow::Result<()>;
 
     /// Whether the reader lags behind: no scan until [`Self::has_room`].

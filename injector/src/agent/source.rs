@@ -17,11 +17,11 @@ pub(super) struct Source {
     path: PathBuf,
     /// What a plan was last made of, or refused for.
     taken: Text,
-    /// What stood there at the last look.
+    /// The content at the last look.
     seen: Text,
 }
 
-/// What stands in a file; `None` where it can't be read.
+/// The content of a file; `None` where it can't be read.
 type Text = Option<Vec<u8>>;
 
 /// What a look at the file found.
@@ -51,8 +51,8 @@ impl Source {
         Plan::of_file(&Config::of(&self.path, read)?)
     }
 
-    /// Whether it differs from what was last read. Who writes a file may do so
-    /// in several steps: it must be the same at two looks.
+    /// Whether it differs from what was last read. A file may be written in several steps: it must be the same at two
+    /// looks.
     pub(super) fn look(&mut self) -> FileState {
         let now = fs::read(&self.path).ok();
         let is_steady = now == self.seen;
@@ -86,6 +86,6 @@ mod tests {
         fs::remove_file(&path).expect("removed");
         assert_eq!((source.look(), source.look()), (FileState::Changing, FileState::Changed));
         assert!(source.load().expect_err("gone").to_string().contains("can't be read"));
-        assert_eq!(source.look(), FileState::Same, "told once");
+        assert_eq!(source.look(), FileState::Same, "reported once");
     }
 }

@@ -1,9 +1,8 @@
-//! Whose flows there are: the cgroups below those that are attached to, for
-//! policies that ask.
+//! The cgroups below the attached ones, for policies that depend on cgroup or pod.
 //!
 //! A cgroup gets its number when it is seen, some ten milliseconds after it
-//! appeared. Connections that it opens sooner have what is said of everybody,
-//! and so has a container whose name is not known yet.
+//! appeared. Connections that it opens sooner get the policy for all flows, and
+//! so does a container whose name is not known yet.
 
 use std::{
     collections::BTreeSet,
@@ -15,8 +14,8 @@ use super::{member::Member, watcher::Watcher};
 use crate::{host::cgroup, rules::policy::Resident};
 
 impl Watcher {
-    /// Looks at all cgroups in and below `roots`, and puts rules for them in
-    /// force. Adds where new ones can appear.
+    /// Looks at all cgroups in and below `roots`, and applies rules for them. Adds the directories where new ones can
+    /// appear.
     pub(super) fn survey(&mut self, roots: &BTreeSet<PathBuf>, watched: &mut BTreeSet<PathBuf>) -> anyhow::Result<()> {
         if !self.plan.asks_whose() {
             return Ok(());
@@ -25,12 +24,12 @@ impl Watcher {
         let now = Instant::now();
         let next = self.replacements.earliest(now);
         if next > now {
-            // Whoever makes and removes cgroups does not have rules replaced all the time.
+            // Processes that create and remove cgroups must not cause rules to be replaced all the time.
             self.look_at = self.look_at.min(next);
             return Ok(());
         }
         if self.plan.survey(&residents)? {
-            tracing::info!(cgroups = residents.len(), "other policies meet the flows of these cgroups: rules replaced");
+            tracing::info!(cgroups = residents.len(), "policies of these cgroups changed: rules replaced");
             if let Err(error) = self.replace_rules() {
                 self.plan.forget_survey();
                 return Err(error);

@@ -32,7 +32,7 @@ pub(crate) struct Target {
 }
 
 impl Targets {
-    /// What they come to below `mount` at this moment.
+    /// The cgroups below `mount` that match at this moment.
     pub(super) fn expand(&self, mount: &Path) -> Expansion {
         match self {
             Self::Matching(patterns) => expand(patterns, mount),

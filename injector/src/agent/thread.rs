@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{discovery::aws, host::clock::ClockJumps};
 
-/// Resolves once the loop has attached. Where it can't, it ends, and says why then.
+/// Resolves once the loop has attached. Where it can't, the loop ends with an error.
 pub(crate) type Started = oneshot::Receiver<()>;
 
 /// A watch loop that runs.
@@ -45,13 +45,13 @@ impl WatchThread {
         let (started_sender, started) = oneshot::channel();
         let (ended_sender, ended) = oneshot::channel();
         thread::Builder::new().name("watch".to_owned()).spawn(move || {
-            // Nobody waits any more where it took too long.
+            // The receiver is gone where this took too long.
             drop(ended_sender.send(watcher.run(receiver, started_sender)));
         })?;
         Ok((Self { orders, ended, wishes, events }, started))
     }
 
-    /// Starts one that only its sink hears of. To be called within a runtime.
+    /// Starts one that only reports to its sink. To be called within a runtime.
     pub(crate) fn watch(plan: Plan, sink: Box<dyn Sink>) -> io::Result<(Self, Started)> {
         Self::spawn(None, plan, sink, Arc::default())
     }
@@ -61,8 +61,7 @@ impl WatchThread {
         self.orders.clone()
     }
 
-    /// Passes on to it what happens outside, and what the cloud answers. Returns
-    /// once it ends by itself.
+    /// Passes on outside events and discovered hops. Returns once the loop ends by itself.
     pub(crate) async fn feed(&mut self) -> anyhow::Result<()> {
         tokio::select! {
             ended = ended(&mut self.ended) => ended,
@@ -72,15 +71,14 @@ impl WatchThread {
         }
     }
 
-    /// Has it end, and waits for that for so long at most; `None` where it does
-    /// not.
+    /// Stops it, and waits at most so long; `None` where it does not end.
     pub(crate) async fn stop(mut self, within: Duration) -> Option<anyhow::Result<()>> {
         self.orders.give(Order::Stop);
         timeout(within, ended(&mut self.ended)).await.ok()
     }
 }
 
-/// Has all flows looked at after each jump of the clock.
+/// Orders a scan of all flows after each jump of the clock.
 async fn look_after_jumps(orders: &Orders) {
     let mut jumps = ClockJumps::new();
     loop {

@@ -1,10 +1,8 @@
 //! The watch loop of `run` and of a foreground `attach`: the one thread that
 //! owns what is attached.
 //!
-//! It sleeps until the next flow could change its status, until somebody asks
-//! for something, or for [`ROUND`]. Only locks hold it up: what is asked for
-//! comes through a channel, and what it reports goes into a [`Sink`] that never
-//! waits.
+//! It sleeps until the next flow could change its status, until an order arrives, or for [`ROUND`]. Only locks block
+//! it: orders come through a channel, and reports go into a [`Sink`] that never waits.
 
 use std::{
     collections::BTreeMap,
@@ -40,9 +38,9 @@ const SOON: Duration = Duration::from_millis(100);
 /// What failed is tried again after this time.
 pub(super) const LATER: Duration = Duration::from_secs(2);
 
-/// What failures are about that are about no attachment.
-pub(super) const LOOKING: &str = "looking after cgroups";
-/// The same, about pins that can't be made anew.
+/// Subject of failures that concern no attachment.
+pub(super) const LOOKING: &str = "checking cgroups";
+/// The same, for pins that can't be restored.
 pub(super) const PINS: &str = "pins";
 
 /// The loop's own state.
@@ -99,11 +97,9 @@ impl Watcher {
         (watcher, wishes)
     }
 
-    /// Attaches, reports that to `started`, watches until it is to stop, and lets
-    /// go of what is attached.
+    /// Attaches, reports that to `started`, watches until it is to stop, and releases its attachments.
     ///
-    /// Errors where it can't attach at all. An error that ends the watch detaches as well, where the end does: half a
-    /// watch is none.
+    /// Errors where it can't attach at all. An error that ends the watch detaches as well, where the end does.
     pub(super) fn run(
         mut self,
         mut orders: UnboundedReceiver<Order>,
@@ -116,7 +112,7 @@ impl Watcher {
             if self.source.is_none() {
                 self.report_coverage();
             }
-            // Nobody waits for it where a signal came first.
+            // The receiver is gone where a signal came first.
             let _ = started.send(());
             runtime.block_on(self.watch(&mut orders))
         });
@@ -124,7 +120,7 @@ impl Watcher {
         ended.and(watched).and(self.ending.unwrap_or(Ok(())))
     }
 
-    /// Looks and scans whenever there could be something to see.
+    /// Looks and scans whenever something could have changed.
     async fn watch(&mut self, orders: &mut UnboundedReceiver<Order>) -> anyhow::Result<()> {
         while self.ending.is_none() {
             self.shared.health.beat();
@@ -147,7 +143,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// When there is something to do, unless somebody asks for it sooner.
+    /// When there is something to do, unless an order arrives sooner.
     fn due(&self, is_full: bool) -> Instant {
         let scans = self.members.values().map(|member| member.due).filter(|_| !is_full);
         scans.fold(self.look_at, Instant::min)
@@ -201,12 +197,12 @@ impl Watcher {
     fn scan_one(&mut self, member: &mut Member) -> anyhow::Result<()> {
         let is_active = match self.check(member) {
             Ok(state) => state.is_active(),
-            // Another process attaches or detaches for long: no reason to see nothing meanwhile.
+            // Another process attaches or detaches for long: scan in the meantime.
             Err(error) if Error::is_held(&error) => true,
             Err(error) => return Err(error),
         };
         if !is_active {
-            // The next look lets go of it.
+            // The next look drops it.
             self.look_at = Instant::now();
             member.put_off(SOON);
             return Ok(());
@@ -231,7 +227,7 @@ impl Watcher {
         self.look_at = Instant::now();
         match member.repin() {
             Ok(true) => self.sink.repinned(member.name()),
-            // Another one has the name by now, or the programs are off.
+            // Another attachment has the name by now, or the programs are detached.
             Ok(false) => {}
             Err(error) => {
                 self.look_at += LATER;
@@ -243,7 +239,7 @@ impl Watcher {
         member.state()
     }
 
-    /// Looks after the file, what is attached and what should be.
+    /// Checks the file, the attachments and the cgroups.
     ///
     /// Errors end the watch.
     pub(super) fn look(&mut self, is_first: bool) -> anyhow::Result<()> {
@@ -259,7 +255,7 @@ impl Watcher {
         if is_first { looked } else { self.outcome(LOOKING, looked) }
     }
 
-    /// Takes note of how something went.
+    /// Records the result of a step.
     ///
     /// Errors where a failure ends the watch.
     pub(super) fn outcome(&mut self, about: &str, result: anyhow::Result<()>) -> anyhow::Result<()> {

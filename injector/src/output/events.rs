@@ -1,4 +1,4 @@
-//! What `attach` tells while it watches.
+//! The events that `attach` reports while it watches.
 
 use std::{borrow::Cow, collections::BTreeMap, io, path::PathBuf, time::SystemTime};
 
@@ -22,11 +22,11 @@ use crate::{
     units::{elapsed, exact},
 };
 
-/// One thing to tell. The serialised form has its kind under `event`.
+/// One event. The serialised form has its kind under `event`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event<'a> {
-    /// Programs are at work.
+    /// Programs are attached.
     Attached {
         /// Name of the attachment.
         name: &'a str,
@@ -36,11 +36,11 @@ pub enum Event<'a> {
         cgroup_id: u64,
         /// Where it is pinned.
         pins: PathBuf,
-        /// What is in force.
+        /// The parameters.
         #[serde(flatten)]
         parameters: Parameters,
     },
-    /// Connections that were there before were taken over.
+    /// Connections that were open before were adopted.
     Adopted {
         /// Name of the attachment.
         name: &'a str,
@@ -48,21 +48,21 @@ pub enum Event<'a> {
         #[serde(flatten)]
         report: &'a Report,
     },
-    /// The cloud named other hops than are in force; now they are.
+    /// Discovery found other hops than the applied ones; they are applied now.
     Discovered {
         /// Name of the attachment.
         name: &'a str,
         /// What differs.
         changes: &'a [discovery::Change],
-        /// All hops that are in force.
+        /// All hops that are applied.
         hops: Vec<HopReport>,
     },
-    /// A flow came near its limit.
+    /// A flow is at risk: close to its idle timeout.
     AtRisk {
         /// The flow.
         flow: &'a Flow,
     },
-    /// A flow passed its limit.
+    /// A flow is overdue: it passed its idle timeout.
     Overdue {
         /// The flow.
         flow: &'a Flow,
@@ -72,12 +72,12 @@ pub enum Event<'a> {
         /// The flow.
         flow: &'a Flow,
     },
-    /// A flow is well again.
+    /// A flow recovered.
     Recovered {
         /// The flow.
         flow: &'a Flow,
     },
-    /// A flow that was told about is gone.
+    /// A flow that was reported before was closed.
     Closed {
         /// The flow, as it was last seen.
         flow: &'a Flow,
@@ -86,12 +86,12 @@ pub enum Event<'a> {
     Summary(Summary),
 }
 
-/// What was seen in all.
+/// Totals of the watch.
 #[derive(Debug, Serialize)]
 pub struct Summary {
     /// How long it was watched.
     pub watched_ms: u64,
-    /// Whether the programs are still at work.
+    /// Whether the programs stay attached.
     pub attached: bool,
     /// Sockets by outcome.
     pub sockets: BTreeMap<&'static str, u64>,
@@ -112,7 +112,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Hops that are in force now.
+    /// Hops that are applied now.
     pub fn discovered(name: &'a str, hops: &[Hop], changes: &'a [discovery::Change]) -> Self {
         Self::Discovered { name, changes, hops: hops.iter().map(HopReport::of).collect() }
     }
@@ -199,7 +199,7 @@ fn flow_line(what: &str, flow: &Flow) -> String {
 }
 
 fn summary_text(summary: &Summary) -> String {
-    let end = if summary.attached { "programs left at work" } else { "detached" };
+    let end = if summary.attached { "programs stay attached" } else { "detached" };
     format!(
         "{end} after {}: sockets: {}; flows: {}",
         elapsed(summary.watched_ms),
@@ -224,6 +224,6 @@ mod tests {
         let expected = "detached after 61s: sockets: 3 injected; flows: 2 protected";
         assert_eq!(summary_text(&summary), expected);
         let empty = Summary::new(500, true, &Counters::new(vec![]), &ScanTotals::EMPTY);
-        assert_eq!(summary_text(&empty), "programs left at work after 0.5s: sockets: none; flows: none");
+        assert_eq!(summary_text(&empty), "programs stay attached after 0.5s: sockets: none; flows: none");
     }
 }

@@ -1,4 +1,4 @@
-//! A list of flows. Columns have fixed widths, so that a long list streams.
+//! A list of flows. Columns have fixed widths, so that a long list can be streamed.
 
 use std::collections::BTreeMap;
 

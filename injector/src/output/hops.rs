@@ -36,7 +36,7 @@ pub struct HopReport {
     pub documentation: &'static str,
     /// Its timeout for connections that one side has ended; `null` where it has none.
     pub half_closed_ms: Option<u64>,
-    /// What becomes of a flow at its end.
+    /// What happens to a flow when it expires.
     pub expiry: Expiry,
     /// Whether TCP keepalive counts as activity.
     pub keepalive_counts: bool,
@@ -44,7 +44,7 @@ pub struct HopReport {
     pub keepalive: Option<KeepaliveReport>,
     /// Which flows it lies on.
     pub place: PlaceReport,
-    /// Flows that it limits now; `null` where nobody looked.
+    /// Flows that it limits now; `null` where they were not counted.
     pub flows: Option<u64>,
 }
 
@@ -59,7 +59,7 @@ pub struct KeepaliveReport {
     pub probes: u32,
     /// Probes that are sent before the timeout.
     pub probes_below: u32,
-    /// What to know about it.
+    /// Remarks.
     pub caveats: Vec<String>,
 }
 

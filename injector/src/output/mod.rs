@@ -32,7 +32,7 @@ use crate::{
     printable::{self, printable, printable_lines},
 };
 
-/// Writes a message to stderr, on one line. There is nobody to tell when that fails.
+/// Writes a message to stderr, on one line. Ignores failures, as there is nowhere to report them.
 pub fn message(text: Arguments<'_>) {
     drop(writeln!(io::stderr().lock(), "{}", printable(&text.to_string())));
 }
@@ -55,7 +55,7 @@ pub fn line(text: Arguments<'_>) -> Result<(), Error> {
     stdout::line(&printable(&text.to_string()))
 }
 
-/// Writes a text of several lines to stdout. Who laid it out has made names in it [`printable`].
+/// Writes a text of several lines to stdout. The caller has made names in it [`printable`].
 ///
 /// Errors as [`line`] does.
 pub fn lines(text: &str) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! Events for stdout, from a process that goes on while nobody reads them.
+//! Events for stdout, from a process that goes on when its reader does not keep up.
 
 use std::{future::pending, io, thread};
 
@@ -19,7 +19,7 @@ pub struct Outlet {
     written: watch::Receiver<u64>,
 }
 
-/// How the writing went.
+/// The result of writing.
 #[derive(Debug)]
 pub struct Written(oneshot::Receiver<Result<(), Error>>);
 
@@ -29,14 +29,14 @@ impl Outlet {
         let (lines, waiting) = mpsc::unbounded_channel();
         let (count, written) = watch::channel(0);
         let (end, ended) = oneshot::channel();
-        // Nobody waits for it: one that is stuck in a full pipe ends with the process.
+        // Never joined: a thread that is stuck in a full pipe ends with the process.
         thread::Builder::new().name("stdout".to_owned()).spawn(move || end.send(write(waiting, &count)))?;
         Ok((Self { writer, lines, sent: 0, written }, Written(ended)))
     }
 
     /// Takes an event. What is taken after writing has failed is lost: [`Written`] says so.
     ///
-    /// Errors where it can't be put into words.
+    /// Errors where it can't be serialised.
     pub fn write(&mut self, event: &Event<'_>) -> io::Result<()> {
         let line = self.writer.text(event)?;
         self.sent += 1;
@@ -49,7 +49,7 @@ impl Outlet {
         self.written.has_changed().is_ok() && self.sent - *self.written.borrow() > MAX_WAITING
     }
 
-    /// Waits until it does no more, or never reads again.
+    /// Waits until it has caught up, or has gone.
     pub async fn has_room(&mut self) {
         let sent = self.sent;
         // Nothing is written any more: no reason to wait.

@@ -35,7 +35,7 @@ const REFUSED: &str = "refused";
 /// Widest bar of the histogram, in characters.
 const BAR: u64 = 40;
 
-/// What is in force, with units in the names.
+/// The parameters of an attachment, with units in the names.
 #[derive(Debug, Serialize)]
 pub struct Parameters {
     limit_ms: u32,
@@ -43,8 +43,7 @@ pub struct Parameters {
     keepalive: Keepalive,
     /// `respect`, `tighten` or `enforce`.
     on_conflict: &'static str,
-    /// This host refused the guard that goes with the default, so it is
-    /// `respect`.
+    /// This host refused the guard that the default needs, so it is `respect`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     guard_refused: bool,
 }
@@ -65,15 +64,13 @@ pub struct FlowCounts {
     by_status: BTreeMap<&'static str, u64>,
 }
 
-/// One attachment, as far as it can be told.
+/// One attachment, as far as it can be read.
 #[derive(Debug, Serialize)]
 pub struct AttachmentStatus {
     name: String,
-    /// `attached`; `incomplete` where a process was killed half-way, and
-    /// `cgroup_removed`: nothing is at work then. `damaged`: at work, and not
-    /// to be read, as some of its pins are gone. `other_version`: attached by
-    /// an injector whose pins this one does not read. `refused`: something
-    /// there isn't ours.
+    /// `attached`; `incomplete` where a process was killed half-way, and `cgroup_removed`: nothing is attached then.
+    /// `damaged`: attached, but unreadable, as some of its pins are gone. `other_version`: attached by an injector
+    /// whose pins this one does not read. `refused`: something there is not injector's.
     state: &'static str,
     /// Why it is refused, what is damaged, or why it was not scanned.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,7 +88,7 @@ struct Details {
     parameters: Parameters,
     sockets: Sockets,
     flows: FlowCounts,
-    /// Left out where nobody looked through the processes.
+    /// Absent unless processes were searched.
     #[serde(skip_serializing_if = "Option::is_none")]
     coverage: Option<Coverage>,
     idle_histogram: Vec<Bucket>,
@@ -133,17 +130,17 @@ pub fn status_report(attachments: &[AttachmentStatus]) -> String {
 }
 
 impl AttachmentStatus {
-    /// What a killed process left behind.
+    /// What a killed process left.
     pub fn incomplete(pins: &PinDir) -> Self {
         Self { name: pins.name().to_owned(), state: INCOMPLETE, reason: None, details: None }
     }
 
-    /// What is at work without all of its pins.
+    /// An attachment that lacks some of its pins.
     pub fn damaged(pins: &PinDir, why: &anyhow::Error) -> Self {
         Self { name: pins.name().to_owned(), state: DAMAGED, reason: Some(format!("{why:#}")), details: None }
     }
 
-    /// What is at work, and can't be scanned now.
+    /// An attachment that can't be scanned now.
     pub fn busy(pins: &PinDir, why: &anyhow::Error) -> Self {
         Self {
             name: pins.name().to_owned(),
@@ -158,12 +155,12 @@ impl AttachmentStatus {
         Self { name: other.name.clone(), state: OTHER_VERSION, reason: None, details: None }
     }
 
-    /// What has the name of an attachment and isn't ours.
+    /// Something with the name of an attachment that is not injector's.
     pub fn refused(pins: &PinDir, why: &anyhow::Error) -> Self {
         Self { name: pins.name().to_owned(), state: REFUSED, reason: Some(format!("{why:#}")), details: None }
     }
 
-    /// An attachment at work.
+    /// An active attachment.
     pub fn attached(
         attached: &Attached,
         state: AttachmentState,
@@ -292,7 +289,7 @@ impl Display for AttachmentStatus {
         if details.sockets.unreadable > 0 {
             writeln!(
                 formatter,
-                "           {} of them injected without knowing what the application chose",
+                "           {} of them injected without knowing the application's own settings",
                 details.sockets.unreadable
             )?;
         }
@@ -315,21 +312,21 @@ impl AttachmentStatus {
     fn hold(&self) -> &'static str {
         match self.state {
             ATTACHED => "attached to cgroup",
-            CGROUP_REMOVED => "nothing is at work, as its cgroup was removed:",
-            _ => "nothing is at work, as it was taken off cgroup",
+            CGROUP_REMOVED => "not active: its cgroup was removed:",
+            _ => "not active: it was detached from cgroup",
         }
     }
 
     fn without_details(&self) -> String {
         let what = match (self.state, &self.reason) {
-            (DAMAGED, Some(reason)) => format!("at work, and not to be read: {reason}; `injector attach` replaces it,"),
+            (DAMAGED, Some(reason)) => format!("attached, but unreadable: {reason}; `injector attach` replaces it,"),
             (_, Some(reason)) => return reason.clone(),
             (OTHER_VERSION, None) => {
                 "attached by another version of injector; `injector attach` takes it over,".to_owned()
             }
-            _ => "incomplete, nothing is at work; `injector attach` or".to_owned(),
+            _ => "incomplete, nothing is attached; `injector attach` or".to_owned(),
         };
-        format!("{what} `injector detach --name {}` takes it off", self.name)
+        format!("{what} `injector detach --name {}` removes it", self.name)
     }
 }
 
@@ -345,7 +342,7 @@ fn age(since: &str) -> String {
     age.map(|age| format!(" ({} ago)", exact(Duration::from_secs(age.as_secs())))).unwrap_or_default()
 }
 
-/// What there is any of: `2 injected, 1 respected`.
+/// All counts that are not zero: `2 injected, 1 respected`.
 pub(super) fn list(counts: impl Iterator<Item = (&'static str, u64)>) -> String {
     let counts: Vec<_> =
         counts.filter(|&(_, count)| count > 0).map(|(name, count)| format!("{count} {name}")).collect();

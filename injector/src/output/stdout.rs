@@ -1,7 +1,7 @@
 //! stdout: the one place that writes there.
 //!
-//! Errors name what could not be written to. That its reader has gone is an error of its own, which nothing else makes:
-//! a server that closes its connection is not taken for it.
+//! Errors name what could not be written to. A reader that has gone is an error of its own, which nothing else causes:
+//! a server that closes its connection is not mistaken for it.
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 

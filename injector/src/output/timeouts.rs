@@ -60,7 +60,7 @@ fn keepalive(hop: &Hop) -> String {
     derived.map_or_else(|| "-".to_owned(), |derived| derived.timing.to_string())
 }
 
-/// What to know about a hop; a sentence each.
+/// Remarks on a hop; a sentence each.
 fn remarks(hop: &Hop) -> Vec<String> {
     let name = &hop.name;
     if !hop.kind.facts().keepalive {

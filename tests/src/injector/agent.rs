@@ -25,7 +25,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts one whose cgroups all lie in or below `cgroup`, and waits until it is at work. `{cgroup}` in the
+    /// Starts one whose cgroups all lie in or below `cgroup`, and waits until it has started. `{cgroup}` in the
     /// configuration stands for its path.
     pub fn start(injector: &Injector, cgroup: &Cgroup, configuration: &str) -> Self {
         Self::start_through(injector, &[], cgroup, configuration)
@@ -51,7 +51,7 @@ impl Agent {
         assert!(self.process.is_none(), "it runs already");
         let arguments = ["run", "--config", &self.file(), "--listen", "127.0.0.1:0"];
         self.process = Some(self.injector.spawn_through(wrapper, &arguments));
-        self.says("at work");
+        self.says("agent started");
     }
 
     /// The path of its configuration file.

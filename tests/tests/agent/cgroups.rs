@@ -96,7 +96,7 @@ fn what_others_take_off_is_put_back() {
     let name = scene.inside.attachment_name();
     scene.injector.run(&["detach", "--name", &name]).ok();
     eventually("it is attached again", SOON, || (scene.inside.program_ids("sock_ops").len() == 1).then_some(()));
-    agent.says("was detached by someone else");
+    agent.says("was detached by another process");
     // The agent may have made new ones before all of the old ones are gone.
     let _ = std::fs::remove_dir_all(format!("{}/{name}", injector_tests::PINS));
     eventually("it is pinned again", SOON, || pins(&name).filter(|pins| pins.contains(&"keepalive".to_owned())));

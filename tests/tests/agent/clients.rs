@@ -208,7 +208,7 @@ fn a_log_that_nobody_reads() {
 fn told_in_time(scene: &Scene, agent: &Agent) {
     let started = Instant::now();
     let _flow = exposed(scene);
-    agent.says("a flow comes near its limit");
+    agent.says("flow at risk: close to its idle timeout");
     let took = started.elapsed();
     assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(15), "told after {took:?}");
 }

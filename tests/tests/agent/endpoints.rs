@@ -75,7 +75,9 @@ fn figures_are_those_of_the_flows() {
     agent.shows("flows_lost_total", 1.0);
     let output = agent.stop(Signal::TERM).ok();
     assert_eq!(output.stdout, "", "nothing but the log, and that on stderr");
-    for line in ["attached attachment=", "a flow comes near its limit", "a flow passed its limit", "is gone"] {
+    for line in
+        ["attached attachment=", "flow at risk: close to its idle timeout", "flow overdue", "reported flow closed"]
+    {
         assert!(output.stderr.contains(line), "{line}: {}", output.stderr);
     }
 }

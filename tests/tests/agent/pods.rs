@@ -43,7 +43,7 @@ impl Kubelet {
 }
 
 #[test]
-fn a_pod_is_told_by_its_cgroup_and_its_logs() {
+fn pods_are_identified_by_cgroup_and_logs() {
     let scene = Scene::new("agent-pods");
     let kubelet = Kubelet::new(&scene.inside);
     let logs = tempfile::tempdir().expect("room");
@@ -67,7 +67,7 @@ fn a_pod_is_told_by_its_cgroup_and_its_logs() {
     assert!(!agent.get("/metrics").body.contains("2xkpt"), "no pod's name in a label");
 
     let log = agent.log();
-    let told = log.lines().find(|line| line.contains("comes near")).expect("told");
-    let event: Value = serde_json::from_str(told).expect("JSON");
+    let warning = log.lines().find(|line| line.contains("flow at risk")).expect("a warning");
+    let event: Value = serde_json::from_str(warning).expect("JSON");
     assert_eq!((&event["event"], &event["pod"]), (&"at_risk".into(), &"shop/web-7d9f4c8b6f-2xkpt".into()), "{event:#}");
 }

@@ -32,7 +32,7 @@ fn the_watch_follows_where_it_is_to() {
     }
     let child = child_anew(&scene, &mut attachment);
     let output = attachment.stop(Signal::TERM).ok();
-    assert!(output.stderr.contains("attaching again when it is made anew"), "{output:?}");
+    assert!(output.stderr.contains("attaching again when it is recreated"), "{output:?}");
     assert_eq!((pins(&name), child.programs()), (None, vec![]));
 }
 
@@ -66,10 +66,10 @@ fn what_is_left_of_it_is_no_attachment() {
     ] {
         let output = scene.injector.run(arguments);
         assert_eq!(output.code, FAILURE, "{arguments:?}: {output:?}");
-        let expected = "nothing is attached: the cgroup was removed and made anew";
+        let expected = "nothing is attached: the cgroup was removed and recreated";
         assert!(output.stderr.contains(expected) && output.stderr.contains("injector attach"), "{output:?}");
     }
-    assert!(scene.injector.run(&["flows"]).ok().stderr.contains("made anew"), "a note, among others");
+    assert!(scene.injector.run(&["flows"]).ok().stderr.contains("recreated"), "a note, among others");
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn the_link_is_detached_by_someone_else() {
     tool("bpftool", &["link", "detach", "pinned", &pin.to_string_lossy()]);
     assert_eq!(scene.keepalive_inside().0, Keepalive::UNTOUCHED);
     let output = attachment.end().ok();
-    assert!(output.stderr.contains("was detached by someone else"), "{output:?}");
+    assert!(output.stderr.contains("was detached by another process"), "{output:?}");
     assert_nothing_left(&scene);
     objects.wait_until_freed();
 }

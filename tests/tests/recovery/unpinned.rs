@@ -105,7 +105,7 @@ fn a_name_that_was_taken_meanwhile_stays_taken() {
     assert!(second.wait(SOON).success(), "{}", second.stderr());
     first.signal(Signal::CONT);
     let output = first.end().ok();
-    assert!(output.stderr.contains("another one has its name"), "{output:?}");
+    assert!(output.stderr.contains("another attachment took its name"), "{output:?}");
     let status = scene.injector.status(&scene.inside.attachment_name());
     assert_eq!((status.state.as_str(), status.limit_ms), ("attached", 60_000));
     assert_eq!(scene.keepalive_inside().0, Keepalive::on(41, 5, 9));
@@ -133,7 +133,7 @@ fn damaged_pins_keep_nobody_from_the_others() {
             .collect();
         assert_eq!(states, [("damaged".into(), "damaged".into()), ("whole".into(), "attached".into())]);
         let text = run(&["status"]).ok().stdout;
-        assert!(text.contains("damaged: at work, and not to be read: opening "), "{text}");
+        assert!(text.contains("damaged: attached, but unreadable: opening "), "{text}");
         for (arguments, code, flows) in [
             (&["flows", "-o", "jsonl"][..], FAILURE, 1),
             (&["flows", "-o", "jsonl", "--at-risk", "--fail"], FAILURE, 0),

@@ -37,8 +37,7 @@ use crate::{
 
 /// The watch loop answers sooner than that, unless it is stuck.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
-/// Prometheus gives a scrape up after 10 s (`scrape_timeout`), and sooner where
-/// it was told to.
+/// Prometheus gives a scrape up after 10 s by default (`scrape_timeout`), and may be configured to do so sooner.
 const SCRAPED_WITHIN: Duration = Duration::from_secs(3);
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
@@ -129,8 +128,8 @@ impl State {
     fn alive(&self) -> Result<Answer, Refusal> {
         match self.shared.health.stuck() {
             None => Ok(plain(StatusCode::OK, "ok")),
-            Some(silence) => {
-                let text = format!("the watch loop is stuck for {} s", silence.as_secs());
+            Some(stuck) => {
+                let text = format!("the watch loop has been stuck for {}s", stuck.as_secs());
                 Err((StatusCode::SERVICE_UNAVAILABLE, text))
             }
         }
@@ -154,8 +153,7 @@ impl State {
         time::timeout(ANSWERED_WITHIN, receiver).await.ok()?.ok()
     }
 
-    /// What is known of the process and of the last scan is better than nothing,
-    /// however many wait for a loop that is stuck.
+    /// The process metrics and those of the last scan are better than nothing while the loop is stuck.
     async fn metrics(&self, format: Format) -> Bytes {
         let encode = || Bytes::from(self.shared.metrics.encode(format));
         let cached = match format {
@@ -197,8 +195,8 @@ impl State {
     }
 }
 
-/// As many flows as are listed, and how many there are. An incomplete list is none:
-/// who asks wants to know whether all is well.
+/// As many flows as are listed, and how many there are. An incomplete list is an error: clients want to know whether
+/// all flows are fine.
 fn first(listing: &Listing) -> Result<(Vec<Owned>, Totals), Refusal> {
     if !listing.failed.is_empty() {
         return Err((StatusCode::SERVICE_UNAVAILABLE, sentences(&listing.failed)));

@@ -1,4 +1,4 @@
-//! One that asks, and all others who want to know the same.
+//! One answer for all clients that ask the same.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ const FRESH: Duration = Duration::from_secs(1);
 /// a tenth of the time.
 const REST: u32 = 10;
 
-/// The last answer to a question. Who asks while one is being found waits for
-/// it, so that there is never more than one under way.
+/// The last answer to a question. A client that asks while one is being found waits for it, so there is never more than
+/// one under way.
 #[derive(Debug)]
 pub(super) struct Cached<A>(Mutex<Option<(Instant, A)>>);
 

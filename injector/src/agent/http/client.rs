@@ -1,4 +1,4 @@
-//! Who asks: what a connection may still have, and what ends it.
+//! Clients: what a connection may still take, and what ends it.
 
 use std::{
     future::pending,
@@ -27,7 +27,7 @@ pub(super) struct End {
 }
 
 impl Client {
-    /// A client in the network, which has to give way when `gives_way` is closed.
+    /// A client over TCP, which has to give way when `gives_way` is closed.
     pub(super) fn remote(share: Share, gives_way: oneshot::Receiver<()>) -> (Self, End) {
         Self::new(Some(share), Some(gives_way))
     }
@@ -43,7 +43,7 @@ impl Client {
         (client, End { gives_way, reads })
     }
 
-    /// Whether a page of others can have a browser come here.
+    /// Whether a foreign web page can make a browser connect here.
     pub(super) fn may_come_by_names(&self) -> bool {
         self.share.is_some()
     }

@@ -1,8 +1,8 @@
-//! Under which names the agent is asked.
+//! The host names that the agent answers to.
 //!
-//! A page from anywhere may have its own name lead to our address (DNS rebinding), and its browser then takes us for the
-//! page's server. The `Host` header gives that away. Addresses and `localhost` are not in others' hands; other names are
-//! those that the configuration has.
+//! A page from anywhere may have its own name lead to our address (DNS rebinding), and its browser then takes us for
+//! the page's server. The `Host` header reveals that. Addresses and `localhost` can't be controlled by others; other
+//! names come from the configuration.
 
 use std::{net::IpAddr, sync::RwLock};
 
@@ -20,24 +20,24 @@ impl Hosts {
         Self(RwLock::new(lower(names)))
     }
 
-    /// Puts other names in the place of those there are.
+    /// Replaces the names.
     pub(in crate::agent) fn replace(&self, names: &[String]) {
         *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = lower(names);
     }
 
-    /// Refuses a request that asks for somebody else. One that names nobody comes from no browser.
+    /// Refuses a request for another host. One without a host comes from no browser.
     pub(super) fn check(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
         let mut named = headers.get_all(HOST).iter();
         let header = named.next();
         if named.next().is_some() {
             return Err((StatusCode::BAD_REQUEST, "more than one Host header".to_owned()));
         }
-        // What is no text is nobody's name.
+        // A name that is not text matches nothing.
         let header = header.map(|header| header.to_str().unwrap_or("?"));
         for name in header.into_iter().chain(uri.authority().map(Authority::as_str)) {
             if !self.is_ours(name) {
                 let why = format!(
-                    "{} is not a name of this agent: ask by its address, or add the name to allowed_hosts in its \
+                    "{} is not a name of this agent: use its address, or add the name to allowed_hosts in its \
                      configuration",
                     printable(name)
                 );

@@ -1,4 +1,4 @@
-//! A list of flows, made once for all who ask for it, cut where they ask for less.
+//! A list of flows, made once for all clients, cut for those that ask for less.
 
 use std::{
     collections::VecDeque,
@@ -13,7 +13,7 @@ use crate::output::Served;
 /// Lists of a kind that clients may still be reading, the newest among them. Each newer one takes a second or more to come.
 const MAX_KEPT: usize = 4;
 
-/// Lists of one kind. Their memory is bounded: whoever still reads one that this many newer ones have followed is cut off.
+/// Lists of one kind. Their memory is bounded: a client that still reads a list after this many newer ones is cut off.
 #[derive(Debug)]
 pub(super) struct Lists {
     last: Cached<Result<Arc<List>, Refusal>>,

@@ -1,9 +1,9 @@
 //! The server: read-only, and bounded in all that a client can make it hold.
 //!
 //! A connection is one request. Its head is small and comes soon, or it is
-//! closed; so is one that does not take its answer. No address has more than its
-//! share of them: whoever floods the agent from one pod keeps neither the
-//! kubelet's probes nor Prometheus away.
+//! closed; so is one that does not take its answer. No address has more than
+//! its share of them: a flood from one pod does not keep the kubelet's probes
+//! or Prometheus away.
 
 mod answer;
 mod body;
@@ -68,7 +68,7 @@ pub(super) async fn serve(listener: Listener, state: State) {
                 }
                 Err(error) => Err(error),
             },
-            // Who may connect is for the file's mode to say.
+            // The file's mode decides which clients may connect.
             Listener::Unix { listener, .. } => match listener.accept().await {
                 Ok((stream, _)) => {
                     answer(stream, &state, Client::local(), permit(&room, &peers).await);
@@ -120,7 +120,7 @@ where
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)
             .serve_connection(TokioIo::new(stream), service);
-        // What a client does wrong is between it and its answer.
+        // Errors of a client are not worth a log line.
         tokio::select! {
             done = time::timeout(DONE_WITHIN, connection) => drop(done),
             () = end.comes() => {}

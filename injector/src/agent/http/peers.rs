@@ -17,7 +17,7 @@ const REQUESTS: Rate = Rate { each_second: 200.0, at_once: 400.0 };
 const BYTES: Rate = Rate { each_second: 8e6, at_once: 32e6 };
 /// Where others wait for room, a connection that is as old as this gives way.
 const MIN_AGE: Duration = Duration::from_secs(1);
-/// Addresses that are known before those are dropped that have taken nothing for a while.
+/// Addresses that are kept before idle ones are dropped.
 const MAX_KNOWN: usize = 1024;
 
 /// A rate, and how much of it may come together.
@@ -97,7 +97,7 @@ pub(super) struct Share {
 }
 
 impl Peers {
-    /// One more for this address, unless it has its share, and what ends when it has to give way.
+    /// One more for this address, unless it has its share, and a receiver that closes when it has to give way.
     pub(super) fn admit(&self, address: IpAddr, now: Instant) -> Option<(Share, oneshot::Receiver<()>)> {
         let address = counted(address);
         let mut known = self.known();
@@ -144,7 +144,7 @@ impl Share {
 }
 
 impl Known {
-    /// Drops addresses that are as if they had never come, once there are many.
+    /// Drops idle addresses, once there are many.
     fn tidy(&mut self, now: Instant) {
         if self.peers.len() >= MAX_KNOWN {
             self.peers.retain(|_, peer| {

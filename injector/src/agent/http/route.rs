@@ -2,23 +2,23 @@
 
 use hyper::{Method, StatusCode, Uri};
 
-/// Flows listed unless a client says otherwise.
+/// Flows listed by default.
 const DEFAULT_FLOWS: usize = 1000;
 /// Flows listed at most.
 pub const MAX_FLOWS: usize = 10_000;
 /// Longest path with its query, in bytes.
 const MAX_URI: usize = 512;
 
-/// Something there is to know.
+/// A resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// The page.
     Page,
     /// Figures for Prometheus.
     Metrics,
-    /// Whether the agent lives.
+    /// Whether the agent is alive.
     Alive,
-    /// Whether it is at work.
+    /// Whether it is ready.
     Ready,
     /// What is attached.
     Status,
@@ -29,16 +29,16 @@ pub enum Route {
 /// Which flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowQuery {
-    /// Only those near their limit or beyond it.
+    /// Only those at risk, overdue or stalled.
     pub at_risk: bool,
     /// How many, from 1 to [`MAX_FLOWS`].
     pub limit: usize,
 }
 
-/// Why there is no answer, in a sentence for whoever asked.
+/// Why a request is refused, in a sentence for the client.
 pub type Refusal = (StatusCode, String);
 
-/// Finds out what is asked for.
+/// Parses a request.
 pub fn route(method: &Method, uri: &Uri) -> Result<Route, Refusal> {
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Err((StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD: this agent is read-only".to_owned()));
@@ -59,7 +59,7 @@ pub fn route(method: &Method, uri: &Uri) -> Result<Route, Refusal> {
             return Err((StatusCode::NOT_FOUND, known.to_owned()));
         }
     };
-    // Others are asked with whatever a client adds against caches.
+    // Other paths accept any query, such as a client's against caches.
     Ok(route)
 }
 

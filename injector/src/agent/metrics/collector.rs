@@ -42,10 +42,10 @@ fn sockets(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
     let outcomes = [("active", ACTIVE), ("passive", PASSIVE)].into_iter().flat_map(|(direction, index)| {
         counters.outcomes(index).map(move |(outcome, count)| ([("direction", direction), ("outcome", outcome)], count))
     });
-    writer.counters("sockets", "Sockets at establishment, by what became of them.", outcomes)?;
+    writer.counters("sockets", "Sockets at establishment, by outcome.", outcomes)?;
     writer.counter(
         "sockets_unreadable",
-        "Sockets that were injected without knowing what the application had chosen.",
+        "Sockets injected without knowing the application's own settings.",
         &counters.unreadable(),
     )?;
     let failures = counters.failures();
@@ -57,7 +57,7 @@ fn sockets(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
         }),
     )?;
     let overruled = counters.overruled().map(|(option, count)| ([("option", option)], count));
-    writer.counters("calls_overruled", "Later keepalive calls of applications that were overruled.", overruled)
+    writer.counters("calls_overruled", "Later keepalive calls of applications that injector overruled.", overruled)
 }
 
 fn flows(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
@@ -73,14 +73,14 @@ fn flows(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
     }
     writer.gauges(
         "uncovered_connections",
-        "Connections of attached cgroups that are not covered, by reason: opened before the attachment, as a rule.",
+        "Connections of attached cgroups that are not covered, by reason; usually opened before the attachment.",
         figures.uncovered.iter().flatten().map(|(reason, count)| ([("reason", *reason)], real(*count))),
     )?;
     writer.counter("flows_expired", "Flows seen to pass their idle timeout.", &figures.flows_expired)?;
     writer.counter("flows_lost", "Flows that ended while at risk, overdue or stalled.", &figures.flows_lost)?;
     writer.gauges(
         "flow_limit_seconds",
-        "Idle timeout of a hop, and where it is known from.",
+        "Idle timeout of a hop, by hop and source.",
         figures.limits.iter().map(|limit| {
             ([("hop", limit.hop.as_str()), ("source", limit.source.as_str())], limit.timeout.as_secs_f64())
         }),
@@ -90,11 +90,7 @@ fn flows(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
 fn scanned(writer: &mut Writer<'_>, totals: &ScanTotals) -> fmt::Result {
     let by_status = STATUS_NAMES.into_iter().zip(totals.by_status).chain([("closing", totals.closing)]);
     writer.gauges("flows", "Flows by status.", by_status.map(|(status, count)| ([("status", status)], real(count))))?;
-    writer.gauge(
-        "flows_adopted",
-        "Flows that were there before the programs, and were adopted.",
-        real(totals.adopted),
-    )?;
+    writer.gauge("flows_adopted", "Adopted flows: opened before injector was attached.", real(totals.adopted))?;
     let bounds = HISTOGRAM_BOUNDS_S.iter().map(ToString::to_string).chain(["+Inf".to_owned()]);
     let cumulative = totals.idle_histogram.iter().scan(0, |sum, count| {
         *sum += count;
@@ -105,9 +101,13 @@ fn scanned(writer: &mut Writer<'_>, totals: &ScanTotals) -> fmt::Result {
 
 fn agent(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
     writer.gauge("attached_cgroups", "Cgroups that the programs are attached to.", real(figures.attached_cgroups))?;
-    writer.counter("scanned_flows", "Flows that scans came by.", &figures.scanned_flows)?;
+    writer.counter("scanned_flows", "Flows visited by scans.", &figures.scanned_flows)?;
     let scanned_at = figures.scanned_at.map(unix_seconds);
-    writer.maybe("last_scan_timestamp_seconds", "Since when no attachment has gone without a scan.", scanned_at)?;
+    writer.maybe(
+        "last_scan_timestamp_seconds",
+        "Last scan of the attachment that was scanned longest ago.",
+        scanned_at,
+    )?;
     writer.counter("scan_failures", "Scans of an attachment that failed.", &figures.scan_failures)?;
     let reloads = [("success", figures.reloads_taken), ("failure", figures.reloads_refused)];
     writer.counters(
@@ -124,12 +124,12 @@ fn agent(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
     )?;
     writer.counters(
         "discovery_failures",
-        "Questions for hops that the cloud did not answer, by call.",
+        "Discovery calls that failed, by call.",
         figures.discovery_failures.iter().map(|(call, count)| ([("call", *call)], *count)),
     )?;
     writer.counter(
         "log_lines_dropped",
-        "Log lines held back because there were too many alike.",
+        "Log lines suppressed because there were too many of the same kind.",
         &figures.log_lines_dropped,
     )
 }
@@ -145,12 +145,12 @@ fn host(writer: &mut Writer<'_>, figures: &Figures) -> fmt::Result {
     let conntrack = figures.conntrack;
     writer.maybe(
         "conntrack_entries",
-        "Connections that the host tracks.",
+        "Connections in the host's connection tracking table.",
         conntrack.map(|conntrack| real(conntrack.entries)),
     )?;
     writer.maybe(
         "conntrack_entries_limit",
-        "Connections that the host can track.",
+        "Capacity of the host's connection tracking table.",
         conntrack.map(|conntrack| real(conntrack.limit)),
     )?;
     let interfaces = || figures.interfaces.iter();
@@ -202,7 +202,7 @@ impl Writer<'_> {
         self.samples(name, help, MetricType::Gauge, samples, |sample, value| sample.encode_gauge(&value))
     }
 
-    /// A histogram of what is, not of what was since the start: flows leave it again, and their times have no sum.
+    /// A histogram of current values, not a cumulative one: flows leave it again, and their times have no sum.
     /// OpenMetrics calls that a gauge histogram, which neither the library nor Prometheus' own format has.
     fn idle_times(&mut self, buckets: impl Iterator<Item = (String, u64)>) -> fmt::Result {
         self.samples(

@@ -10,9 +10,9 @@ use injector_common::{record::FlowSample, scan::ScanTotals};
 use super::AtRisk;
 use crate::{attachment::watch::Change, bpf::stats::Counters};
 
-/// Hops told apart. A configuration rarely has more than five.
+/// Hops with a series of their own. A configuration rarely has more than five.
 const MAX_LIMITS: usize = 64;
-/// Network interfaces told apart. EC2 instances have 15 at most, unless they have several cards.
+/// Network interfaces with a series of their own. EC2 instances have 15 at most, unless they have several cards.
 const MAX_INTERFACES: usize = 64;
 
 /// What a scan over all attachments saw.
@@ -22,7 +22,7 @@ pub struct Scan {
     pub at: SystemTime,
     /// Sums over all flows, with what the last scan saw where this one failed.
     pub totals: ScanTotals,
-    /// Flows that it came by.
+    /// Flows that it visited.
     pub flows: u64,
     /// Flows at risk, overdue or stalled by workload.
     pub at_risk: AtRisk,
@@ -39,12 +39,12 @@ pub struct Limit {
     pub timeout: Duration,
 }
 
-/// Whether a configuration was taken.
+/// Whether a configuration was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
-    /// It is in force since this moment.
+    /// Applied at this moment.
     Taken(SystemTime),
-    /// It was refused: the one before it stays in force.
+    /// Rejected: the previous one stays applied.
     Refused,
 }
 
@@ -77,7 +77,7 @@ pub struct Ena {
     pub exceeded: u64,
 }
 
-/// All numbers. What nobody has told yet is `None`, and not exported.
+/// All numbers. Unknown ones are `None`, and not exported.
 #[derive(Debug, Default)]
 pub struct Figures {
     /// Counters of all attachments, those that are gone included.
@@ -96,7 +96,7 @@ pub struct Figures {
     pub(super) reloaded_at: Option<SystemTime>,
     pub(super) reloads_taken: u64,
     pub(super) reloads_refused: u64,
-    /// Questions to the cloud that it did not answer, by call.
+    /// Discovery calls that failed, by call.
     pub(super) discovery_failures: BTreeMap<&'static str, u64>,
     /// Cgroups that the programs are attached to.
     pub attached_cgroups: u64,
@@ -106,7 +106,7 @@ pub struct Figures {
     pub flows_expired: u64,
     /// Flows that ended while at risk, overdue or stalled.
     pub flows_lost: u64,
-    /// Log lines that were held back.
+    /// Log lines that were suppressed.
     pub log_lines_dropped: u64,
     /// Memory in the kernel.
     pub memory: Option<Memory>,
@@ -122,7 +122,7 @@ impl Figures {
         self.counters.insert(attachment.to_owned(), now);
     }
 
-    /// Forgets an attachment that is gone. What it counted stays in the sums.
+    /// Drops an attachment that is gone. Its counts stay in the sums.
     pub fn detached(&mut self, attachment: &str) {
         self.counters.remove(attachment);
     }
@@ -166,7 +166,7 @@ impl Figures {
         self.uncovered = Some(by_reason);
     }
 
-    /// Takes the idle timeouts in force.
+    /// Takes the idle timeouts that are applied.
     pub fn limits(&mut self, mut limits: Vec<Limit>) {
         limits.truncate(MAX_LIMITS);
         self.limits = limits;
@@ -179,7 +179,7 @@ impl Figures {
         }
     }
 
-    /// Takes what the network interfaces tell.
+    /// Takes the counters of the network interfaces.
     pub fn interfaces(&mut self, mut interfaces: Vec<Ena>) {
         interfaces.truncate(MAX_INTERFACES);
         self.interfaces = interfaces;

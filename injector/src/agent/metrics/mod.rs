@@ -1,8 +1,8 @@
-//! What Prometheus may know of us.
+//! The metrics.
 //!
-//! [`Figures`] holds the numbers, as plain as they come: each part of the agent puts in what it learned, and a scrape
-//! reads what is there. `collector.rs` gives them their names. The library writes OpenMetrics;
-//! [`exposition`] makes Prometheus' older text format of it for those who ask for that.
+//! [`Figures`] holds the numbers, each part of the agent updates its own, and a scrape reads them. `collector.rs` names
+//! them. The library writes OpenMetrics; [`exposition`] converts that to Prometheus' older text format for clients that
+//! ask for it.
 //!
 //! No label holds an address, a port, a process id, a cookie or a pod's name. Those that name workloads, hops and
 //! interfaces have a bound each.
@@ -37,18 +37,18 @@ pub const PREFIX: &str = "injector";
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// What every program exports under the same names, whatever its own are.
+    /// The standard process metrics.
     process: Registry,
     scan_duration: Histogram,
     figures: Arc<Mutex<Figures>>,
 }
 
 impl Metrics {
-    /// Nothing known yet but the build.
+    /// Only the build is known.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "What was built", build);
+        registry.register("build", "Version and commit of this build", build);
         // 0.5 ms to 16 s.
         let scan_duration = Histogram::new(exponential_buckets(0.0005, 2.0, 16));
         registry.register("scan_duration_seconds", "Time that a scan of all flows took", scan_duration.clone());
@@ -59,7 +59,7 @@ impl Metrics {
         Self { registry, process, scan_duration, figures }
     }
 
-    /// The numbers, to be changed. Hold it shortly: scrapes wait for it.
+    /// The numbers, for an update. Hold the lock briefly: scrapes wait for it.
     pub fn figures(&self) -> MutexGuard<'_, Figures> {
         lock(&self.figures)
     }
