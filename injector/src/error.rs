@@ -4,7 +4,7 @@ use std::{io, path::PathBuf, process::ExitCode};
 
 use thiserror::Error;
 
-/// What the process tells its caller. The values are stable.
+/// Exit codes. The values are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
     /// Done.
@@ -17,7 +17,7 @@ pub enum Code {
     Unsupported = 3,
     /// A privilege is missing.
     Privilege = 4,
-    /// Done, and there is something to look at.
+    /// Done, and there are findings.
     Findings = 5,
 }
 
@@ -27,7 +27,7 @@ impl From<Code> for ExitCode {
     }
 }
 
-/// Why a file is no configuration.
+/// Why a configuration file is rejected.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// It can't be read.

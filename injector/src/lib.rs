@@ -1,7 +1,7 @@
 //! injector keeps idle TCP connections alive.
 //!
 //! It attaches BPF programs to a cgroup, which set keepalive on every new TCP
-//! socket in it, and reports the flows that come near the idle timeout of a
+//! socket in it, and reports the flows that are close to the idle timeout of a
 //! hop on their way. Data flows one way:
 //!
 //! ```text

@@ -15,7 +15,7 @@ use super::{
     watcher::{LATER, LOOKING, PINS, Watcher},
 };
 use crate::{
-    attachment::adopt::Unless,
+    attachment::adopt::AdoptDefault,
     bpf::AttachmentState,
     config::OnExit,
     error::Error,
@@ -107,13 +107,13 @@ impl Watcher {
 
     /// Adopts connections that were open before, as the plan asks.
     fn adopt(&mut self, path: &Path) -> anyhow::Result<()> {
-        let unless = match (self.plan.agent.adopt, self.plan.asks_to_adopt()) {
-            (true, _) => Unless::ToldNot,
-            (false, true) => Unless::Told,
+        let by_default = match (self.plan.agent.adopt, self.plan.asks_to_adopt()) {
+            (true, _) => AdoptDefault::All,
+            (false, true) => AdoptDefault::None,
             (false, false) => return Ok(()),
         };
         let Some(member) = self.members.get_mut(path) else { return Ok(()) };
-        let adopted = member.adopt(unless, &|| self.shared.health.beat()).context("nothing adopted");
+        let adopted = member.adopt(by_default, &|| self.shared.health.beat()).context("nothing adopted");
         let name = member.name().to_owned();
         let reported = adopted.map(|report| self.sink.adopted(&name, &report));
         self.outcome(&name, reported)

@@ -18,7 +18,7 @@ use crate::{
     attachment::{
         self, Held, Round,
         acquire::{self, Acquired, Purpose},
-        adopt::{self, Report, Unless},
+        adopt::{self, AdoptDefault, Report},
         coverage::Coverage,
         proof,
         watch::Watch,
@@ -110,8 +110,8 @@ impl Member {
     }
 
     /// Adopts connections that were there before. `progress` is called meanwhile.
-    pub(super) fn adopt(&mut self, unless: Unless, progress: &dyn Fn()) -> anyhow::Result<Report> {
-        adopt::adopt(&mut self.held.attached, unless, &pins::lock_for_adopting()?, progress)
+    pub(super) fn adopt(&mut self, by_default: AdoptDefault, progress: &dyn Fn()) -> anyhow::Result<Report> {
+        adopt::adopt(&mut self.held.attached, by_default, &pins::lock_for_adopting()?, progress)
     }
 
     /// Its state.

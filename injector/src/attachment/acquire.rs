@@ -1,4 +1,4 @@
-//! The place of an attachment: free, or taken by one that goes on in ours.
+//! Acquires an attachment: makes a new one, or takes over an existing one.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,24 +24,24 @@ use crate::{
 pub struct Acquired {
     /// The attachment.
     pub held: Held,
-    /// What became of what was there before, in a sentence each.
+    /// Notes on what was there before, a sentence each.
     pub notes: Vec<String>,
-    /// Why its self-test failed, where it was there before and so was left.
+    /// Why its self-test failed, where it existed before and was left attached.
     pub failed: Option<String>,
 }
 
-/// What this process goes on to do with an attachment.
+/// What this process does with an attachment.
 #[derive(Clone, Copy, Debug)]
 pub struct Purpose {
-    /// This process goes on to watch it.
+    /// This process watches it.
     pub watch: bool,
     /// Open the programs' own log.
     pub log: bool,
-    /// Prove that it works, see [`proof`].
+    /// Run the self-test, see [`proof`].
     pub prove: bool,
 }
 
-/// Attaches to `cgroup`, or takes over what a process that is gone left there.
+/// Attaches to `cgroup`, or takes over what a process that has ended left there.
 ///
 /// Errors with [`Error::AlreadyAttached`] where a process watches it, or where
 /// the name belongs to another cgroup.
@@ -75,8 +75,8 @@ pub fn take(_lock: &Lock, pins: &PinDir, cgroup: &Cgroup, rules: &Rules, purpose
     Ok(Acquired { held: Held { attached, own, log }, notes, failed })
 }
 
-/// Puts `rules` to work; where this host refuses the guard and nobody asked for it, the same without, and a sentence that
-/// says so.
+/// Applies `rules`; where this host refuses the guard and it was not requested, applies them without, and returns a
+/// note.
 pub(super) fn guarded<T>(
     rules: &Rules,
     mut put: impl FnMut(&Rules) -> anyhow::Result<T>,
@@ -86,12 +86,12 @@ pub(super) fn guarded<T>(
         result => return result.map(|done| (done, None)),
     };
     let Some(without) = rules.without_guard() else { return Err(error) };
-    let note = format!("keepalive calls of applications stand (on conflict: respect), as on this host {error:#}");
+    let note = format!("keepalive calls of applications are kept (on conflict: respect): on this host {error:#}");
     Ok((put(&without)?, Some(note)))
 }
 
-/// A new attachment that does not work is taken off again. One that was there before is left, as it may protect
-/// connections; why it failed is returned.
+/// A new attachment that fails its self-test is detached again. An existing one is left, as it may protect connections;
+/// the failure is returned.
 fn prove(
     attached: &mut Attached,
     cgroup: &Cgroup,
@@ -107,7 +107,7 @@ fn prove(
         Proof::Failed(_) if is_new => {
             bpf::detach(attached.pins())?;
             pins::tidy();
-            bail!("{proof}; taken off again (--no-self-test attaches all the same)");
+            bail!("{proof}; detached again (--no-self-test attaches without the test)");
         }
         Proof::Failed(_) | Proof::NotTried(_) => notes.push(proof.to_string()),
     }
@@ -135,8 +135,8 @@ fn put(
     Ok(log)
 }
 
-/// What is at work under that name and may be taken over. `None` where nothing
-/// is, whatever pins are left of it.
+/// The attachment with that name, if it is active and may be taken over. `None` where nothing is attached, even if pins
+/// are left.
 fn takeable(pins: &PinDir, cgroup: &Cgroup, notes: &mut Vec<String>) -> anyhow::Result<Option<Attached>> {
     pins.check()?;
     if !pins.is_attached() {
@@ -150,13 +150,13 @@ fn takeable(pins: &PinDir, cgroup: &Cgroup, notes: &mut Vec<String>) -> anyhow::
         Ok(there) => there,
         Err(error) if Error::is_refusal(&error) => return Err(error),
         Err(error) => {
-            notes.push(format!("attached anew, as its pins are damaged: {error:#}"));
+            notes.push(format!("attached again, as its pins are damaged: {error:#}"));
             return Ok(None);
         }
     };
     match there.state()? {
         AttachmentState::CgroupRemoved => {
-            notes.push(format!("attached anew, as its cgroup {} was removed", there.cgroup_path().display()));
+            notes.push(format!("attached again, as its cgroup {} was removed", there.cgroup_path().display()));
             Ok(None)
         }
         AttachmentState::Attached if there.hooked_to()? != cgroup.id() => {

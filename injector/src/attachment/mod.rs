@@ -1,4 +1,4 @@
-//! An attachment in the hands of the process that watches it.
+//! An attachment that this process watches.
 
 pub mod acquire;
 pub mod adopt;
@@ -28,35 +28,34 @@ use crate::{
 /// An attachment, and the right to watch it.
 #[derive(Debug)]
 pub struct Held {
-    /// What is at work.
+    /// The attachment.
     pub attached: Attached,
-    /// Tells others that a process watches it, where one does.
+    /// Marks it as watched for other processes, where this one does.
     pub own: Option<Lock>,
-    /// The programs' own messages, where they were asked for.
+    /// The programs' own messages, if requested.
     pub log: Option<BpfLog>,
 }
 
-/// What a scan brought.
+/// The result of a scan.
 #[derive(Debug)]
 pub struct Round {
-    /// What is new.
+    /// Changes.
     pub changes: Vec<(Change, FlowSample)>,
     /// Sums over all flows.
     pub totals: ScanTotals,
-    /// How long nothing will happen.
+    /// How long no flow can change.
     pub pause: Duration,
 }
 
-/// Waits for others that are just attaching, detaching or listing: see [`pins::lock_all`]. Mounts bpffs where somebody took
-/// it away.
+/// Waits for others that are just attaching, detaching or listing: see [`pins::lock_all`]. Mounts bpffs again where it
+/// was unmounted.
 pub fn lock() -> anyhow::Result<Lock> {
     preflight::ensure_bpffs()?;
     pins::lock_all()
 }
 
 impl Held {
-    /// What became of it. Waits for others that are attaching or detaching, and
-    /// never sees them half-way.
+    /// Its state. Waits for processes that are attaching or detaching, and never sees them half-way.
     ///
     /// The kernel takes programs off a removed cgroup a moment after it is gone:
     /// a missing cgroup counts at once.
@@ -67,10 +66,9 @@ impl Held {
         Ok(if is_removed { AttachmentState::CgroupRemoved } else { state })
     }
 
-    /// Pins it again where its pins were removed: the programs live on in our
-    /// hands, and others should find them. Looks once more under the lock: while
-    /// we waited, another one may have taken the name. False where nothing was
-    /// to be done.
+    /// Pins it again where its pins were removed: this process keeps the programs attached, and others should find
+    /// them. Checks again under the lock: while it waited, another attachment may have taken the name. False where that
+    /// was not needed.
     pub fn repin(&mut self, _lock: &Lock) -> anyhow::Result<bool> {
         if self.attached.state()? != AttachmentState::Unpinned {
             return Ok(false);
@@ -101,8 +99,7 @@ impl Held {
         })
     }
 
-    /// Puts other rules in force. False where it is no longer at work under its
-    /// name; errors leave the rules that were.
+    /// Applies other rules. False where it is no longer attached under its name; errors leave the previous rules.
     pub fn replace(&mut self, _lock: &Lock, cgroup: &Cgroup, rules: &Rules) -> anyhow::Result<bool> {
         if self.attached.state()? != AttachmentState::Attached {
             return Ok(false);
@@ -125,8 +122,7 @@ impl Held {
         Ok(())
     }
 
-    /// Takes it off. Looks once more under the lock: somebody may have put
-    /// another one in its place.
+    /// Detaches it. Checks again under the lock: another attachment may have taken its place.
     pub fn detach(&mut self, _lock: &Lock) -> anyhow::Result<()> {
         if self.attached.has_its_pins() {
             take_off(&mut self.attached)?;
@@ -137,7 +133,7 @@ impl Held {
     }
 }
 
-/// Takes the attachment in `pins` off, whatever is left of it. The caller holds
+/// Detaches the attachment in `pins`, even an incomplete one. The caller holds
 /// [`pins::lock_all`].
 pub fn detach(pins: &PinDir) -> anyhow::Result<()> {
     match Attached::open(pins.clone()) {
@@ -147,7 +143,7 @@ pub fn detach(pins: &PinDir) -> anyhow::Result<()> {
     }
 }
 
-/// The programs go first: the guard would not let go of the listeners.
+/// The programs go first: the guard would overrule the reset of listeners.
 fn take_off(attached: &mut Attached) -> anyhow::Result<()> {
     let listeners = attached.listeners();
     bpf::detach(attached.pins())?;
@@ -158,7 +154,7 @@ fn take_off(attached: &mut Attached) -> anyhow::Result<()> {
             }
         }
         Err(error) => {
-            tracing::warn!("{}: adopted listeners, if any, go on giving keepalive: {error:#}", attached.name());
+            tracing::warn!("{}: adopted listeners, if any, keep their keepalive settings: {error:#}", attached.name());
         }
     }
     Ok(())

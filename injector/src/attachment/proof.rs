@@ -4,7 +4,7 @@
 //! A socket belongs to the cgroup that its process is in when it makes it, so a process of ours has to go there: this
 //! program once more, under another name ([`CHILD`]), which moves itself, connects to us over loopback, prints what it
 //! sees, and ends. It takes no capability beyond what attaching takes, but write access to `cgroup.procs`. Where that
-//! can't be, nothing is claimed.
+//! is impossible, nothing is claimed.
 
 use std::{
     env,
@@ -43,7 +43,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// Cgroup for the time of the test, where the one that is meant may have no processes of its own.
 const ROOM: &str = "injector-self-test";
 
-/// What came of it.
+/// Its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// A connection shows keepalive.
@@ -64,8 +64,8 @@ impl Proof {
 impl Display for Proof {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Proved => formatter.write_str("proved by a connection of its own"),
-            Self::NotTried(why) => write!(formatter, "not proved: {why}"),
+            Self::Proved => formatter.write_str("verified with a test connection"),
+            Self::NotTried(why) => write!(formatter, "not verified: {why}"),
             Self::Failed(why) => write!(formatter, "the self-test failed: {why}"),
         }
     }
@@ -78,7 +78,7 @@ struct Shown {
     idle_s: u32,
 }
 
-/// Makes a connection in the cgroup of `attached`, and looks at it.
+/// Opens a connection in the cgroup of `attached`, and checks it.
 pub fn prove(attached: &Attached, cgroup: &Cgroup) -> Proof {
     match shown(attached, cgroup) {
         Ok((expected_s, shown)) => judge(expected_s, shown, reach::fallback()),
@@ -121,13 +121,13 @@ fn endpoints(address: SocketAddr) -> Endpoints {
     Endpoints { local_address: peer_address, peer_address, local_port: 0, peer_port }
 }
 
-/// A process of ours must neither hang there nor be taken for somebody else's.
+/// A process of ours must neither hang there nor be mistaken for a foreign one.
 fn check_may_enter(path: &Path, directory: &Path) -> anyhow::Result<()> {
     let events = fs::read_to_string(directory.join("cgroup.events")).unwrap_or_default();
     let is = |event: &str| events.lines().any(|line| line == event);
     ensure!(!is("frozen 1"), "the cgroup is frozen");
     let is_empty_unit = is("populated 0") && cgroup::unit_of(path).is_some();
-    ensure!(!is_empty_unit, "nothing runs in the unit, and systemd would take a process of ours for it");
+    ensure!(!is_empty_unit, "nothing runs in the unit, and systemd would mistake injector's process for it");
     Ok(())
 }
 
@@ -204,7 +204,7 @@ fn parse(answer: &str) -> anyhow::Result<Shown> {
     let (what, value) = answer.split_once(' ').context("an answer that isn't the self-test's")?;
     match (what, value.split_once(' ')) {
         ("moving", _) => Err(anyhow::Error::from(io::Error::from_raw_os_error(value.parse()?))
-            .context("a process of ours can't go into the cgroup")),
+            .context("a process of injector's can't move into the cgroup")),
         ("shows", Some((keepalive, idle_s))) => Ok(Shown { keepalive: keepalive == "true", idle_s: idle_s.parse()? }),
         _ => bail!("no connection over loopback: {value}"),
     }
@@ -227,7 +227,7 @@ pub fn child() -> Option<ExitCode> {
 }
 
 fn see(procs: &Path, address: &str, connection: &mut Option<TcpStream>) -> String {
-    // Where memory is short, none of theirs is to go for ours.
+    // Where memory is short, ours is to be killed before theirs.
     drop(fs::write("/proc/self/oom_score_adj", "1000"));
     if let Err(error) = fs::write(procs, "0") {
         return format!("moving {}", error.raw_os_error().unwrap_or_default());
@@ -274,7 +274,7 @@ mod tests {
         let error = |answer| format!("{:#}", parse(answer).expect_err(answer));
         assert!(is_reserved(&parse("moving 16").expect_err("busy")));
         assert!(!is_reserved(&parse("moving 13").expect_err("denied")));
-        assert!(error("moving 95").contains("can't go into the cgroup"));
+        assert!(error("moving 95").contains("can't move into the cgroup"));
         assert!(error("connecting Network is unreachable").contains("Network is unreachable"));
         assert!(error("nonsense").contains("isn't the self-test's"));
     }

@@ -1,8 +1,7 @@
-//! Watching an attachment: which flows to tell about, and when to look again.
+//! Watches an attachment: which flows to report, and when to scan again.
 //!
-//! Scans are driven by deadlines. Each tells when the first flow could change
-//! its status by silence alone; until then there is nothing to see, and the
-//! process sleeps.
+//! Scans are driven by deadlines. Each computes when the first flow could change its status by staying idle; until then
+//! the process sleeps.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -21,7 +20,7 @@ const MAX_FOLLOWED: usize = 20_000;
 /// What happened to a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
-    /// It came near its limit.
+    /// It is at risk: close to its limit.
     AtRisk,
     /// It passed its limit.
     Overdue,
@@ -33,14 +32,14 @@ pub enum Change {
     Closed,
 }
 
-/// A flow that is being followed.
+/// A flow that is followed.
 #[derive(Debug)]
 struct Followed {
     sample: FlowSample,
     round: u64,
 }
 
-/// What is known from earlier scans.
+/// State from earlier scans.
 #[derive(Debug, Default)]
 pub struct Watch {
     followed: HashMap<u64, Followed>,
@@ -62,7 +61,7 @@ impl Watch {
         self.changed = false;
     }
 
-    /// Takes a flow that the scan wrote out; tells what is new about it.
+    /// Takes a flow that the scan wrote out; returns what changed.
     pub fn observe(&mut self, sample: &FlowSample) -> Option<Change> {
         let before = self.followed.get(&sample.cookie).map(|followed| followed.sample);
         if is_finding(sample.status) {
@@ -98,7 +97,7 @@ impl Watch {
 
     /// How long to sleep after a scan that returned `totals`.
     pub fn pause(&self, pace: Pace, totals: &ScanTotals) -> Duration {
-        let by_silence = match totals.next_change_ms {
+        let by_idling = match totals.next_change_ms {
             NEVER => Duration::MAX,
             // A tick beyond, or the flow would still be just below its mark.
             ms => Duration::from_millis(ms) + TICK,
@@ -106,7 +105,7 @@ impl Watch {
         // A flow opened right after the scan can't be at its mark any sooner.
         let for_new_flows = Duration::from_millis(pace.first_ms.into());
         let for_followed = if self.followed.is_empty() { Duration::MAX } else { self.recheck(pace) };
-        by_silence.min(for_new_flows).min(for_followed).max(floor(pace))
+        by_idling.min(for_new_flows).min(for_followed).max(floor(pace))
     }
 
     /// Followed flows may recover or close at any time. Looking for that gets
@@ -138,8 +137,8 @@ fn change(before: Option<&FlowSample>, now: &FlowSample) -> Option<Change> {
         AT_RISK => Some(Change::AtRisk),
         OVERDUE => Some(Change::Overdue),
         STALLED => Some(Change::Stalled),
-        // The scan writes out a recovery once; one of a flow that we never reported is no news. Nor is a flow that only
-        // other rules are content with.
+        // The scan writes out a recovery once; one of a flow that was never reported is not an event. Nor is a flow
+        // that is fine only by changed rules.
         _ => before.filter(|before| was_heard_since(before, now)).map(|_| Change::Recovered),
     }
 }
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_life_of_a_flow_is_told_once() {
+    fn each_change_of_a_flow_is_reported_once() {
         let mut watch = Watch::default();
         assert_eq!(scan(&mut watch, &[(1, AT_RISK)]), (vec![(1, Change::AtRisk)], vec![]));
         assert_eq!(scan(&mut watch, &[(1, AT_RISK)]), (vec![], vec![]));
@@ -221,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_watcher_told_is_no_news() {
+    fn reports_of_an_earlier_watcher_are_not_repeated() {
         assert_eq!(scan(&mut Watch::default(), &[(1, PROTECTED)]), (vec![], vec![]));
     }
 

@@ -1,9 +1,8 @@
 //! Attaching: load, pin, and only then put the programs on their hooks. What
 //! is attached already is replaced without a moment in which nothing is.
 //!
-//! Every way through here may be killed at any moment. What it leaves then is
-//! what was there before, or what was to be there, and at most pins that the
-//! next attach or detach of that name removes.
+//! The process may be killed at any moment. What it leaves is the state before or the state after, and at most pins
+//! that the next attach or detach of that name removes.
 
 use std::{
     os::fd::{AsFd as _, BorrowedFd},
@@ -28,20 +27,19 @@ use crate::{bpf::pins::PinDir, host::cgroup::Cgroup, rules::Rules};
 /// What to attach.
 #[derive(Debug)]
 pub struct Plan<'a> {
-    /// What to do with which sockets.
+    /// The rules.
     pub rules: &'a Rules,
-    /// What to tell later invocations.
+    /// The description for later invocations.
     pub attachment: &'a Attachment,
     /// Whether to open the programs' own log.
     pub log: bool,
 }
 
 /// Attaches to `cgroup` and pins everything into `pins`. Links that are pinned
-/// there, of whatever state, are taken off once the new ones are at work.
-/// Returns the stream of the programs' own messages where it was asked for.
+/// there, in any state, are detached once the new ones are attached. Returns
+/// the stream of the programs' own messages, if requested.
 ///
-/// The caller holds [`crate::bpf::pins::lock_all`]. Errors leave nothing attached
-/// and nothing pinned.
+/// The caller holds [`crate::bpf::pins::lock_all`]. Errors leave nothing attached and nothing pinned.
 pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result<Option<BpfLog>> {
     pins.check()?;
     reach::check(cgroup)?;
@@ -59,8 +57,7 @@ pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result
     Ok(loaded.finish())
 }
 
-/// Goes on with what is there, where it is this build with these rules, and
-/// whole. Tells whether it is.
+/// Keeps the present attachment, if it is complete and of this build with these rules. Returns whether it is.
 ///
 /// The caller holds [`crate::bpf::pins::lock_all`].
 pub fn resume(there: &Attached, rules: &Rules) -> anyhow::Result<bool> {
@@ -77,10 +74,9 @@ pub fn resume(there: &Attached, rules: &Rules) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Puts another build, or other parameters, in the place of what is attached.
-/// Flows and counters go on.
+/// Replaces the build, or the parameters, of an attachment. Flows and counters are kept.
 ///
-/// The caller holds [`crate::bpf::pins::lock_all`]. Errors leave what was there.
+/// The caller holds [`crate::bpf::pins::lock_all`]. Errors leave the previous one.
 pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result<Option<BpfLog>> {
     let pins = there.pins();
     let hooks = hook::wanted(plan.rules);
@@ -105,7 +101,7 @@ pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Re
 fn take_back(there: &Attached) -> anyhow::Result<()> {
     let pins = there.pins();
     let added = names::COMPANIONS.into_iter().filter(|name| there.link(name).is_none());
-    // What is no link of ours has been in the way, and stays.
+    // Anything else was there before, and stays.
     for link in added.filter_map(|name| link::open(pins, name).ok()) {
         std::fs::remove_file(link.path()).with_context(|| format!("removing {}", link.path().display()))?;
         unhook(&link)?;
@@ -162,7 +158,7 @@ impl Loaded {
             .map_err(|error| guard::refused(hook.program, error))
     }
 
-    /// Puts all its programs in the place of those that are there.
+    /// Replaces all programs by its own.
     fn take_over(&mut self, there: &Attached, cgroup: BorrowedFd<'_>) -> anyhow::Result<()> {
         // The next attach removes it, should this one be killed.
         Generation::pin(&mut self.ebpf, there.pins(), self.program_id)?;

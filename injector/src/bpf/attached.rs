@@ -40,7 +40,7 @@ use crate::{
     error::Error,
 };
 
-/// An attachment whose programs are at work, or were when it was opened.
+/// An attachment whose programs are attached, or were when it was opened.
 #[derive(Debug)]
 pub struct Attached {
     pins: PinDir,
@@ -63,7 +63,7 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Says what is left out.
+    /// Warns of those that could not be opened.
     pub fn warn(&self) {
         for (pins, error) in &self.left_out {
             tracing::warn!("skipped {}: {error:#}", pins.name());
@@ -122,10 +122,10 @@ impl Attached {
         self.pins.identity() == Some(self.identity)
     }
 
-    /// Pins everything again where the pins were removed by somebody. The
-    /// caller holds [`crate::bpf::pins::lock_all`].
+    /// Pins everything again where another process removed the pins. The caller
+    /// holds [`crate::bpf::pins::lock_all`].
     pub fn repin(&mut self) -> anyhow::Result<()> {
-        // What may be left of it.
+        // Remove the rest.
         self.pins.remove()?;
         self.pins.create()?;
         let companions = self.companions.iter().map(|(_, link)| link);
@@ -136,13 +136,12 @@ impl Attached {
         Ok(())
     }
 
-    /// What flows get that no hop is known for.
+    /// The policy for flows without a known hop.
     pub const fn fallback(&self) -> &FlowPolicy {
         &self.generation.fallback
     }
 
-    /// Which limits apply to a flow of a cgroup, the policy that follows, and
-    /// what a rule says of adoption.
+    /// Which limits apply to a flow of a cgroup, the policy that follows, and whether a rule adopts it.
     pub fn choose(
         &self,
         endpoints: &Endpoints,
@@ -155,14 +154,14 @@ impl Attached {
         Ok((choice, instead.of(&rules.decision(choice.limit)?.policy), instead.adopt))
     }
 
-    /// The same for what is not connected: whatever it will lead to.
+    /// The same for a listener: for any peer.
     pub fn choose_anywhere(&self, cgroup_id: u64) -> anyhow::Result<(FlowPolicy, u32)> {
         let choice = self.generation.rules.choose(&Endpoints::default(), stats::PASSIVE, cgroup_id)?;
         let instead = self.generation.rules.decision(choice.instead)?.instead;
         Ok((instead.of(self.fallback()), instead.adopt))
     }
 
-    /// Gives cgroups their numbers, and takes those of all others.
+    /// Assigns numbers to cgroups, and removes those of all others.
     pub fn number(&mut self, cgroups: &[(u64, u32)]) -> anyhow::Result<()> {
         self.generation.rules.cgroups.set(cgroups)
     }
@@ -187,7 +186,7 @@ impl Attached {
         self.scan(ScanControl::request(scan::TOTALS, 0, 0), |_| {})
     }
 
-    /// Visits all flows, each in short; more than once where others come meanwhile.
+    /// Visits all flows, in short form; some more than once where new ones appear meanwhile.
     pub fn brief(&mut self, visit: impl FnMut(&FlowBrief)) -> anyhow::Result<ScanTotals> {
         self.generation.scan(ScanControl::request(scan::BRIEF, 0, scan::UNLIMITED), visit)
     }
@@ -202,17 +201,17 @@ impl Attached {
         Ok(inodes)
     }
 
-    /// Kernel memory of its maps, in bytes, as far as `/proc` tells.
+    /// Kernel memory of its maps, in bytes, as far as `/proc` shows it.
     pub fn map_memory(&self) -> u64 {
         self.maps.iter().chain(self.generation.maps()).filter_map(Pinned::memory).sum()
     }
 
-    /// What became of the sockets seen so far.
+    /// The outcomes of the sockets seen so far.
     pub fn counters(&self) -> anyhow::Result<Counters> {
         self.counters.sums().map(Counters::new)
     }
 
-    /// Takes back the count of the one socket that was made to try a new attachment, unless others were counted by now.
+    /// Resets the count of the socket of the self-test, unless others were counted by now.
     pub fn uncount_own_socket(&mut self) -> anyhow::Result<()> {
         let is_alone = self.counters.sums()?.iter().sum::<u64>() == 1;
         if is_alone { self.counters.clear() } else { Ok(()) }
@@ -302,20 +301,18 @@ impl Attached {
         &self.companions
     }
 
-    /// Takes the programs off their hooks, and leaves pins alone.
+    /// Detaches the programs, and keeps the pins.
     pub fn unhook(&self) -> anyhow::Result<()> {
         let companions = self.companions.iter().map(|(_, link)| link);
         [&self.keepalive].into_iter().chain(companions).try_for_each(unhook)
     }
 }
 
-/// Takes the programs of `pins` off their hooks and removes the pins. Works
-/// on incomplete attachments too. The caller holds
-/// [`crate::bpf::pins::lock_all`].
+/// Detaches the programs of `pins` and removes the pins. Works on incomplete
+/// attachments too. The caller holds [`crate::bpf::pins::lock_all`].
 ///
-/// The links are held open until the pins are gone, and unhooked then: removing
-/// the pins alone would leave the programs at work for as long as somebody else
-/// holds them, and a kill half-way must not leave pins of what is off.
+/// The links are held open until the pins are gone, and detached then: removing the pins alone would leave the programs
+/// attached for as long as another process holds them, and a kill half-way must not leave pins of detached programs.
 pub fn detach(pins: &PinDir) -> anyhow::Result<()> {
     pins.check()?;
     let links = open_links(pins)?;
@@ -343,8 +340,8 @@ pub fn hooked_to_by_other(other: &OtherVersion) -> anyhow::Result<Option<u64>> {
     Ok((id != 0).then_some(id))
 }
 
-/// Kernel's id of the cgroup that an attachment is on, whatever became of its other pins; `None` where it is on none, or
-/// its link can't be told from those of others.
+/// Kernel's id of the cgroup that an attachment is on, even if other pins are gone; `None` where it is on none, or its
+/// link can't be identified.
 pub fn hooked_to(pins: &PinDir) -> Option<u64> {
     pins.check().ok()?;
     let link = link::open(pins, names::KEEPALIVE).ok()?;
@@ -358,7 +355,7 @@ pub(super) fn open_links(pins: &PinDir) -> anyhow::Result<Vec<Pinned>> {
     Ok(keepalive.into_iter().chain(companions).collect())
 }
 
-/// Takes a link off its hook; anything else is left alone.
+/// Detaches a link; anything else is left alone.
 pub(super) fn unhook(link: &Pinned) -> anyhow::Result<()> {
     match sys::detach_link(link.as_fd()) {
         // No link, or one of a kind that has no hook (an iterator).

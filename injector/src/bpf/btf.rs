@@ -1,10 +1,10 @@
 //! Offsets of members, read from the kernel's own type information (BTF).
 //!
-//! A reader of our own, because the offsets are on the way to every attach:
-//! the general libraries build an owned graph of some 150,000 types first,
-//! which takes them longer than all the rest of attaching, and several times
-//! the memory we want to live in. This one walks the bytes once and keeps one
-//! position per type. The tests compare it with such a library.
+//! A reader of our own, because every attach waits for the offsets: the general
+//! libraries build an owned graph of some 150,000 types first, which takes them
+//! longer than all the rest of attaching, and several times the memory we want
+//! to live in. This one walks the bytes once and keeps one position per type.
+//! The tests compare it with such a library.
 //!
 //! Format: <https://docs.kernel.org/bpf/btf.html>. Only little-endian.
 
@@ -16,8 +16,8 @@ const MAGIC: u16 = 0xeb9f;
 const TYPE_SIZE: usize = 12;
 const MEMBER_SIZE: usize = 12;
 
-/// Members looked at on the way to one, at most: a structure without a name may
-/// hold itself, or many that hold many. `struct tcp_sock` has some 200.
+/// Members visited in the search for one, at most: a structure without a name
+/// may hold itself, or many that hold many. `struct tcp_sock` has some 200.
 const MAX_LOOKS: u32 = 2_000;
 
 /// Kinds of types that matter here, from include/uapi/linux/btf.h.
@@ -43,7 +43,7 @@ mod kind {
     pub(super) const ENUM64: u32 = 19;
 }
 
-/// Why an offset could not be told.
+/// Why an offset could not be found.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum BtfError {
     /// Not BTF, or cut short.

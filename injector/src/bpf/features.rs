@@ -1,12 +1,11 @@
-//! What not every kernel can do that injector works on. Trying decides; versions
-//! only explain.
+//! Features that some supported kernels lack. Trying decides; versions only explain.
 
 /// Such a feature.
 #[derive(Debug)]
 pub struct Feature {
     /// Its name in `doctor`.
     pub name: &'static str,
-    /// What asks for it.
+    /// The options that need it.
     pub asked_by: &'static str,
     /// The first version of Linux that has it.
     since: (u32, u32),
@@ -21,8 +20,7 @@ pub const PACKETS: Feature = Feature { name: "tracking packets", asked_by: "--tr
 pub const ADOPTION: Feature = Feature { name: "adoption", asked_by: "attach --existing and adopt", since: (5, 6) };
 
 impl Feature {
-    /// What was asked for and what it takes, for a kernel that is
-    /// `release` and refuses it.
+    /// The requested options and the kernel that they need, where kernel `release` refuses them.
     pub fn needs(&self, release: &str) -> String {
         let Self { asked_by, since: (major, minor), .. } = self;
         let is_older = version(release).is_some_and(|version| version < self.since);
@@ -61,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_kernel_is_told_from_one_that_refuses() {
+    fn an_old_kernel_is_distinguished_from_one_that_refuses() {
         for (release, expected) in [
             ("5.10.0-32-cloud-amd64", "--track packets (needs Linux 5.11; this is 5.10.0-32-cloud-amd64)"),
             ("5.11.1", "--track packets (needs Linux 5.11)"),

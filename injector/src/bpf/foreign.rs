@@ -1,4 +1,4 @@
-//! Other people's programs on the way of a cgroup's sockets.
+//! Foreign programs on the hooks of a cgroup's sockets.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -62,7 +62,7 @@ fn our_programs() -> anyhow::Result<HashSet<u32>> {
     let _lock = pins::lock_for_listing()?;
     let mut ids = HashSet::new();
     for pins in PinDir::all()? {
-        // What isn't ours there holds no programs of ours.
+        // Files that are not injector's hold none of its programs.
         for link in open_links(&pins).into_iter().flatten() {
             ids.insert(sys::cgroup_link(link.as_fd())?.program_id);
         }

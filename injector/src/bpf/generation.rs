@@ -30,7 +30,7 @@ use crate::bpf::pins::{self, Expected, Gate, PinDir};
 /// What `/proc/self/fdinfo` calls the link of an iterator.
 const ITERATOR: &str = "iter";
 
-/// A generation, held open: it can be read whatever becomes of its pins.
+/// A generation, held open: it can be read even if its pins are removed.
 #[derive(Debug)]
 pub(super) struct Generation {
     pub(super) fallback: FlowPolicy,

@@ -1,4 +1,4 @@
-//! The `guard` program that this host refuses: for good, or only now.
+//! The `guard` program that this host refuses: permanently, or only now.
 
 use std::io;
 
@@ -12,8 +12,8 @@ use injector_common::names;
 #[error("the guard over applications' own calls of setsockopt is refused")]
 pub struct GuardRefused;
 
-/// The error that a program was not loaded or attached, by name: of the guard, and for good, it is a
-/// [`GuardRefused`]. What passes is no refusal.
+/// The error that a program was not loaded or attached, by name: of the guard, and for good, it is a [`GuardRefused`].
+/// A temporary failure is not one.
 pub(super) fn refused(program: &str, error: anyhow::Error) -> anyhow::Error {
     let errno = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).find_map(io::Error::raw_os_error);
     match errno {

@@ -1,6 +1,6 @@
-//! The programs of an attachment, each with the hook of the cgroup that it runs on and what asks for it. Which of them
-//! are wanted is computed once; they are then loaded, attached or replaced in that order. One that is not asked for is
-//! not loaded, so a kernel that refuses it lacks no more than its feature.
+//! The programs of an attachment, each with the hook of the cgroup that it runs on and the setting that needs it. Which
+//! of them are wanted is computed once; they are then loaded, attached or replaced in that order. One that is not
+//! needed is not loaded, so a kernel that refuses it lacks only its feature.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 
@@ -25,7 +25,7 @@ pub(super) struct Hook {
     pub(super) program: &'static str,
     /// Where it runs.
     pub(super) attach_type: bpf_attach_type,
-    /// What has it loaded, unless every attachment does.
+    /// The feature that needs it, unless every attachment does.
     feature: Option<&'static Feature>,
     is_wanted: fn(&Rules) -> bool,
 }
@@ -96,7 +96,7 @@ impl Hook {
         matches!(self.attach_type, bpf_attach_type::BPF_CGROUP_INET_INGRESS | bpf_attach_type::BPF_CGROUP_INET_EGRESS)
     }
 
-    /// Has the verifier look at the program.
+    /// Passes the program to the verifier.
     ///
     /// Errors with [`crate::error::Error::Privilege`] or [`crate::error::Error::Unsupported`] where the kernel never
     /// will load it.

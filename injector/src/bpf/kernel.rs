@@ -1,5 +1,4 @@
-//! What the BPF programs must know of the running kernel before they load. It is read once: another kernel takes
-//! another process.
+//! Facts about the running kernel that the BPF programs need before they load. Read once per process.
 
 use std::{fs, sync::OnceLock};
 
@@ -72,8 +71,8 @@ impl Kernel {
     }
 }
 
-/// Jiffies per second. BTF does not tell, but the coarse clocks advance by
-/// ticks, and `clock_getres(2)` gives the length of one.
+/// Jiffies per second. BTF does not have it, but the coarse clocks advance by ticks, and `clock_getres(2)` gives the
+/// length of one.
 pub fn ticks_per_second() -> u32 {
     let tick = clock_getres(ClockId::MonotonicCoarse);
     let ns = u64::try_from(tick.tv_nsec).unwrap_or(0).max(1);
@@ -89,7 +88,8 @@ mod tests {
         let found = Kernel::running().expect("a kernel with BTF").offsets;
         let (needed, hints) = found.split_at(FIRST_HINT);
         assert!(needed.iter().filter(|&&offset| offset == 0).count() < 4, "{found:?}");
-        // The first one is where its structure begins. Without the others scans are slower, which nothing else would tell.
+        // The first one is where its structure begins. Without the others scans are slower, which no other test would
+        // notice.
         assert!(hints[1..].iter().all(|&offset| offset != 0), "{found:?}");
     }
 

@@ -20,7 +20,7 @@ use crate::rules::Entry;
 pub(super) trait Value: FromBytes + IntoBytes + Immutable + Copy + Debug + 'static {}
 impl<T: FromBytes + IntoBytes + Immutable + Copy + Debug + 'static> Value for T {}
 
-/// Tells aya what zerocopy has proved.
+/// Passes on to aya what zerocopy has proved.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
 pub(super) struct Plain<T>(pub(super) T);
@@ -43,7 +43,7 @@ impl<T: Value> Single<T> {
     /// Opens the pin. Errors where it is gone or holds something else.
     pub(super) fn open(directory: &Path, name: &str) -> anyhow::Result<Self> {
         let pin = directory.join(name);
-        as_told(Array::try_from(open(&pin)?), &pin).map(Self)
+        of_expected_type(Array::try_from(open(&pin)?), &pin).map(Self)
     }
 
     pub(super) fn get(&self) -> anyhow::Result<T> {
@@ -73,7 +73,7 @@ impl<T: Value> Table<T> {
     /// Opens the pin. Errors where it is gone or holds something else.
     pub(super) fn open(directory: &Path, name: &str) -> anyhow::Result<Self> {
         let pin = directory.join(name);
-        as_told(Array::try_from(open(&pin)?), &pin).map(Self)
+        of_expected_type(Array::try_from(open(&pin)?), &pin).map(Self)
     }
 
     pub(super) fn get(&self, index: u32) -> anyhow::Result<T> {
@@ -123,7 +123,7 @@ impl Cgroups {
     /// Opens the pin. Errors where it is gone or holds something else.
     pub(super) fn open(directory: &Path) -> anyhow::Result<Self> {
         let pin = directory.join(names::CGROUPS);
-        as_told(open(&pin)?.try_into(), &pin).map(Self)
+        of_expected_type(open(&pin)?.try_into(), &pin).map(Self)
     }
 
     /// The number of a cgroup; 0 for those that have none.
@@ -136,7 +136,7 @@ impl Cgroups {
         let wanted: std::collections::HashMap<_, _> = cgroups.iter().copied().collect();
         let there: std::collections::HashMap<_, _> = self.0.iter().filter_map(Result::ok).collect();
         for id in there.keys().filter(|id| !wanted.contains_key(id)) {
-            self.0.remove(id).context("forgetting a cgroup")?;
+            self.0.remove(id).context("removing a cgroup")?;
         }
         for (id, set) in wanted.iter().filter(|(id, set)| there.get(id) != Some(set)) {
             self.0.insert(id, set, 0).context("entering a cgroup")?;
@@ -158,7 +158,7 @@ impl PerCpu {
     /// Opens the pin. Errors where it is gone or holds something else.
     pub(super) fn open(directory: &Path, name: &str) -> anyhow::Result<Self> {
         let pin = directory.join(name);
-        as_told(open(&pin)?.try_into(), &pin).map(Self)
+        of_expected_type(open(&pin)?.try_into(), &pin).map(Self)
     }
 
     /// Sets all counters to 0. What is counted meanwhile may be lost.
@@ -182,16 +182,16 @@ pub(super) fn pin(ebpf: &Ebpf, name: &str, pin: &Path) -> anyhow::Result<()> {
     map.pin(pin).with_context(|| format!("pinning {}", pin.display()))
 }
 
-/// Opens a pinned map, of whatever form.
+/// Opens a pinned map of any type.
 ///
 /// Errors with [`crate::error::Error::Refused`] where the pin isn't ours, or holds no map.
 pub(super) fn open(pin: &Path) -> anyhow::Result<Map> {
     Pinned::map(pin.to_owned())?;
     let data = MapData::from_pin(pin).with_context(|| format!("opening {}", pin.display()))?;
-    as_told(Map::from_map_data(data), pin)
+    of_expected_type(Map::from_map_data(data), pin)
 }
 
-/// What a pin holds, unless it is another form of map than it should be.
-pub(super) fn as_told<T>(map: Result<T, MapError>, pin: &Path) -> anyhow::Result<T> {
-    map.map_err(|error| refused(pin, &format!("no such map as it should be ({error})")))
+/// The map that a pin holds, if it has the expected type.
+pub(super) fn of_expected_type<T>(map: Result<T, MapError>, pin: &Path) -> anyhow::Result<T> {
+    map.map_err(|error| refused(pin, &format!("not a map of the expected type ({error})")))
 }

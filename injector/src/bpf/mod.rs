@@ -43,8 +43,7 @@ pub use rule_maps::Hops;
 pub use state::AttachmentState;
 pub use tcp_info::{TcpInfo, tcp_info};
 
-/// Loads the programs that `settings` ask for and drops them again: what the
-/// verifier of this kernel says to them.
+/// Loads the programs that `settings` need and drops them again, to check that this kernel's verifier accepts them.
 pub fn probe(settings: &Settings) -> anyhow::Result<()> {
     let rules = Rules::new(settings, &[])?;
     object::load(false, &rules, &hook::wanted(&rules), None).map(drop)

@@ -1,8 +1,8 @@
-//! Programs of others on the hooks that ours go to: whether the kernel lets ours beside them, and whether they would
-//! still run. Linux 6.18, `kernel/bpf/cgroup.c`: a program on a cgroup is attached alone (no flags), alone until one below
-//! replaces it (`BPF_F_ALLOW_OVERRIDE`), or beside others (`BPF_F_ALLOW_MULTI`, as each link is). What runs for a cgroup is
-//! what is on it and on those above that allow others; of one that is replaced nothing is left
-//! (`compute_effective_progs`), and nothing says so.
+//! Foreign programs on the hooks that ours go to: whether the kernel accepts ours beside them, and whether they would
+//! still run. Linux 6.18, `kernel/bpf/cgroup.c`: a program on a cgroup is attached alone (no flags), alone until one
+//! below replaces it (`BPF_F_ALLOW_OVERRIDE`), or beside others (`BPF_F_ALLOW_MULTI`, as each link is). A cgroup runs
+//! the programs on it and on those above that allow others; a replaced one no longer runs (`compute_effective_progs`),
+//! and the kernel does not report that.
 
 use std::{io, os::fd::AsFd as _, path::PathBuf};
 
@@ -26,7 +26,7 @@ use crate::{
 pub(super) struct Level {
     /// The cgroup.
     pub(super) cgroup: PathBuf,
-    /// How they allow others.
+    /// How they admit others.
     pub(super) flags: u32,
     /// Ids of the programs.
     pub(super) programs: Vec<u32>,
@@ -37,7 +37,7 @@ pub(super) struct Level {
 enum Obstacle<'a> {
     /// The hook has as many programs as it can have.
     Full(&'a Level),
-    /// The program on it allows none beside or below it.
+    /// The program on it admits none beside or below it.
     Exclusive(&'a Level),
     /// The program on it would no longer run below.
     Displaced(&'a Level),
@@ -59,7 +59,7 @@ pub(super) fn check(cgroup: &Cgroup, hooks: &[&Hook], rules: &Rules) -> anyhow::
     Ok(())
 }
 
-/// What is in the way on each hook of `cgroup` that a program of ours may go to.
+/// The obstacle on each hook of `cgroup` that a program of ours may go to.
 pub fn hooks(cgroup: &Cgroup) -> Vec<(&'static str, anyhow::Result<()>)> {
     let check = |hook: &Hook| {
         let levels = levels(cgroup, hook)?;
@@ -77,7 +77,7 @@ fn check_unit(cgroup: &Cgroup, hook: &Hook) -> anyhow::Result<()> {
     let why = "systemd keeps it for the unit's own firewall (IPAddressDeny=), which would fail to start beside a \
                program of ours, and the unit would run without it"
         .to_owned();
-    let cure = "attach to the slice above, set Delegate=yes for the unit, or ask for it all the same: \
+    let cure = "attach to the slice above, set Delegate=yes for the unit, or request it explicitly: \
                 --track packets-regardless"
         .to_owned();
     Err(Error::Neighbour { hook: hook.name(), cgroup: unit, why, cure }.into())
@@ -97,7 +97,7 @@ fn levels(cgroup: &Cgroup, hook: &Hook) -> anyhow::Result<Vec<Level>> {
     Ok(levels)
 }
 
-/// Only the nearest cgroup that has programs matters: it has already settled what becomes of those above it.
+/// Only the nearest cgroup that has programs matters: it has already decided which of those above it run.
 fn obstacle(levels: &[Level]) -> Option<Obstacle<'_>> {
     let nearest = levels.iter().position(|level| !level.programs.is_empty())?;
     let level = &levels[nearest];

@@ -1,4 +1,4 @@
-//! The BPF object, and getting its programs past the verifier.
+//! The BPF object, and loading its programs.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -30,7 +30,7 @@ const LOG_MAP_BYTES: u32 = 4096;
 /// not.
 const MAX_CGROUPS: usize = 16_384;
 
-/// Tells builds apart; build.rs takes it from the object's digest.
+/// Identifies the build; build.rs takes it from the object's digest.
 pub(super) const BUILD: u64 = match u64::from_str_radix(env!("INJECTOR_BPF_BUILD"), 16) {
     Ok(build) => build,
     Err(_) => panic!("build.rs gives a hexadecimal number"),
@@ -53,7 +53,7 @@ pub(super) fn load(log: bool, rules: &Rules, hooks: &[&Hook], there: Option<&Pin
 /// With or without a guard that fits times into user timeouts.
 fn try_load(log: bool, rules: &Rules, hooks: &[&Hook], there: Option<&PinDir>, fits: bool) -> anyhow::Result<Ebpf> {
     let mut ebpf = create_maps(log, rules, there, fits)?;
-    // `keepalive` first: where it is refused, nothing can be had.
+    // `keepalive` first: without it there is no attachment.
     hooks.iter().rev().try_for_each(|hook| hook.load(&mut ebpf))?;
     let btf = Kernel::running()?.btf_of_iterator();
     let scans_packets = rules.tracks_packets.then_some(&PACKETS);
@@ -100,7 +100,7 @@ fn create_maps(log: bool, rules: &Rules, there: Option<&PinDir>, fits: bool) -> 
     loader.load(OBJECT).map_err(|error| refusal::of("creating the maps", None, error.into()))
 }
 
-/// Records that were made by other rules are told by it: from the digest of the rules. 0 stands for none.
+/// Identifies the rules that made a record: from the digest of the rules. 0 stands for none.
 pub(super) const fn generation(digest: u64) -> u32 {
     #[expect(clippy::cast_possible_truncation, reason = "both halves, folded")]
     let folded = (digest ^ digest >> 32) as u32;

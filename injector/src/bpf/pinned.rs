@@ -14,7 +14,7 @@ use crate::{
     error::Error,
 };
 
-/// An object and the path of its pin. It lives on when the pin is removed.
+/// An object and the path of its pin. It stays usable when the pin is removed.
 #[derive(Debug)]
 pub(super) struct Pinned {
     path: PathBuf,

@@ -1,4 +1,4 @@
-//! What must be there before anything is attached.
+//! Requirements of attaching.
 
 use std::{
     fs, io,
@@ -24,7 +24,7 @@ const BPFFS_MAGIC: u64 = 0xcafe_4a11;
 /// Whether this process mounted bpffs.
 static MOUNTED_HERE: AtomicBool = AtomicBool::new(false);
 
-/// A capability that injector needs, and what for.
+/// A capability that injector needs, and its purpose.
 #[derive(Debug)]
 pub struct Need {
     /// Its name.
@@ -58,7 +58,7 @@ impl Need {
     }
 }
 
-/// Makes the host ready for attaching: whatever has to be there before.
+/// Prepares the host for attaching.
 ///
 /// Errors with [`Error::Privilege`] or [`Error::Unsupported`].
 pub fn prepare() -> Result<(), Error> {
@@ -83,8 +83,8 @@ pub fn check_capabilities() -> Result<(), Error> {
     })
 }
 
-/// Checks that programs may read the kernel's memory. Where they may not, most
-/// kernels refuse to load them, for a reason that few will understand.
+/// Checks that programs may read the kernel's memory. Where they may not, most kernels refuse to load them, with an
+/// obscure error.
 ///
 /// Errors with [`Error::Unsupported`].
 fn check_lockdown() -> Result<(), Error> {
@@ -141,7 +141,7 @@ pub fn check_bpffs_lasts() -> Result<(), Error> {
     }
     Err(Error::Unsupported {
         what: format!(
-            "bpffs is mounted at {BPFFS} in this mount namespace alone, so what is pinned goes with its last process"
+            "bpffs is mounted at {BPFFS} in this mount namespace alone, so pins are lost with its last process"
         ),
         cure: format!(
             "mount it outside (on the host: mount -t bpf bpf {BPFFS}) and bind it in, or attach in the foreground, \
@@ -150,8 +150,8 @@ pub fn check_bpffs_lasts() -> Result<(), Error> {
     })
 }
 
-/// Whether bpffs outlives us: somebody else mounted it, or the first process sees what we mounted. Where its mounts can't
-/// be read, ours is taken for one of this namespace alone.
+/// Whether bpffs outlives us: another process mounted it, or the first process sees our mount. Where its mounts can't
+/// be read, ours counts as one of this namespace alone.
 fn bpffs_lasts() -> bool {
     let is_seen = || match (fs::read("/proc/1/mountinfo"), fs::metadata(BPFFS)) {
         (Ok(mountinfo), Ok(bpffs)) => has_mount_of(&mountinfo, bpffs.dev()),
@@ -168,7 +168,7 @@ fn has_mount_of(mountinfo: &[u8], device: u64) -> bool {
 }
 
 /// Before 5.11 the memory of maps counts against `RLIMIT_MEMLOCK`. Raising it
-/// takes a privilege; where it can't be raised, loading will tell.
+/// takes a privilege; where it can't be raised, loading reports it.
 pub fn lift_memory_limit() {
     if let Err(error) = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }) {
         tracing::debug!("RLIMIT_MEMLOCK stays as it is: {}", io::Error::from(error));

@@ -10,7 +10,7 @@ const SINCE: (u32, u32) = (5, 15);
 /// Controllers of cgroup v1 that mark sockets, by the very word that names their cgroup.
 const MARKING: [&str; 2] = ["net_cls", "net_prio"];
 
-/// Checks that `/` is the whole host, and warns of what keeps programs on `cgroup` from its sockets.
+/// Checks that `/` is the whole host, and warns where programs on `cgroup` would miss sockets.
 ///
 /// Errors with [`Error::Unsupported`].
 pub(super) fn check(cgroup: &Cgroup) -> anyhow::Result<()> {
@@ -31,7 +31,7 @@ pub(super) fn check(cgroup: &Cgroup) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What goes for all cgroups but the root, and is said once.
+/// A warning for all cgroups but the root, given once.
 static WARNED: Once = Once::new();
 
 fn warn() {
@@ -48,7 +48,7 @@ pub fn is_namespaced() -> bool {
     Cgroup::open(Path::new("/")).is_ok_and(|root| root.is_namespace_root())
 }
 
-/// Why sockets belong to the root of cgroup v2 on this host, whatever cgroup they were made in, and what helps.
+/// Why sockets belong to the root of cgroup v2 on this host, whatever cgroup they were made in, and the remedy.
 pub fn fallback() -> Option<String> {
     falls_to_root(&features::release(), &fs::read_to_string("/proc/cgroups").unwrap_or_default())
 }

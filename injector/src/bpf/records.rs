@@ -16,8 +16,8 @@ use super::maps::{self, Plain};
 const ONLY_NEW: u64 = 1;
 const ONLY_OLD: u64 = 2;
 
-/// Two that give a socket its first storage meet once (`EAGAIN` from `bpf_local_storage_alloc` in
-/// `kernel/bpf/bpf_local_storage.c`). More of that is no accident.
+/// Two writers that create a socket's storage can collide once (`EAGAIN` from `bpf_local_storage_alloc` in
+/// `kernel/bpf/bpf_local_storage.c`). More collisions are not a coincidence.
 const MAX_TRIES: u32 = 10;
 
 /// The storage map. Access by descriptor since 5.2.
@@ -32,12 +32,12 @@ impl Debug for Records {
 impl Records {
     /// Opens the pin. Errors where it is gone or holds something else.
     pub(super) fn open(pin: &Path) -> anyhow::Result<Self> {
-        maps::as_told(maps::open(pin)?.try_into(), pin).map(Self)
+        maps::of_expected_type(maps::open(pin)?.try_into(), pin).map(Self)
     }
 
     /// Checks that the pin holds what tracked packets are recorded in.
     pub(super) fn check_packets(pin: &Path) -> anyhow::Result<()> {
-        maps::as_told(SkStorage::<_, Plain<PacketRecord>>::try_from(maps::open(pin)?), pin).map(drop)
+        maps::of_expected_type(SkStorage::<_, Plain<PacketRecord>>::try_from(maps::open(pin)?), pin).map(drop)
     }
 
     /// The record of a socket, if it has one.

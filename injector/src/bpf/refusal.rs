@@ -1,5 +1,4 @@
-//! Why the kernel refuses maps and programs: whether somebody else may have them,
-//! whether this kernel can't, or whether it only can't now.
+//! Why the kernel refuses maps and programs: for lack of privilege, for lack of support, or only at the moment.
 
 use std::io;
 
@@ -14,14 +13,14 @@ use crate::{
 /// get out, and does.
 const ENOTSUPP: i32 = 524;
 
-/// What an errno says.
+/// The meaning of an errno.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
-    /// The caller may not.
+    /// A privilege is missing.
     Privilege,
-    /// This kernel never will.
+    /// This kernel does not support it.
     Unsupported,
-    /// Another time it may work.
+    /// It may work another time.
     Passing,
 }
 
@@ -59,7 +58,7 @@ const fn why(errno: Option<i32>) -> Why {
     }
 }
 
-/// The same where the verifier had its say. Its EACCES is no matter of privilege.
+/// The same for the verifier, whose EACCES does not mean a missing privilege.
 const fn verified(errno: Option<i32>) -> Why {
     match errno {
         Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN | libc::EINTR) => Why::Passing,

@@ -56,7 +56,7 @@ impl PinnedRules {
     /// Opens the pins in `directory`.
     pub(super) fn open(directory: &Path) -> anyhow::Result<Self> {
         let pin = directory.join(names::RULES);
-        let rules = maps::as_told(maps::open(&pin)?.try_into(), &pin)?;
+        let rules = maps::of_expected_type(maps::open(&pin)?.try_into(), &pin)?;
         Ok(Self { rules, decisions: Table::open(directory, names::DECISIONS)?, cgroups: Cgroups::open(directory)? })
     }
 

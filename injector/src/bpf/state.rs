@@ -1,9 +1,9 @@
-//! What became of an attachment.
+//! The state of an attachment.
 
 use super::{Attached, pinned::Pinned};
 use crate::{error::Error, host::cgroup};
 
-/// What became of an attachment.
+/// The state of an attachment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttachmentState {
     /// Attached, and pinned.
@@ -27,8 +27,8 @@ impl AttachmentState {
 }
 
 impl Attached {
-    /// What became of it. The caller holds [`crate::bpf::pins::lock_for_listing`],
-    /// or it may be seen half-way.
+    /// Its state. The caller holds [`crate::bpf::pins::lock_for_listing`], or
+    /// it may be seen half-way.
     pub fn state(&self) -> anyhow::Result<AttachmentState> {
         if self.hooked_to()? == 0 {
             let is_there = self.has_its_cgroup()?;

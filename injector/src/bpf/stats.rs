@@ -1,4 +1,4 @@
-//! What became of the sockets an attachment saw.
+//! The outcomes of the sockets that an attachment saw.
 
 use injector_common::stats::{
     ACTIVE, ERRNOS, OPTION_NAMES, OPTIONS, OUTCOME_NAMES, OUTCOMES, PASSIVE, UNREADABLE, failure_index, outcome_index,
@@ -27,7 +27,7 @@ impl Counters {
     }
 
     /// Adds what was counted since an earlier reading of the same counters. One that went back was set to 0 in between,
-    /// so all it says was counted since.
+    /// so its whole value was counted since.
     pub fn advance(&mut self, earlier: Option<&Self>, now: &Self) {
         self.0.resize(self.0.len().max(now.0.len()), 0);
         for (index, (total, &value)) in self.0.iter_mut().zip(&now.0).enumerate() {

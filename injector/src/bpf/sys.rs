@@ -109,7 +109,7 @@ pub(super) fn cgroup_link(link: BorrowedFd<'_>) -> io::Result<CgroupLink> {
     Ok(CgroupLink { program_id: info.prog_id, cgroup_id, attach_type })
 }
 
-/// Takes a link off its hook at once, whatever else still holds it. Since 5.9.
+/// Detaches a link at once, even if other processes hold it. Since 5.9.
 pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
     let mut attr = attr();
     attr.link_detach.link_fd = raw(link);

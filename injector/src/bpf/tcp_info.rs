@@ -1,4 +1,4 @@
-//! What `TCP_INFO` tells of a socket that is held.
+//! Reads `TCP_INFO` of a socket.
 #![expect(unsafe_code, reason = "a socket option that no safe wrapper offers")]
 
 use std::{

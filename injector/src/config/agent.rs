@@ -1,4 +1,4 @@
-//! What the file says to `injector run` alone.
+//! The keys that only `injector run` uses.
 
 use std::path::PathBuf;
 
@@ -23,25 +23,25 @@ type Complaint = (usize, String);
 pub struct Agent {
     /// The cgroups to attach to.
     pub cgroups: Vec<Pattern>,
-    /// What it leaves behind.
+    /// What it leaves attached when it ends.
     pub on_exit: OnExit,
-    /// The form of its log.
+    /// The format of its log.
     pub log: LogFormat,
     /// Where the kubelet's directories `pods` and `containers` are.
     pub pod_logs: PathBuf,
     /// Below which cgroups the kubelet has its pods.
     pub pod_cgroups: PodRoots,
-    /// Names that its server is asked by, beside addresses and `localhost`.
+    /// Host names of its server, beside addresses and `localhost`.
     pub allowed_hosts: Vec<String>,
     /// Take over connections that are older than the agent, too.
     pub adopt: bool,
 }
 
-/// What the agent leaves behind when it ends.
+/// What the agent leaves attached when it ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnExit {
-    /// The programs, at work: the next agent takes them over.
+    /// The programs stay attached: the next agent takes them over.
     #[default]
     Keep,
     /// Nothing.
@@ -72,8 +72,7 @@ impl OnExit {
     }
 }
 
-/// Checks what the file says to the agent. Without `cgroups` the one that
-/// `attach` would take is meant.
+/// Checks the agent's keys. `cgroups` defaults to the `cgroup` of `attach`.
 pub(super) fn resolve(raw: &RawFile) -> Result<Agent, Complaint> {
     let default = Agent::default();
     Ok(Agent {
@@ -94,7 +93,7 @@ pub(super) fn resolve(raw: &RawFile) -> Result<Agent, Complaint> {
 fn patterns(list: &Spanned<Texts>) -> Result<Vec<Pattern>, Complaint> {
     let texts = &list.get_ref().0;
     if texts.is_empty() {
-        let message = "an empty list means no cgroup: write [\"/\"] for the whole host, or leave the key out";
+        let message = "an empty list means no cgroup: write [\"/\"] for the whole host, or omit the key";
         return Err((list.span().start, message.to_owned()));
     }
     texts.iter().map(pattern).collect()

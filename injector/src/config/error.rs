@@ -10,13 +10,13 @@ pub fn at(path: &Path, text: &str, offset: usize, message: String) -> ConfigErro
     ConfigError::At { path: path.to_owned(), line, column, message }
 }
 
-/// The file has bytes that are no UTF-8 after the first `valid` ones.
+/// The file has invalid UTF-8 after the first `valid` bytes.
 pub fn not_text(path: &Path, bytes: &[u8], valid: usize) -> ConfigError {
     let text = String::from_utf8_lossy(&bytes[..valid]);
     at(path, &text, valid, "this byte is not UTF-8, which TOML is written in".to_owned())
 }
 
-/// What the parser of TOML says.
+/// An error of the TOML parser.
 pub fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     let Range { start, .. } = error.span().unwrap_or_default();
     at(path, text, start, readable(error.message()))
@@ -50,9 +50,8 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// The parser's message in one line, in words of this file. The names in
-/// backticks are those of serde's derive: first the unknown one, then the known
-/// ones.
+/// The parser's message in one line, in our own words. The names in backticks
+/// are those of serde's derive: first the unknown one, then the known ones.
 fn readable(message: &str) -> String {
     if !message.starts_with("unknown field `") {
         let tables = "tables, each under a line in double brackets such as [[hop]]";

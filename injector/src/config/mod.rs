@@ -2,7 +2,7 @@
 //! `attach` is to do, in TOML.
 //!
 //! ```text
-//! text -> raw (types and places in the text) -> resolve (what it comes to) -> Config
+//! text -> raw (types and positions) -> resolve (values and checks) -> Config
 //! ```
 //!
 //! Every error names file, line and column.
@@ -40,14 +40,14 @@ use crate::{
 /// prints it.
 pub const DEFAULT: &str = include_str!("default.toml");
 
-/// What a file comes to.
+/// A configuration, resolved and checked.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// What `attach` is to do.
     pub attach: Settings,
-    /// What `run` is to do beyond that.
+    /// What `run` is to do in addition.
     pub agent: Agent,
-    /// The policies, in the order of the file, which is theirs.
+    /// The policies, in the order of the file, which is their precedence.
     pub policies: Vec<Policy>,
     /// The hops, in the order of the file.
     pub hops: Vec<Hop>,
@@ -55,23 +55,22 @@ pub struct Config {
     pub applications: Vec<Application>,
 }
 
-/// An application, as far as its connections can be idle.
+/// An application, and how it treats idle connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Application {
     /// What the user calls it.
     pub name: String,
-    /// After which silence it closes a connection itself; `None` where it
-    /// never does.
+    /// Idle time after which it closes a connection itself; `None` where it never does.
     pub idle: Option<Duration>,
     /// The keepalive it sets; `None` where it leaves that alone.
     pub keepalive: Option<Keepalive>,
     /// Where its connections go.
     pub place: Place,
-    /// Where it was told.
+    /// Where it is configured.
     pub source: Source,
 }
 
-/// Keepalive that an application sets. What it leaves out is the sysctl's.
+/// Keepalive that an application sets. Values that it does not set come from the sysctls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keepalive {
     /// `TCP_KEEPIDLE`.
@@ -84,21 +83,21 @@ pub struct Keepalive {
     pub user_timeout: Option<Duration>,
 }
 
-/// What stands in a file, and whether others may have written it.
+/// The content of a file, and whether others may have written it.
 #[derive(Debug)]
 pub struct Contents {
-    /// What stands there.
+    /// The content.
     pub bytes: Vec<u8>,
     objection: Option<String>,
 }
 
 impl Contents {
-    /// Reads the file at `path`, wherever links lead: what counts is who may write what is read. Whoever puts another file
-    /// in its place owns that one.
+    /// Reads the file at `path`, and follows links: what counts is the owner and mode of the file that is read. A
+    /// replacement would have an owner of its own.
     pub fn read(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let metadata = file.metadata()?;
-        // A device holds nothing that somebody wrote.
+        // The content of a device was not written by other users.
         let objection = (!metadata.file_type().is_char_device())
             .then(|| trust::objection(metadata.mode(), metadata.uid(), geteuid().as_raw()));
         let mut bytes = Vec::new();
@@ -113,7 +112,7 @@ impl Config {
         Self::of(path, Contents::read(path))
     }
 
-    /// Takes what was read from `path`.
+    /// Takes the content of `path`.
     ///
     /// Errors with [`ConfigError::Refused`] where others may have written it.
     pub fn of(path: &Path, read: io::Result<Contents>) -> Result<Self, ConfigError> {

@@ -1,4 +1,4 @@
-//! `[[policy]]`: what it comes to, checked.
+//! `[[policy]]`: resolved and checked.
 
 use injector_common::keepalive::{DEFAULT_PROBES, Keepalive as Parameters, MAX_IDLE_S};
 use toml::Spanned;

@@ -1,4 +1,4 @@
-//! The file as it is written: types, and where in the text each value stands.
+//! The file as it is written: types, and the position of each value in the text.
 
 use serde::Deserialize;
 use toml::Spanned;

@@ -1,4 +1,4 @@
-//! What the values of a file come to, checked against ranges and each other.
+//! Resolves the values of a file, and checks them against ranges and each other.
 
 use std::{collections::HashMap, path::Path, time::Duration};
 
@@ -80,7 +80,7 @@ fn attach(raw: &RawFile) -> Result<Settings, Complaint> {
     Ok(settings)
 }
 
-/// Where the value stands that an option of the same name would refuse.
+/// The position of the value that an option of the same name would refuse.
 fn by_option(error: &error::Error, offsets: &[(&str, usize)]) -> Complaint {
     let error::Error::BadValue { what, value, expected } = error else { return (0, error.to_string()) };
     let offset = offsets.iter().find(|(option, _)| option == what).map_or(0, |(_, offset)| *offset);
@@ -147,7 +147,7 @@ fn application(raw: &RawApplication, path: &Path, line: impl Fn(usize) -> usize)
         return Err((raw.name.span().start, message));
     }
     if let Some(idle) = raw.idle.as_ref().filter(|idle| idle.get_ref().0.is_zero()) {
-        let message = "idle is 0s: write how long it keeps idle connections, or leave it out if it never closes them";
+        let message = "idle is 0s: write how long it keeps idle connections, or omit it if it never closes them";
         return Err((idle.span().start, message.to_owned()));
     }
     Ok(Application {
@@ -201,7 +201,7 @@ fn time(value: Option<&Spanned<Time>>) -> Option<Duration> {
     value.map(|time| time.get_ref().0)
 }
 
-/// Where a value stands.
+/// The position of a value.
 fn start<T>(value: Option<&Spanned<T>>) -> usize {
     start_or(value, 0)
 }

@@ -1,4 +1,4 @@
-//! A configuration as a file again, with what was left out filled in.
+//! Writes a configuration as a file, with defaults filled in.
 
 use std::time::Duration;
 
@@ -195,7 +195,7 @@ pub const fn source(track: Track) -> &'static str {
     }
 }
 
-/// Name of who is asked, as the command line has it.
+/// Name of the cloud, as the command line has it.
 pub const fn cloud(discover: Discover) -> &'static str {
     match discover {
         Discover::None => "none",

@@ -1,4 +1,4 @@
-//! Values of the file. Each says what it expects where something else stands.
+//! Values of the file. Each reports what it expects where something else is found.
 
 use std::{
     fmt::{self, Formatter},
@@ -59,17 +59,17 @@ pub fn warn<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned
     Spanned::<Mark>::deserialize(deserializer).map(|mark| Some(Spanned::new(mark.span(), mark.into_inner().0)))
 }
 
-/// Whose keepalive rules.
+/// How to treat an application's own keepalive settings.
 pub fn conflict<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<OnConflict>>, D::Error> {
     Spanned::<Rule>::deserialize(deserializer).map(|rule| Some(Spanned::new(rule.span(), rule.into_inner().0)))
 }
 
-/// What idle times come from.
+/// The source of idle times.
 pub fn track<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<Track>>, D::Error> {
     Spanned::<Source>::deserialize(deserializer).map(|track| Some(Spanned::new(track.span(), track.into_inner().0)))
 }
 
-/// The cloud that is asked for hops.
+/// The cloud to discover hops from.
 pub fn discover<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<Discover>>, D::Error> {
     Spanned::<Cloud>::deserialize(deserializer).map(|cloud| Some(Spanned::new(cloud.span(), cloud.into_inner().0)))
 }
@@ -204,9 +204,7 @@ impl<'de> Visitor<'de> for OneOrMany {
             prefixes.push(prefix);
         }
         if prefixes.is_empty() {
-            return Err(A::Error::custom(
-                "an empty list means nowhere: write a prefix, or leave the key out for anywhere",
-            ));
+            return Err(A::Error::custom("an empty list means nowhere: write a prefix, or omit the key for anywhere"));
         }
         Ok(Prefixes(prefixes))
     }

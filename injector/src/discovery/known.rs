@@ -1,4 +1,4 @@
-//! What the cloud has answered so far.
+//! The cloud's answers so far.
 
 use std::collections::BTreeSet;
 
@@ -12,14 +12,14 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Known {
     answers: Option<Answers>,
-    /// What was not answered the last time, and is older.
+    /// Older answers, for calls that failed the last time.
     kept: BTreeSet<String>,
     /// The notes that were reported last.
     notes: BTreeSet<String>,
 }
 
 impl Known {
-    /// Takes in an answer. Where it says nothing, what was known before stays.
+    /// Takes in an answer. Where it says nothing, keeping earlier values.
     pub fn learn(&mut self, answers: Answers) {
         let (answers, kept) = match self.answers.take() {
             Some(before) => answers.or_before(&before),
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_stays_whatever_is_told_beside_it() {
+    fn known_hops_stay_beside_configured_ones() {
         let mut known = Known::default();
         let configured = [HopArg::parse_hop("nat=nat-gateway").expect("a hop")];
         assert_eq!(names(&known.beside(&configured)), ["nat"]);
@@ -78,11 +78,11 @@ mod tests {
             Answers { instance: Err(unanswered()), tracking: Err(unanswered()), balancers: Err(unanswered()) };
         known.learn(nothing);
         assert_eq!(names(&known.beside(&[])), ["eni-1"]);
-        assert!(known.beside(&[]).notes.contains(&"imds: no answer; what was known before stays".to_owned()));
+        assert!(known.beside(&[]).notes.contains(&"imds: no answer; keeping earlier values".to_owned()));
     }
 
     #[test]
-    fn notes_are_told_once_and_again_when_they_come_back() {
+    fn notes_are_reported_once_and_again_when_they_come_back() {
         let mut known = Known::default();
         let notes = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
         for (found, fresh) in [(&["a", "b"][..], &["a", "b"][..]), (&["b"], &[]), (&["a", "b"], &["a"]), (&[], &[])] {

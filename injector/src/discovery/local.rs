@@ -1,5 +1,5 @@
-//! What this host says of its own timeouts: sysctls, connection tracking, and
-//! the counters of EC2's network driver.
+//! Timeouts of this host: sysctls, connection tracking, and the counters of
+//! EC2's network driver.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
 /// The sysctl of Linux connection tracking that limits idle connections.
 pub const CONNTRACK_SYSCTL: &str = "net.netfilter.nf_conntrack_tcp_timeout_established";
 
-/// What this host says. What it does not have is absent.
+/// Timeouts and counters of this host. What it does not have is absent.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Host {
     /// Keepalive of sockets that switch it on and choose nothing.

@@ -1,4 +1,4 @@
-//! Hops that were asked for, beside those that were told.
+//! Discovered hops, beside configured ones.
 
 mod asker;
 pub mod aws;
@@ -25,22 +25,21 @@ use crate::{
     units::exact,
 };
 
-/// The cloud answers within a few seconds; asking more often only gets us
-/// throttled.
+/// The cloud answers within a few seconds; asking more often only leads to throttling.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 /// Hops that are asked for less often might as well be written into the file.
 const MAX_INTERVAL: Duration = Duration::from_secs(7 * 86_400);
 
-/// What asking came to.
+/// The result of discovery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Discovery {
-    /// What is on the way.
+    /// The hops on the path.
     pub hops: Vec<Hop>,
-    /// What was not known, and what was assumed; a line each.
+    /// What is unknown, and what is assumed instead; a line each.
     pub notes: Vec<String>,
 }
 
-/// What became of a hop since it was last asked for.
+/// How a hop changed since the last discovery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// The hop.
@@ -51,17 +50,17 @@ pub struct Change {
     pub to_ms: Option<u32>,
 }
 
-/// All hops in their order, those that were told first. A discovered hop gives
-/// way to one that was told for the same place, and that is noted.
-pub fn beside(told: &[Hop], discovery: Discovery) -> Discovery {
+/// All hops in their order, configured ones first. A configured hop replaces a discovered one for the same place, which
+/// is noted.
+pub fn beside(configured: &[Hop], discovery: Discovery) -> Discovery {
     let Discovery { hops, mut notes } = discovery;
-    let all = [told, &hops].concat();
+    let all = [configured, &hops].concat();
     let mut giving_way = BTreeSet::new();
     for (first, second) in conflicts(&all).iter().map(crate::hop::Conflict::hops) {
         if giving_way.insert(second) {
             let (stays, goes) = (&all[first], &all[second]);
             notes.push(format!(
-                "{} ({}) as discovered gives way to {} ({}, {})",
+                "{} ({}) as discovered is replaced by {} ({}, {})",
                 goes.name,
                 exact(goes.timeout),
                 stays.name,
@@ -135,17 +134,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_told_stays() {
-        let told = hops(&["db=nlb-tcp:60s@10.0.0.1:443", "eni-1=eni:60s"]);
+    fn configured_hops_stay() {
+        let configured = hops(&["db=nlb-tcp:60s@10.0.0.1:443", "eni-1=eni:60s"]);
         let found = discovered(&["nlb-db=nlb-tcp:1800s@10.0.0.1:443", "eni-1=eni:350s@10.0.0.9", "nlb-x=nlb-tcp"]);
-        let both = beside(&told, found);
+        let both = beside(&configured, found);
         let names: Vec<_> = both.hops.iter().map(|hop| hop.name.as_str()).collect();
         assert_eq!(names, ["db", "eni-1", "nlb-x"]);
         assert_eq!(
             both.notes,
             [
-                "nlb-db (1800s) as discovered gives way to db (60s, --hop)",
-                "eni-1 (350s) as discovered gives way to eni-1 (60s, --hop)"
+                "nlb-db (1800s) as discovered is replaced by db (60s, --hop)",
+                "eni-1 (350s) as discovered is replaced by eni-1 (60s, --hop)"
             ]
         );
     }
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_told_by_name() {
+    fn changes_are_reported_by_name() {
         let before = hops(&["a=eni:60s@10.0.0.1", "b=eni:60s@10.0.0.2", "c=eni:60s@10.0.0.3", "d=eni:60s@10.0.0.4"]);
         let now = hops(&["a=eni:90s@10.0.0.1", "b=eni:60s@10.0.0.7", "c=eni:60s@10.0.0.3", "e=eni:60s@10.0.0.5"]);
         let texts: Vec<_> = changes(&before, &now).iter().map(ToString::to_string).collect();

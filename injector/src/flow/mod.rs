@@ -37,7 +37,7 @@ pub struct Flow {
     pub cookie: u64,
     /// `protected`, `exposed`, `at_risk`, `overdue`, `stalled` or `local`.
     pub status: Cow<'static, str>,
-    /// Why its keepalive does not protect it: as a rule what the application did.
+    /// Why its keepalive does not protect it: usually something that the application set.
     pub reason: Option<String>,
     /// `active` (connected) or `passive` (accepted).
     pub direction: Cow<'static, str>,
@@ -57,13 +57,13 @@ pub struct Flow {
     pub limit_ms: Option<u64>,
     /// Name of that hop; `null` where none is known and `--timeout` stands in.
     pub hop: Option<String>,
-    /// A timer on the way that keepalive can't hold off.
+    /// A timer on the path that keepalive does not reset.
     pub layer7: Option<Layer7>,
     /// Time left until the first of both; negative beyond it, `null` where there is no limit.
     pub remaining_ms: Option<i64>,
-    /// Keepalive in force.
+    /// Effective keepalive.
     pub keepalive: Keepalive,
-    /// What became of the socket.
+    /// Outcome of the socket.
     pub outcome: Cow<'static, str>,
     /// `established` where it was seen then, or `adopted`.
     pub origin: Cow<'static, str>,
@@ -91,11 +91,11 @@ pub struct Flow {
 pub struct Layer7 {
     /// Name of the hop that has it.
     pub hop: Option<String>,
-    /// After which silence of the applications it closes the flow.
+    /// Idle time of the applications after which it closes the flow.
     pub timeout_ms: u64,
 }
 
-/// Keepalive in force on a flow, sysctl defaults filled in.
+/// Effective keepalive of a flow, with sysctl defaults filled in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Keepalive {
     /// `SO_KEEPALIVE`.
@@ -150,7 +150,7 @@ impl Names {
         Self { paths: None, holders: None, pods: PodNames::new(log_root), roots: roots.clone() }
     }
 
-    /// Forgets what was read, since cgroups and processes come and go.
+    /// Drops what was read, since cgroups and processes come and go.
     pub fn refresh(&mut self) {
         self.paths = None;
         self.holders = None;

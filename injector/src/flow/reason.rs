@@ -1,4 +1,4 @@
-//! Whose keepalive a flow has, and why it does not protect it.
+//! The owner of a flow's keepalive, and why it does not protect the flow.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use injector_common::{
 use super::Layer7;
 use crate::units::exact;
 
-/// The times and the number of probes, by which keepalive is told apart.
+/// The times and the number of probes, which identify a keepalive setting.
 const VALUES: [Value; 3] = [
     Value { option: OPTION_IDLE, name: "KEEPIDLE", sysctl: "tcp_keepalive_time", of: |it| it.idle_s },
     Value { option: OPTION_INTERVAL, name: "KEEPINTVL", sysctl: "tcp_keepalive_intvl", of: |it| it.interval_s },
@@ -29,8 +29,7 @@ struct Value {
     of: fn(&Keepalive) -> u32,
 }
 
-/// Whose keepalive it is: ours as long as nobody changed what we, or another
-/// attachment, had set.
+/// The owner of the keepalive: injector, until the values that this or another attachment set are changed.
 pub(super) fn owner(sample: &FlowSample) -> &'static str {
     if sample.enabled == 0 {
         "none"
@@ -66,7 +65,7 @@ pub(super) fn reason(sample: &FlowSample, hop: Option<&str>, layer7: Option<&Lay
     if sample.status < EXPOSED {
         return None;
     }
-    // What is in force is what the kernel left of it, and says nothing of the application.
+    // The effective values are what the kernel accepted, and say nothing about the application.
     if sample.outcome == FAILED && !sample.applied.is(&sample.effective) {
         return Some("the kernel refused to set keepalive".to_owned());
     }
@@ -99,7 +98,7 @@ fn off(sample: &FlowSample) -> String {
     "application switched SO_KEEPALIVE off".to_owned()
 }
 
-/// What has one lost probe end the flow.
+/// Why one lost probe would end the flow.
 fn fragile(sample: &FlowSample) -> Option<String> {
     if survives_a_lost_probe(&sample.effective) {
         return None;
@@ -139,7 +138,7 @@ fn changed(sample: &FlowSample) -> Option<String> {
     (!all.is_empty()).then(|| all.join("; "))
 }
 
-/// Who set a value, as far as is known, and which.
+/// The program that set a value, as far as known, and the value.
 fn set(sample: &FlowSample, value: &Value) -> (&'static str, String) {
     let number = (value.of)(&sample.effective);
     if sample.own & bit(value.option) == 0 {
@@ -222,7 +221,7 @@ mod tests {
         check(&with(late, EXPOSED), ("application", Some("application set KEEPIDLE 7200")));
         let both = Keepalive { idle_s: 350, interval_s: 400, ..own };
         check(&with(both, AT_RISK), ("application", Some("application set KEEPIDLE 350, KEEPINTVL 400")));
-        // Its probes don't come through: that is nobody's choice.
+        // Its probes are lost, which no program chose.
         check(&with(own, AT_RISK), ("application", None));
     }
 
@@ -239,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_asked_for_is_not_blamed_on_the_application() {
+    fn sysctls_and_other_programs_are_not_blamed_on_the_application() {
         let effective = Keepalive { idle_s: 41, interval_s: 5, ..OURS };
         let nested = FlowSample { effective, marks: GUARDED, ..sample() };
         check(&nested, ("injected", None));

@@ -1,7 +1,7 @@
 //! Jumps of the clock: a machine that was suspended, or one whose time was set.
 //!
 //! Timers of this process stand still while the machine is suspended; those of
-//! hops go on. So a watch has to look at once when it wakes up.
+//! hops go on. So a watch must scan at once when it wakes up.
 
 use std::{future::pending, io, os::fd::OwnedFd};
 
@@ -19,7 +19,7 @@ const NEVER: i64 = 1 << 33;
 pub struct ClockJumps(Option<AsyncFd<OwnedFd>>);
 
 impl ClockJumps {
-    /// Begins to look. Where that does not work nothing is noticed.
+    /// Starts to watch. Where that fails no jump is noticed.
     pub fn new() -> Self {
         let timer = timer().and_then(registered);
         if let Err(error) = &timer {

@@ -24,9 +24,9 @@ use crate::printable::printable;
 /// Verbosity from which the BPF programs' own messages are switched on.
 pub const BPF_MESSAGES: u8 = 2;
 
-/// Sends messages to stderr: warnings, with `-v` what is being done, with
-/// `-vv` everything, the BPF programs' own messages among it. Libraries speak
-/// up only when something is wrong.
+/// Sends messages to stderr: warnings, with `-v` what is being done, with `-vv`
+/// everything, the BPF programs' own messages among it. Libraries only report
+/// errors.
 pub fn init(verbose: u8) {
     let ours = match verbose {
         0 => LevelFilter::WARN,
@@ -57,7 +57,7 @@ impl<'writer> FormatFields<'writer> for OneLine {
     }
 }
 
-/// Form of a log.
+/// Format of a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -78,7 +78,7 @@ impl LogFormat {
     }
 }
 
-/// Lines that wait for whoever reads the agent's log. More of them are dropped.
+/// Lines that wait for the reader of the agent's log. Further ones are dropped.
 const MAX_WAITING: usize = 1024;
 
 /// The agent's log.
@@ -93,15 +93,14 @@ impl Debug for AgentLog {
 }
 
 impl AgentLog {
-    /// Lines that found no room.
+    /// Lines that were dropped.
     pub fn dropped(&self) -> u64 {
         self.dropped.dropped_lines() as u64
     }
 }
 
-/// Sends the agent's log to stderr, through a queue: nobody waits for who reads
-/// it. With `-v` all of what is being done. What still waits is written when the
-/// guard is dropped.
+/// Sends the agent's log to stderr, through a queue: a slow reader blocks nothing. With `-v` everything that is done.
+/// Queued lines are written when the guard is dropped.
 pub fn init_agent(verbose: u8, format: LogFormat) -> (AgentLog, WorkerGuard) {
     let ours = if verbose == 0 { LevelFilter::INFO } else { LevelFilter::DEBUG };
     let (writer, guard) =
@@ -127,7 +126,7 @@ mod tests {
 
     impl io::Write for Written {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("nobody panicked").extend_from_slice(bytes);
+            self.0.lock().expect("no thread panicked").extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -150,7 +149,7 @@ mod tests {
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             tracing::warn!(cgroup = %name, process = name, list = ?[name], "of {name}");
         });
-        let text = String::from_utf8(written.0.lock().expect("nobody panicked").clone()).expect("text");
+        let text = String::from_utf8(written.0.lock().expect("no thread panicked").clone()).expect("text");
         assert_eq!(text.lines().count(), 1, "{text}");
         assert_eq!(text.matches("ERROR forged\\u{202e}").count(), 4, "{text}");
     }

@@ -1,4 +1,4 @@
-//! Facts about this host, and no policy. May use `error`, `printable` and `units`.
+//! Facts about this host, without policy. May use `error`, `printable` and `units`.
 
 pub mod cgroup;
 pub mod clock;

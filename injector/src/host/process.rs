@@ -24,8 +24,8 @@ pub struct SocketHolders {
 }
 
 impl SocketHolders {
-    /// Looks through `/proc`. Processes that end meanwhile or deny access are
-    /// left out. Where several hold a socket, the lowest id counts.
+    /// Looks through `/proc`. Processes that end meanwhile or deny access are skipped. Where several hold a socket, the
+    /// lowest id counts.
     pub fn load() -> Self {
         let mut holders = Self::default();
         for process in all_processes().into_iter().flatten().flatten() {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sockets_are_told_from_other_descriptors() {
+    fn sockets_are_distinguished_from_other_descriptors() {
         let table = [("7", "socket:[123]", Some((7, 123))), ("7", "pipe:[123]", None), ("x", "socket:[1]", None)];
         for (number, target, expected) in table {
             assert_eq!(socket(OsStr::new(number), Path::new(target)), expected, "{number} {target}");

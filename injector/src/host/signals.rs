@@ -8,19 +8,19 @@ use std::{future::pending, io};
 use procfs::process::Process;
 use tokio::signal::unix::{self, SignalKind};
 
-/// What a hangup asks for.
+/// What SIGHUP means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnHangup {
-    /// The end: the terminal was closed, and nobody watches any more.
+    /// Shut down: the terminal was closed, and the output has no reader.
     End,
     /// The configuration is to be read again. So it is taken even where `nohup` has it ignored.
     Reload,
 }
 
-/// What a signal asks for.
+/// What a signal means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// The end.
+    /// Shut down.
     End,
     /// The configuration is to be read again.
     Reload,
@@ -61,7 +61,7 @@ impl Signals {
         }
     }
 
-    /// Waits for one that asks for the end.
+    /// Waits for one that means shutdown.
     pub async fn end(&mut self) {
         while self.next().await == Request::Reload {}
     }

@@ -1,4 +1,4 @@
-//! Whether something in the file system is in nobody's hands but root's and ours.
+//! Whether only root and this user control something in the file system.
 
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 

@@ -60,7 +60,7 @@ fn nothing_waits_for_an_answer() {
     let attachment = attach(&injector, &cgroup);
     assert_eq!(fresh(&cgroup), Keepalive::on(617, 77, 9));
     assert!(!attachment.stderr().contains("imds"), "{}", attachment.stderr());
-    attachment.says("no interfaces are known: flows without a hop keep to --timeout");
+    attachment.says("no interfaces are known: flows without a hop use --timeout");
 }
 
 #[test]

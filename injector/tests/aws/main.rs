@@ -20,7 +20,7 @@ pub(crate) const SIXTY: &str = include_str!("fixtures/interfaces_60.xml");
 pub(crate) const DENIED: &str = include_str!("fixtures/ec2_denied.xml");
 /// What is said of that where something is known.
 pub(crate) const REFUSED: &str = "ec2:DescribeNetworkInterfaces: UnauthorizedOperation: You are not authorized to perform \
-                                  this operation.; what was known before stays";
+                                  this operation.; keeping earlier values";
 
 /// The binary, as if it ran where `fake` is all there is.
 pub(crate) fn injector(fake: &Fake) -> (Injector, TempDir) {

@@ -84,7 +84,7 @@ fn values_that_are_not_set_are_those_of_the_generation() {
     let table = [
         ("m8i.large", "350 discovered by ec2:DescribeNetworkInterfaces (not set: default of m8i, Nitro v6)", ""),
         ("m8g.large", "432000 discovered by ec2:DescribeNetworkInterfaces (not set: default of m8g, Nitro v5)", ""),
-        ("quantum1.large", "350 default of its kind", "\"quantum1\" is no family that injector knows"),
+        ("quantum1.large", "350 default of its kind", "\"quantum1\" is not a known instance family"),
     ];
     for (instance_type, expected, note) in table {
         let answers = [(TYPE, Answer::Http(200, instance_type)), (Call::Interfaces, Answer::Http(200, NOT_SET))];

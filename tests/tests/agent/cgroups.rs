@@ -124,6 +124,6 @@ fn what_can_not_be_is_told_at_once() {
     let output = scene.injector.run_through(&without, &["run", "--config", config, "--listen", "127.0.0.1:0"]);
     assert!(output.code == 4 && output.stderr.contains("CAP_PERFMON missing"), "{output:?}");
     let output = scene.injector.run(&["run", "--config", config, "--listen", "9435"]);
-    assert!(output.code == 2 && output.stderr.contains("write 127.0.0.1:9435"), "{output:?}");
+    assert!(output.code == 2 && output.stderr.contains("expected 127.0.0.1:9435"), "{output:?}");
     assert_eq!(scene.inside.programs(), []);
 }

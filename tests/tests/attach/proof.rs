@@ -7,7 +7,7 @@ use injector_tests::{Cgroup, Output};
 
 use crate::scene::{Scene, assert_nothing_left};
 
-const NOTE: &str = "not proved";
+const NOTE: &str = "not verified";
 
 fn attach(scene: &Scene, cgroup: &Cgroup, more: &[&str]) -> Output {
     scene.injector.run(&[&["attach", "--cgroup", cgroup.path_text(), "--for", "1s"], more].concat()).ok()
@@ -32,14 +32,14 @@ fn what_can_not_be_proved_is_said() {
     let frozen = attach(&scene, &scene.inside, &[]);
     let silent = attach(&scene, &scene.inside, &["--no-self-test"]);
     freeze("0");
-    assert!(frozen.stderr.contains("not proved: the cgroup is frozen"), "{frozen:?}");
+    assert!(frozen.stderr.contains("not verified: the cgroup is frozen"), "{frozen:?}");
     assert!(!silent.stderr.contains(NOTE), "{silent:?}");
     let unit = scene.inside.child("empty.service");
     let output = attach(&scene, &unit, &[]);
-    assert!(output.stderr.contains("not proved: nothing runs in the unit"), "{output:?}");
+    assert!(output.stderr.contains("not verified: nothing runs in the unit"), "{output:?}");
     let arguments = ["attach", "--cgroup", scene.inside.path_text(), "--for", "1s"];
     let output = scene.injector.run_through(&["unshare", "--net"], &arguments).ok();
-    assert!(output.stderr.contains("not proved: no connection over loopback"), "{output:?}");
+    assert!(output.stderr.contains("not verified: no connection over loopback"), "{output:?}");
     assert_nothing_left(&scene);
 }
 

@@ -153,5 +153,5 @@ fn processes_that_may_not_be_seen() {
     let expected = serde_json::json!({"established": 0, "adopted": 0, "uncovered": {}, "hidden_processes": 2});
     assert_eq!(ours["coverage"], expected);
     let text = scene.injector.run_through(&NO_PTRACE, &["status"]).ok().stdout;
-    assert!(text.contains("2 processes may not be looked into (CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH)"), "{text}");
+    assert!(text.contains("2 processes can't be inspected (needs CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH)"), "{text}");
 }

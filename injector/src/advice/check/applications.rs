@@ -51,7 +51,7 @@ fn idle_or_late(facts: &Facts<'_>, application: &Application) -> Option<Finding>
                 hop.name,
                 hop.kind
             ),
-            why: format!("the connection is forgotten before the probe that would keep it; {name} keeps it {kept}"),
+            why: format!("the connection is dropped before the probe that would keep it; {name} keeps it {kept}"),
             set,
             location,
         }),
@@ -83,7 +83,7 @@ fn short_user_timeout(
             "TCP_USER_TIMEOUT of {name} is {}, its second keepalive probe may be due only after {}",
             exact(user_timeout), exact(second_probe)
         ),
-        why: "one lost probe ends a connection that is well, since the time is over before a second one is sent".to_owned(),
+        why: "one lost probe ends a healthy connection, since the time is over before a second one is sent".to_owned(),
         set: format!(
             "TCP_USER_TIMEOUT to more than {}, best to idle + interval x probes; or leave it out, which leaves it to the number of probes",
             exact(second_probe)
@@ -100,7 +100,7 @@ fn attach_late(facts: &Facts<'_>) -> Option<Finding> {
     late(facts, "keepalive that `attach` is to set", longest, &Place::ANYWHERE, whose, "`idle` and `interval`")
 }
 
-/// The values of a policy, beyond a limit on the way of its flows. The limit
+/// The values of a policy, beyond a limit on the path of its flows. The limit
 /// stays what it is, so these flows are exposed.
 fn policy_late(facts: &Facts<'_>, number: usize, policy: &Policy) -> Option<Finding> {
     let (idle, interval) = explicit(policy)?;
@@ -116,7 +116,7 @@ fn explicit(policy: &Policy) -> Option<(Duration, Duration)> {
 }
 
 /// Keepalive that leaves more idle time than the shortest limit on its way.
-/// `whose` are the keys that say so, `keys` those that can be left out.
+/// `whose` are the keys that say so, `keys` those that can be omitted.
 fn late(facts: &Facts<'_>, what: &str, longest: Duration, place: &Place, whose: &str, keys: &str) -> Option<Finding> {
     let hop = facts.shortest(place).filter(|hop| longest >= hop.timeout)?;
     let limit = exact(hop.timeout);
@@ -128,7 +128,7 @@ fn late(facts: &Facts<'_>, what: &str, longest: Duration, place: &Place, whose: 
             hop.name,
             hop.kind
         ),
-        why: "the connection is forgotten before the probe that would keep it".to_owned(),
+        why: "the connection is dropped before the probe that would keep it".to_owned(),
         set: format!("leave {keys} out, so that the values follow from the limit; or {}", cure(hop.timeout)),
         location: format!("{whose}; {}: {}", hop.name, hop.source),
     })

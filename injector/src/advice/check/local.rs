@@ -55,20 +55,20 @@ fn relies_on_sysctl(facts: &Facts<'_>, application: &Application) -> bool {
     is_open && application.keepalive.is_none_or(|own| own.idle.is_none() || own.interval.is_none())
 }
 
-/// Connection tracking of this host that nobody has taken into account.
+/// Connection tracking of this host that no hop accounts for.
 fn conntrack_short(facts: &Facts<'_>, hop: &Hop, conntrack: Conntrack) -> Option<Finding> {
     let timeout = Duration::from_secs(conntrack.tcp_established_s.into());
     let is_known = facts.config.hops.iter().any(|hop| hop.kind == Kind::NfConntrack && hop.timeout <= timeout);
     (timeout < hop.timeout && !is_known).then(|| Finding {
         code: "conntrack-short",
         what: format!(
-            "connection tracking of this host forgets after {}, before {} ({}) does after {}",
+            "connection tracking of this host drops connections after {}, before {} ({}) after {}",
             exact(timeout),
             hop.name,
             hop.kind,
             exact(hop.timeout)
         ),
-        why: "where a firewall or NAT of this host goes by it, packets of connections that it forgot are dropped or \
+        why: "where a firewall or NAT of this host goes by it, packets of expired connections are dropped or \
               lose their translation"
             .to_owned(),
         set: format!(
@@ -100,7 +100,7 @@ fn ena_exceeded(ena: &Ena) -> Option<Finding> {
     Some(Finding {
         code: "ena-allowance-exceeded",
         what: format!("{} dropped {exceeded} packets since it started, as no more connections could be tracked{left}", ena.interface),
-        why: "the instance's connection tracking is used up, often by connections that nobody closed: new ones fail".to_owned(),
+        why: "the instance's connection tracking is full, often of connections that were never closed: new ones fail".to_owned(),
         set: "TcpEstablishedTimeout of the interface to less, so that dead connections go sooner; close idle connections \
               in the applications; or a larger instance type"
             .to_owned(),

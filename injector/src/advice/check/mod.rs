@@ -60,7 +60,7 @@ impl Facts<'_> {
     }
 
     /// Longest idle time that `application` leaves on the wire when it sets
-    /// keepalive; sysctls stand in for what it leaves out.
+    /// keepalive; sysctls stand in for what it does not set.
     fn longest_idle(&self, application: &Application) -> Option<Duration> {
         let (idle, interval) = self.times(application)?;
         Some(latest(idle.max(interval)))

@@ -115,7 +115,7 @@ fn timers_of_the_application_layer() {
     let elsewhere = application("db", "idle = 10\nremote = \"10.0.9.0/24\"");
     let file = hop("web", "alb", 60, "remote = \"10.0.8.0/24\"") + &elsewhere;
     let found = found(&file, &host());
-    assert_eq!(found.len(), 1, "no application is behind it, so nobody closes before it");
+    assert_eq!(found.len(), 1, "no application is behind it, so no side closes before it");
     assert_eq!(found[0].what, "keepalive does not help here: web closes at 60s");
     let late = application("crawler", "remote = \"10.0.8.7\"\nkeepalive = { idle = 10, interval = 5 }");
     let found = self::found(&(file + &late), &host());
@@ -128,7 +128,7 @@ fn servers_behind_a_load_balancer_close_after_it() {
         ("closes first", application("api", "idle = 60"), &["target-closes-first"]),
         ("closes after", application("api", "idle = 61"), &[]),
         ("never closes", application("api", ""), &[]),
-        ("nobody behind", String::new(), &[]),
+        ("no application behind", String::new(), &[]),
         ("one of two", application("api", "") + &application("old", "idle = 5"), &["target-closes-first"]),
     ];
     for (case, applications, expected) in table {
@@ -170,7 +170,7 @@ fn the_reason_names_the_shortest_hop() {
 }
 
 #[test]
-fn what_attach_is_told_against_hops() {
+fn options_of_attach_against_hops() {
     let table: [(&str, &str, u32, &[&str]); 6] = [
         ("idle below", "idle = 40", 60, &[]),
         ("idle at the limit", "idle = 60", 60, &["keepalive-late"]),

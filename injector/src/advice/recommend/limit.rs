@@ -1,4 +1,4 @@
-//! The limit that the settings must beat, and how it is told in a comment.
+//! The limit that the settings must stay below, and the comment on it.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
     units,
 };
 
-/// An idle timeout on the way, and the keepalive that beats it.
+/// An idle timeout on the path, and the keepalive that prevents it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// Idle timeout of the hop.
@@ -60,7 +60,7 @@ impl Limit {
         )
     }
 
-    /// Comment lines for a hop, which forgets and does not probe.
+    /// Comment lines for a hop, which drops idle connections and does not probe.
     pub(super) fn hop_comment(&self) -> String {
         let Timing { idle_s, interval_s, .. } = self.timing;
         let keepalive = format!("first probe after {idle_s} s without activity, then every {interval_s} s");
@@ -82,8 +82,7 @@ impl Limit {
     }
 }
 
-/// Puts `mark` before every line: nothing that was named by somebody else
-/// leaves the comment.
+/// Puts `mark` before every line, so that no name can break out of the comment.
 fn comment(mark: &str, text: &str) -> String {
     text.split(['\n', '\r']).flat_map(|line| [mark, " ", line, "\n"]).collect()
 }

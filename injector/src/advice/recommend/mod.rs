@@ -1,5 +1,4 @@
-//! Settings for places where no eBPF runs, from the derivation that the
-//! injector itself uses: a file for each target, a pure function each.
+//! Settings for places without eBPF, derived as injector derives its own: a file for each target, a pure function each.
 
 mod aws_cli;
 mod cloudformation;

@@ -71,15 +71,15 @@ impl End {
             drop(list);
             outdated.await;
         };
-        let told = async {
+        let gave_way = async {
             match gives_way {
-                Some(told) => drop(told.await),
+                Some(gave_way) => drop(gave_way.await),
                 None => pending().await,
             }
         };
         tokio::select! {
             () = outdated => {}
-            () = told => {}
+            () = gave_way => {}
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One socket: what it chose, what is done about it, and its record.
+//! One socket: its own settings, the decision, and its record.
 
 use std::{os::fd::BorrowedFd, time::Duration};
 
@@ -15,18 +15,18 @@ use rustix::{
 };
 
 use super::{
-    Unless,
-    options::{self, InForce, Refused},
+    AdoptDefault,
+    options::{self, Effective, Refused},
 };
 use crate::{
     bpf::{Attached, TcpInfo},
     host::endpoint::words,
 };
 
-/// What is known of a socket's surroundings.
+/// The context of a socket.
 pub(super) struct Context {
     pub(super) sysctl: Sysctl,
-    /// What other attachments did with it.
+    /// The effect of other attachments on it.
     pub(super) nested: Nested,
     /// [`ACTIVE`] or [`PASSIVE`].
     ///
@@ -35,32 +35,32 @@ pub(super) struct Context {
     pub(super) direction: u8,
     /// The cgroup it was made in, or else that of its process.
     pub(super) cgroup_id: u64,
-    pub(super) unless: Unless,
+    pub(super) by_default: AdoptDefault,
 }
 
-/// What other attachments did with a socket.
+/// The effect of other attachments on a socket.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Nested {
     /// Another one covers it.
     is_covered: bool,
-    /// What is in force was set by one.
+    /// Its effective values were set by one.
     is_set: bool,
 }
 
 impl Nested {
     /// As their records have it.
     pub(super) fn of(others: &[Attached], socket: BorrowedFd<'_>) -> Self {
-        let Ok(in_force) = options::in_force(socket) else { return Self::default() };
+        let Ok(effective) = options::effective(socket) else { return Self::default() };
         let records = || others.iter().filter_map(|other| other.record(socket).ok().flatten());
         Self {
             is_covered: records().next().is_some(),
             is_set: records()
-                .any(|FlowRecord { applied, .. }| applied.idle_s != 0 && in_force.is(&applied.keepalive())),
+                .any(|FlowRecord { applied, .. }| applied.idle_s != 0 && effective.is(&applied.keepalive())),
         }
     }
 }
 
-/// What became of a socket.
+/// The outcome of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Treated {
     /// It had a record that needs no change.
@@ -74,9 +74,8 @@ pub(super) enum Treated {
 
 /// Treats a connection and gives it a record. An error is this socket's alone.
 ///
-/// One that has a record is treated again where the present policy makes
-/// something else of it, or where what was set is not what is in force. Only an
-/// application's later choice stands, if the policy respects those.
+/// One that has a record is treated again where the present policy decides otherwise, or where the effective values are
+/// not those that were set. Only an application's later choice is kept, if the policy respects those.
 pub(super) fn treat(attached: &mut Attached, socket: BorrowedFd<'_>, info: &TcpInfo, context: &Context) -> Treated {
     try_treat(attached, socket, info, context).unwrap_or_else(|error| {
         tracing::warn!("not adopted, a connection of {}: {error:#}", attached.name());
@@ -90,15 +89,15 @@ fn try_treat(
     info: &TcpInfo,
     context: &Context,
 ) -> anyhow::Result<Treated> {
-    let Ok(in_force) = options::in_force(socket) else { return Ok(Treated::Gone) };
+    let Ok(effective) = options::effective(socket) else { return Ok(Treated::Gone) };
     let before = attached.record(socket)?;
     let Some(endpoints) = endpoints(socket) else { return Ok(Treated::Gone) };
     let direction = before.map_or(context.direction, |record| record.direction);
     let (choice, policy, adopt) = attached.choose(&endpoints, direction, context.cgroup_id)?;
-    if before.is_none() && !context.unless.adopts(adopt) {
+    if before.is_none() && !context.by_default.adopts(adopt) {
         return Ok(Treated::Outcome(EXEMPT));
     }
-    let Some(own) = own(before.as_ref(), &in_force, &policy, context) else { return Ok(Treated::Known) };
+    let Some(own) = own(before.as_ref(), &effective, &policy, context) else { return Ok(Treated::Known) };
     let (outcome, mut applied) = decide(&policy, &own, context);
     if outcome == EXEMPT {
         return Ok(Treated::Outcome(EXEMPT));
@@ -108,9 +107,10 @@ fn try_treat(
     }
     let keepalive = applied.keepalive();
     // Switched on by us, before the application's user timeout left no room.
-    let is_in_the_way = applied.has(LEFT_ALONE) && in_force.enabled;
-    let stays =
-        |record: FlowRecord| outcome == RESPECTED || record.applied.keepalive() == keepalive && in_force.is(&keepalive);
+    let is_in_the_way = applied.has(LEFT_ALONE) && effective.enabled;
+    let stays = |record: FlowRecord| {
+        outcome == RESPECTED || record.applied.keepalive() == keepalive && effective.is(&keepalive)
+    };
     if !is_in_the_way && before.is_some_and(stays) {
         return Ok(Treated::Known);
     }
@@ -144,16 +144,15 @@ fn try_treat(
     Ok(treated)
 }
 
-/// What counts as the application's own; `None` where that stands whatever the
-/// policy says.
-fn own(before: Option<&FlowRecord>, in_force: &InForce, policy: &FlowPolicy, context: &Context) -> Option<Own> {
-    let Some(record) = before else { return Some(in_force.own(&context.sysctl)) };
+/// The application's own settings; `None` where they are kept under any policy.
+fn own(before: Option<&FlowRecord>, effective: &Effective, policy: &FlowPolicy, context: &Context) -> Option<Own> {
+    let Some(record) = before else { return Some(effective.own(&context.sysctl)) };
     let applied = &record.applied;
-    let is_ours = in_force.is(&applied.keepalive());
-    let user_timeout_ms = if applied.user_timeout_ms == 0 { in_force.keepalive.user_timeout_ms } else { 0 };
+    let is_ours = effective.is(&applied.keepalive());
+    let user_timeout_ms = if applied.user_timeout_ms == 0 { effective.keepalive.user_timeout_ms } else { 0 };
     match record.outcome {
         // The rules of others count as well, and are not known here.
-        _ if is_ours && context.nested.is_covered => Some(in_force.own(&Sysctl::default())),
+        _ if is_ours && context.nested.is_covered => Some(effective.own(&Sysctl::default())),
         INJECTED if is_ours => Some(Own { user_timeout_ms, ..Own::default() }),
         // Set by the application since.
         INJECTED | TIGHTENED if !is_ours && policy.conflict == RESPECT => None,
@@ -163,16 +162,15 @@ fn own(before: Option<&FlowRecord>, in_force: &InForce, policy: &FlowPolicy, con
             enabled: !applied.has(SWITCHED_ON),
             idle_s: applied.unfitted_idle_s.into(),
             interval_s: applied.unfitted_interval_s.into(),
-            probes: in_force.keepalive.probes,
+            probes: effective.keepalive.probes,
             user_timeout_ms,
         }),
-        _ if applied.has(LEFT_ALONE) => Some(in_force.own(&context.sysctl)),
-        _ => Some(in_force.own(&Sysctl::default())),
+        _ if applied.has(LEFT_ALONE) => Some(effective.own(&context.sysctl)),
+        _ => Some(effective.own(&Sysctl::default())),
     }
 }
 
-/// Treats a listener, for the sake of what it will accept, and gives it a record
-/// of what it had before.
+/// Treats a listener, for the connections that it will accept, and records what it had before.
 pub(super) fn treat_listener(attached: &mut Attached, socket: BorrowedFd<'_>, context: &Context) -> Treated {
     try_treat_listener(attached, socket, context).unwrap_or_else(|error| {
         tracing::warn!("not adopted, a listener of {}: {error:#}", attached.name());
@@ -181,24 +179,24 @@ pub(super) fn treat_listener(attached: &mut Attached, socket: BorrowedFd<'_>, co
 }
 
 fn try_treat_listener(attached: &mut Attached, socket: BorrowedFd<'_>, context: &Context) -> anyhow::Result<Treated> {
-    let Ok(in_force) = options::in_force(socket) else { return Ok(Treated::Gone) };
+    let Ok(effective) = options::effective(socket) else { return Ok(Treated::Gone) };
     let (policy, adopt) = attached.choose_anywhere(context.cgroup_id)?;
-    if !context.unless.adopts(adopt) {
+    if !context.by_default.adopts(adopt) {
         return Ok(Treated::Outcome(EXEMPT));
     }
     let known = attached.record(socket)?;
     let before = match &known {
-        Some(record) if record.origin == LISTENER && in_force.is(&record.applied.keepalive()) => {
+        Some(record) if record.origin == LISTENER && effective.is(&record.applied.keepalive()) => {
             let (enabled, keepalive) = record.endpoints.before_adoption();
-            InForce { enabled, keepalive }
+            Effective { enabled, keepalive }
         }
-        _ => in_force,
+        _ => effective,
     };
     let (outcome, applied) = decide(&policy, &before.own(&context.sysctl), context);
     if !matches!(outcome, INJECTED | TIGHTENED) {
         return Ok(Treated::Outcome(outcome));
     }
-    if in_force.is(&applied.keepalive()) {
+    if effective.is(&applied.keepalive()) {
         return Ok(Treated::Known);
     }
     let endpoints = Endpoints::of_listener(before.enabled, &before.keepalive);
@@ -221,8 +219,7 @@ pub(super) fn decide(policy: &FlowPolicy, own: &Own, context: &Context) -> (u8, 
     }
 }
 
-/// Sets what was decided and reads it back: a program on the cgroup may have
-/// made something else of it.
+/// Sets what was decided and reads it back: a program on the cgroup may have changed it.
 pub(super) fn set(socket: BorrowedFd<'_>, outcome: u8, keepalive: &Keepalive) -> Treated {
     if !matches!(outcome, INJECTED | TIGHTENED) {
         return Treated::Outcome(outcome);
@@ -230,8 +227,8 @@ pub(super) fn set(socket: BorrowedFd<'_>, outcome: u8, keepalive: &Keepalive) ->
     if let Err(refused) = options::apply(socket, keepalive) {
         return Treated::Refused(refused);
     }
-    match options::in_force(socket) {
-        Ok(in_force) => in_force.slower_than(keepalive).map_or(Treated::Outcome(outcome), Treated::Refused),
+    match options::effective(socket) {
+        Ok(effective) => effective.slower_than(keepalive).map_or(Treated::Outcome(outcome), Treated::Refused),
         Err(_) => Treated::Gone,
     }
 }
@@ -245,7 +242,7 @@ pub(super) fn endpoints(socket: BorrowedFd<'_>) -> Option<Endpoints> {
 /// On the programs' own clock, which goes on while the machine is suspended.
 fn opened_ns(info: &TcpInfo) -> u64 {
     let now = now(ClockId::Boottime);
-    // Asked for after the clock: every doubt makes it older.
+    // Read after the clock: any delay makes it older.
     now.saturating_sub(u64::try_from(info.known_for().as_nanos()).unwrap_or(u64::MAX))
 }
 

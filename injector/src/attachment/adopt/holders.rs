@@ -22,11 +22,11 @@ use crate::host::{
     tables::{self, DescriptorTable, descriptor_tables},
 };
 
-/// What came of looking at something of another process.
+/// The result of inspecting another process.
 pub(super) enum Look<T> {
     At(T),
     Denied(Denied),
-    /// It was gone by then.
+    /// It has ended.
     Ended,
 }
 
@@ -116,9 +116,9 @@ impl Holder {
         match taken {
             Ok((inode, descriptor)) => Look::At(Socket { descriptor, inode }),
             Err(Errno::BADF | Errno::SRCH) => Look::Ended,
-            Err(Errno::INVAL) if thread != pid => {
-                Look::Denied(self.denied("its threads have descriptors of their own, which takes Linux 6.9".to_owned()))
-            }
+            Err(Errno::INVAL) if thread != pid => Look::Denied(
+                self.denied("its threads have descriptor tables of their own, which needs Linux 6.9".to_owned()),
+            ),
             Err(error) => Look::Denied(self.denied(io::Error::from(error).to_string())),
         }
     }

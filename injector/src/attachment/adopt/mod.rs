@@ -1,4 +1,4 @@
-//! Sockets that were there before anything was attached.
+//! Adoption of sockets that were opened before the attachment.
 //!
 //! Each is taken from its process by `pidfd_getfd` (5.6+), one at a time, and
 //! treated by the rules that new ones are treated by. The process is not
@@ -37,25 +37,25 @@ use crate::{
     },
 };
 
-/// A socket may be handed from a process we have not looked at to one we have.
-/// Each pass finds what moved during the one before.
+/// A socket may be passed from a process that was not visited yet to one that was. Each pass finds what moved during
+/// the one before.
 const MAX_PASSES: usize = 3;
 
-/// Which sockets to adopt where no policy says otherwise.
+/// Which sockets to adopt by default, without a policy that says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unless {
+pub enum AdoptDefault {
     /// All of them.
-    ToldNot,
+    All,
     /// None of them.
-    Told,
+    None,
 }
 
-impl Unless {
+impl AdoptDefault {
     const fn adopts(self, policy: u32) -> bool {
         match policy {
             ADOPT => true,
             LEAVE => false,
-            _ => matches!(self, Self::ToldNot),
+            _ => matches!(self, Self::All),
         }
     }
 }
@@ -66,12 +66,17 @@ impl Unless {
 ///
 /// The lock is that of [`crate::bpf::pins::lock_for_adopting`]. `progress` is
 /// called with each process: there may be many, with many sockets.
-pub fn adopt(attached: &mut Attached, unless: Unless, _lock: &Lock, progress: &dyn Fn()) -> anyhow::Result<Report> {
+pub fn adopt(
+    attached: &mut Attached,
+    by_default: AdoptDefault,
+    _lock: &Lock,
+    progress: &dyn Fn(),
+) -> anyhow::Result<Report> {
     let others = Attached::all()?.attached.into_iter().filter(|other| other.name() != attached.name()).collect();
     let mut pass = Pass {
         attached,
         others,
-        unless,
+        by_default,
         progress,
         seen: HashSet::new(),
         census: Census::default(),
@@ -97,7 +102,7 @@ struct Pass<'a> {
     attached: &'a mut Attached,
     /// Those that may cover the same sockets.
     others: Vec<Attached>,
-    unless: Unless,
+    by_default: AdoptDefault,
     progress: &'a dyn Fn(),
     /// Inode numbers of the sockets that were handled: a socket may be held by
     /// many processes.
@@ -199,8 +204,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Listeners hand their options on to what they accept. What is not
-    /// connected yet is seen when it will be.
+    /// Accepted connections inherit the options of listeners. Sockets that are not connected yet are seen when they
+    /// connect.
     fn socket(&mut self, holder: &Holder, socket: &Socket) {
         let Some(protocol) = options::protocol(socket.as_fd()) else { return };
         let Ok(info) = tcp_info(socket.as_fd()) else { return };
@@ -234,7 +239,7 @@ impl Pass<'_> {
             nested: Nested::of(&self.others, socket.as_fd()),
             direction,
             cgroup_id: listed.and_then(|listed| listed.cgroup_id).unwrap_or(holder.resident().cgroup_id),
-            unless: self.unless,
+            by_default: self.by_default,
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Multipath TCP sockets: their keepalive is set, and they get no record.
 //!
-//! The socket of the process hands options on to the connections beneath, which
-//! nobody has a descriptor of, so that they can't be given records: they are
-//! protected, and not watched. Kernels differ in what such sockets take.
+//! The socket of the process passes options on to the connections beneath, which no process has a descriptor of, so
+//! that they can't be given records: they are protected, and not watched. Kernels differ in what such sockets take.
 
 use std::os::fd::BorrowedFd;
 
@@ -19,16 +18,16 @@ use injector_common::stats::EXEMPT;
 /// Treats a connection, or a listener, which does get a record: nothing beneath
 /// it carries data.
 pub(super) fn treat(attached: &mut Attached, socket: BorrowedFd<'_>, info: &TcpInfo, context: &Context) -> Treated {
-    let Ok(in_force) = options::in_force(socket) else { return Treated::Refused(options::TIMES_REFUSED) };
+    let Ok(effective) = options::effective(socket) else { return Treated::Refused(options::TIMES_REFUSED) };
     if info.state == LISTEN {
         return connection::treat_listener(attached, socket, context);
     }
     let Some(endpoints) = connection::endpoints(socket) else { return Treated::Gone };
     match attached.choose(&endpoints, context.direction, context.cgroup_id) {
-        Ok((_, policy, adopt)) if context.unless.adopts(adopt) => {
-            let (outcome, applied) = connection::decide(&policy, &in_force.own(&context.sysctl), context);
+        Ok((_, policy, adopt)) if context.by_default.adopts(adopt) => {
+            let (outcome, applied) = connection::decide(&policy, &effective.own(&context.sysctl), context);
             let keepalive = applied.keepalive();
-            if in_force.is(&keepalive) { Treated::Known } else { connection::set(socket, outcome, &keepalive) }
+            if effective.is(&keepalive) { Treated::Known } else { connection::set(socket, outcome, &keepalive) }
         }
         _ => Treated::Outcome(EXEMPT),
     }

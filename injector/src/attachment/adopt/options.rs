@@ -11,8 +11,7 @@ use rustix::{
     net::{AddressFamily, SocketAddrAny, SocketType, getsockname, ipproto, sockopt},
 };
 
-/// An option that the kernel refused, or that a program on the cgroup made
-/// something else of.
+/// An option that the kernel refused, or that a program on the cgroup changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refused {
     pub(super) option: &'static str,
@@ -20,10 +19,10 @@ pub(super) struct Refused {
     pub(super) errno: i32,
 }
 
-/// The kernel took the option, and another value is in force.
+/// The kernel accepted the option, but another value is effective.
 pub(super) const OVERRULED: i32 = 0;
 
-/// The kernel does not even say what the times are.
+/// The kernel does not report the times.
 pub(super) const TIMES_REFUSED: Refused = Refused { option: "TCP_KEEPIDLE", errno: libc::EOPNOTSUPP };
 
 /// A protocol whose sockets have keepalive.
@@ -55,17 +54,17 @@ pub(super) fn local_port(socket: BorrowedFd<'_>) -> Option<u16> {
     Some(inet(&getsockname(socket).ok()?)?.port())
 }
 
-/// What is in force on a socket.
+/// The effective settings of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct InForce {
+pub(super) struct Effective {
     /// `SO_KEEPALIVE` is on.
     pub(super) enabled: bool,
     pub(super) keepalive: Keepalive,
 }
 
-/// Reads what is in force.
-pub(super) fn in_force(socket: BorrowedFd<'_>) -> Result<InForce> {
-    Ok(InForce {
+/// Reads the effective settings.
+pub(super) fn effective(socket: BorrowedFd<'_>) -> Result<Effective> {
+    Ok(Effective {
         enabled: sockopt::socket_keepalive(socket)?,
         keepalive: Keepalive {
             idle_s: seconds(sockopt::tcp_keepidle(socket)?),
@@ -77,9 +76,8 @@ pub(super) fn in_force(socket: BorrowedFd<'_>) -> Result<InForce> {
     })
 }
 
-impl InForce {
-    /// What the application chose. From outside a value that is the namespace's
-    /// default looks as if it was never set, and is taken so.
+impl Effective {
+    /// The application's own settings. A value that equals the namespace's default counts as not set.
     pub(super) fn own(&self, sysctl: &Sysctl) -> Own {
         let chosen = |value, default| if value == default { 0 } else { value };
         Own {
@@ -112,9 +110,8 @@ impl InForce {
 
 /// Sets all parameters, up to the first one that is refused.
 ///
-/// The switch comes first and the idle time last: only setting the idle time of
-/// a socket that has keepalive on counts the silence so far, where the switch
-/// would start to count from now (`tcp_sock_set_keepidle_locked` and
+/// The switch comes first and the idle time last: only setting the idle time of a socket that has keepalive on counts
+/// the time it was idle so far, where the switch would start to count from now (`tcp_sock_set_keepidle_locked` and
 /// `tcp_set_keepalive` in `net/ipv4`).
 pub(super) fn apply(socket: BorrowedFd<'_>, keepalive: &Keepalive) -> std::result::Result<(), Refused> {
     set(stats::OPTION_KEEPALIVE, sockopt::set_socket_keepalive(socket, true))?;
@@ -126,7 +123,7 @@ pub(super) fn apply(socket: BorrowedFd<'_>, keepalive: &Keepalive) -> std::resul
     set(stats::OPTION_IDLE, sockopt::set_tcp_keepidle(socket, duration(keepalive.idle_s)))
 }
 
-/// Gives a socket back what it had `before` it got `applied`.
+/// Resets a socket to what it had `before` it got `applied`.
 pub(super) fn restore(
     socket: BorrowedFd<'_>,
     was_enabled: bool,
@@ -173,14 +170,14 @@ mod tests {
     #[test]
     fn defaults_are_no_choice() {
         let default = Keepalive { idle_s: 7200, interval_s: 75, probes: 9, user_timeout_ms: 0 };
-        assert_eq!(InForce { enabled: false, keepalive: default }.own(&LINUX), Own::default());
-        let chosen = InForce { enabled: true, keepalive: Keepalive { idle_s: 60, user_timeout_ms: 5, ..default } };
+        assert_eq!(Effective { enabled: false, keepalive: default }.own(&LINUX), Own::default());
+        let chosen = Effective { enabled: true, keepalive: Keepalive { idle_s: 60, user_timeout_ms: 5, ..default } };
         let expected = Own { enabled: true, idle_s: 60, user_timeout_ms: 5, ..Own::default() };
         assert_eq!(chosen.own(&LINUX), expected);
     }
 
     #[test]
-    fn what_was_set_is_compared_with_what_is_in_force() {
+    fn set_values_are_compared_with_effective_ones() {
         let ours = Keepalive { idle_s: 41, interval_s: 5, probes: 9, user_timeout_ms: 0 };
         let table = [
             (true, ours, true, None),
@@ -191,9 +188,9 @@ mod tests {
             (true, Keepalive { idle_s: 20, ..ours }, false, None),
         ];
         for (enabled, keepalive, is_ours, slower) in table {
-            let in_force = InForce { enabled, keepalive };
-            assert_eq!(in_force.is(&ours), is_ours, "{keepalive:?}");
-            assert_eq!(in_force.slower_than(&ours).map(|refused| refused.option), slower, "{keepalive:?}");
+            let effective = Effective { enabled, keepalive };
+            assert_eq!(effective.is(&ours), is_ours, "{keepalive:?}");
+            assert_eq!(effective.slower_than(&ours).map(|refused| refused.option), slower, "{keepalive:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether we may adopt here.
+//! Whether adoption works on this host.
 
 use std::fs;
 
@@ -9,15 +9,14 @@ use rustix::{
 
 use crate::bpf::preflight::ADOPTION_NEEDS;
 
-/// No process has so many.
+/// A descriptor that no process has.
 const NO_DESCRIPTOR: ForeignRawFd = i32::MAX as ForeignRawFd;
 const PTRACE_SCOPE: &str = "/proc/sys/kernel/yama/ptrace_scope";
-/// `YAMA_SCOPE_NO_ATTACH`: no process may look into another, whatever its
-/// privileges.
+/// `YAMA_SCOPE_NO_ATTACH`: no process may inspect another, whatever its privileges.
 const NO_ATTACH: &str = "3";
 
 /// Asks for a descriptor that this process does not have, which shows whether
-/// the kernel has the call; looks up what else it takes for other processes.
+/// the kernel has the call; checks what else is needed for other processes.
 ///
 /// Errors with the reason, for people to read.
 pub fn probe() -> Result<(), String> {
@@ -45,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_thing_in_the_way_is_told() {
+    fn the_first_obstacle_is_reported() {
         let both = ["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"];
         for (refused, scope, missing, expected) in [
             (Some(Errno::BADF), "", &[][..], None),

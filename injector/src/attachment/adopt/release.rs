@@ -1,5 +1,4 @@
-//! The end of what adoption set on listeners: they would go on giving it to all
-//! that they accept.
+//! Resets what adoption set on listeners: accepted connections would go on inheriting it.
 
 use std::{collections::HashSet, os::fd::AsFd as _};
 
@@ -18,11 +17,10 @@ use crate::{
 /// How many listeners a text names before it only counts them.
 const NAMED: usize = 5;
 
-/// What became of adopted listeners.
+/// The outcome of releasing adopted listeners.
 #[derive(Debug, Default)]
 pub(crate) struct Released {
-    /// Those that could not be given back what they had, by their addresses as far
-    /// as they are known.
+    /// Those that could not be reset, by their addresses as far as they are known.
     left: Vec<String>,
 }
 
@@ -67,9 +65,9 @@ pub(crate) fn release(attached: &mut Attached, mut left: HashSet<u64>) -> anyhow
 /// False where that can't be done.
 fn restore(attached: &Attached, socket: &Socket) -> bool {
     let Ok(Some(record)) = attached.record(socket.as_fd()) else { return false };
-    let Ok(in_force) = options::in_force(socket.as_fd()) else { return false };
+    let Ok(effective) = options::effective(socket.as_fd()) else { return false };
     let applied = record.applied.keepalive();
-    if record.origin != LISTENER || !in_force.is(&applied) {
+    if record.origin != LISTENER || !effective.is(&applied) {
         // The application has chosen since.
         return true;
     }
@@ -78,7 +76,7 @@ fn restore(attached: &Attached, socket: &Socket) -> bool {
 }
 
 impl Released {
-    /// What is left, in a sentence; `None` where nothing is.
+    /// The listeners that are left, in a sentence; `None` where none are.
     pub(crate) fn gap(&self) -> Option<String> {
         if self.left.is_empty() {
             return None;
@@ -87,11 +85,11 @@ impl Released {
         let more = self.left.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let listeners = match self.left.len() {
-            1 => "1 adopted listener goes".to_owned(),
-            count => format!("{count} adopted listeners go"),
+            1 => "1 adopted listener keeps".to_owned(),
+            count => format!("{count} adopted listeners keep"),
         };
         Some(format!(
-            "{listeners} on giving keepalive to what is accepted: {named}{more}; restart what may not be looked into \
+            "{listeners} passing keepalive on to accepted connections: {named}{more}; restart processes that injector may not inspect \
              (CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH)"
         ))
     }

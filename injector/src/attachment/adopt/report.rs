@@ -1,4 +1,4 @@
-//! What adopting came to.
+//! The result of adoption.
 
 use std::{
     collections::BTreeMap,
@@ -16,13 +16,12 @@ use super::{
 /// How many processes a text names before it only counts them.
 const NAMED: usize = 5;
 
-/// What became of the sockets that were there before.
+/// The outcomes of sockets that were open before.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     /// Processes that were looked through.
     pub processes: u64,
-    /// Processes that ended meanwhile. What they held is gone, or held by
-    /// others as well.
+    /// Processes that ended meanwhile. Their sockets are closed, or held by other processes as well.
     pub ended: u64,
     /// Processes whose sockets we may not see: not covered.
     pub denied: Vec<Denied>,
@@ -35,11 +34,11 @@ pub struct Report {
     /// Multipath TCP sockets by outcome: they are protected, and not watched.
     pub mptcp: BTreeMap<&'static str, u64>,
     /// Options that were refused, with their errno, or that another program on
-    /// the cgroup made something else of.
+    /// the cgroup changed.
     pub refused: BTreeMap<String, u64>,
 }
 
-/// A process that may not be looked into.
+/// A process that injector may not inspect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Denied {
     /// Its id; 0 where it is not visible in our namespace.
@@ -54,13 +53,13 @@ impl Denied {
     /// A process of another process-id namespace, which `cgroup.procs` lists
     /// as 0.
     pub(super) fn invisible() -> Self {
-        let why = "it runs outside of our process-id namespace".to_owned();
+        let why = "it runs outside of injector's pid namespace".to_owned();
         Self { pid: 0, name: "?".to_owned(), why }
     }
 }
 
 impl Report {
-    /// What is told of processes is told of the last pass.
+    /// Fields on processes are those of the last pass.
     pub(super) fn begin_pass(&mut self) {
         self.processes = 0;
         self.denied.clear();
@@ -112,7 +111,7 @@ impl Report {
         }
     }
 
-    /// What was not covered, in a sentence; `None` where all was.
+    /// What is not covered, in a sentence; `None` where everything is.
     pub fn gap(&self) -> Option<String> {
         if self.denied.is_empty() {
             return None;
@@ -126,7 +125,7 @@ impl Report {
         let more = self.denied.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         Some(format!(
-            "not covered: connections that {} processes opened before: {}{more}; it takes CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and the host's process ids",
+            "not covered: connections that {} processes opened before: {}{more}; adopting them needs CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and the host's pid namespace",
             self.denied.len(),
             named.join(", ")
         ))

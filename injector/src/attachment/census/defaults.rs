@@ -1,4 +1,4 @@
-//! What a network namespace has for sockets that chose nothing.
+//! A network namespace's defaults for sockets without settings of their own.
 
 use std::fs;
 

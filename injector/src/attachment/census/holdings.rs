@@ -21,9 +21,9 @@ pub(crate) enum Held {
         /// has a table of its own that holds it.
         sockets: Vec<(u64, bool)>,
     },
-    /// It may not be looked into.
+    /// Access is denied.
     Hidden,
-    /// It is no more.
+    /// It has ended.
     Ended,
 }
 

@@ -1,7 +1,7 @@
 //! The TCP sockets of this host at one moment: where they lead, which cgroup
 //! they were made in, and which processes hold them.
 //!
-//! Adoption and coverage both go by it.
+//! Adoption and coverage both use it.
 
 mod defaults;
 mod holdings;
@@ -33,11 +33,11 @@ pub(crate) struct Census {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub(crate) endpoints: Endpoints,
-    /// What has the port of a listener was accepted there, as a rule.
+    /// A connection with the port of a listener was usually accepted there.
     pub(crate) direction: u8,
     /// TCP state, as in `include/net/tcp_states.h`.
     pub(crate) state: u8,
-    /// The cgroup that it was made in, where the kernel tells (5.11).
+    /// The cgroup that it was made in, where the kernel reports it (5.11).
     pub(crate) cgroup_id: Option<u64>,
     /// It is beneath a Multipath TCP socket.
     pub(crate) is_multipath: bool,
@@ -59,8 +59,8 @@ struct Namespace {
 }
 
 impl Census {
-    /// Looks at all network namespaces of this host's processes. What may not be
-    /// entered is read from outside, with less to know.
+    /// Looks at all network namespaces of this host's processes. Those that can't be entered are read from outside,
+    /// with less detail.
     pub(crate) fn take() -> Self {
         let mut census = Self::default();
         for netns in Netns::all() {
@@ -102,8 +102,7 @@ impl Census {
         self.by_inode.iter().filter(move |(_, listed)| is_of(listed)).map(|(inode, _)| *inode)
     }
 
-    /// What a network namespace has for sockets that chose nothing: our own for
-    /// one that we don't know.
+    /// A network namespace's defaults for sockets without settings of their own; ours for one that is unknown.
     pub(crate) fn sysctl(&self, netns: u64) -> Sysctl {
         self.namespaces.get(&netns).map_or_else(defaults::here, |namespace| namespace.sysctl)
     }

@@ -60,8 +60,7 @@ pub struct Candidates {
 #[derive(Clone, Copy, Debug)]
 struct Connection {
     listed: Listed,
-    /// The cgroup that the socket was made in is in the attachment's tree; `None`
-    /// where the kernel does not tell.
+    /// The cgroup that the socket was made in is in the attachment's tree; `None` where the kernel does not report it.
     is_of_tree: Option<bool>,
     /// Of the cgroup's own processes.
     holder: Option<Holder>,
@@ -187,7 +186,7 @@ fn since(connection: &Connection, attached_at: Duration) -> Reason {
     }
 }
 
-/// Whether a policy has it that the connection gets no record, adopted or not.
+/// Whether a policy exempts the connection from adoption.
 fn is_left_alone(attached: &Attached, connection: &Connection) -> anyhow::Result<bool> {
     let Connection { listed, holder, .. } = connection;
     let cgroup_id = listed.cgroup_id.or(holder.map(|holder| holder.cgroup_id)).unwrap_or(0);
@@ -226,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sockets_cgroup_tells_or_else_the_age_of_the_process() {
+    fn the_sockets_cgroup_decides_or_else_the_age_of_the_process() {
         let table = [
             (Some(true), 200, Reason::BeforeAttach),
             (Some(false), 50, Reason::OtherCgroup),

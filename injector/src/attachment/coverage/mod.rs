@@ -1,4 +1,4 @@
-//! TCP connections of a cgroup that no record exists for.
+//! TCP connections of a cgroup without a record.
 //!
 //! Found from the other side: by what the kernel lists of sockets and their
 //! cgroups, and by what the cgroup's processes hold, less what the attachment
@@ -58,12 +58,12 @@ impl Coverage {
         self.uncovered.values().sum()
     }
 
-    /// What is missing, in a sentence; `None` where nothing is.
+    /// The connections that are not covered, in a sentence; `None` where all are.
     pub fn gap(&self, name: &str) -> Option<String> {
         let mut parts: Vec<_> = self.uncovered.iter().map(|(reason, count)| reason.sentence(*count, name)).collect();
         if self.hidden_processes > 0 {
             parts.push(format!(
-                "{} processes may not be looked into (CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH)",
+                "{} processes can't be inspected (needs CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH)",
                 self.hidden_processes
             ));
         }

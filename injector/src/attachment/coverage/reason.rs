@@ -1,4 +1,4 @@
-//! Why a connection has no record, and what helps.
+//! Why a connection has no record, and the remedy.
 
 use std::fmt;
 
@@ -8,9 +8,8 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// It was opened before the attachment. Before 5.11 the kernel does not tell
-    /// a socket's cgroup: then its process is older than the attachment, so it
-    /// may be, too.
+    /// It was opened before the attachment. Before 5.11 the kernel does not report a socket's cgroup: then its process
+    /// is older than the attachment, so it may be, too.
     BeforeAttach,
     /// Its socket was made in another cgroup, or accepted by a listener that
     /// was.
@@ -24,7 +23,7 @@ pub enum Reason {
     /// No process has a descriptor of it: it is registered with `io_uring`, on
     /// its way from one process to another, or the kernel's own.
     NoDescriptor,
-    /// A process of the cgroup that may not be looked into holds it, most likely.
+    /// A process of the cgroup that injector may not inspect holds it, most likely.
     Hidden,
 }
 
@@ -50,7 +49,7 @@ impl Reason {
         matches!(self, Self::BeforeAttach | Self::OtherCgroup)
     }
 
-    /// How many there are, and what helps. `name` is that of the attachment.
+    /// How many there are, and the remedy. `name` is that of the attachment.
     pub fn sentence(self, count: u64, name: &str) -> String {
         let connections = Counted(count);
         match self {
@@ -67,7 +66,7 @@ impl Reason {
                  keepalive on them where the kernel lets it, and those opened from now on are covered"
             ),
             Self::ThreadTable => format!(
-                "{connections} held by threads with descriptors of their own, which can't be adopted before Linux 6.9: \
+                "{connections} held by threads with descriptor tables of their own, which can't be adopted before Linux 6.9: \
                  restart their processes"
             ),
             Self::NoDescriptor => format!(
@@ -75,7 +74,9 @@ impl Reason {
                  adopted: those opened from now on are covered"
             ),
             Self::Hidden => {
-                format!("{connections} of processes that may not be looked into (CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH)")
+                format!(
+                    "{connections} of processes that injector may not inspect (needs CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH)"
+                )
             }
         }
     }

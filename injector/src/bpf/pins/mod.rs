@@ -1,14 +1,13 @@
-//! Where attachments live: `/sys/fs/bpf/injector/v<abi>/<name>/`.
+//! Pins of attachments: `/sys/fs/bpf/injector/v<abi>/<name>/`.
 //!
-//! The pins keep everything working when no process of ours is left, and let
-//! any later invocation find it. The link of the `keepalive` program is pinned
-//! last and removed first, so a directory that has it is complete, and one
-//! that hasn't is what a killed process left behind.
+//! The pins keep the programs attached without a process of ours, and let later invocations find them. The link of the
+//! `keepalive` program is pinned last and removed first, so a directory that has it is complete, and one that hasn't is
+//! what a killed process left behind.
 //!
 //! What belongs to one build of the programs and its parameters lies one
 //! directory below, named by the kernel's id of the `keepalive` program. So the
-//! link itself says which of them is in force, and replacing a build is one
-//! atomic step: the update of that link.
+//! link itself identifies the active one, and replacing a build is one atomic
+//! step: the update of that link.
 
 mod lock;
 mod name;
@@ -39,8 +38,7 @@ pub struct PinDir {
     name: String,
 }
 
-/// Tells an attachment from a later one of the same name: device and inode of
-/// the pin that is written last.
+/// Distinguishes an attachment from a later one of the same name: device and inode of the pin that is written last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity(u64, u64);
 
@@ -149,15 +147,15 @@ impl PinDir {
         remove_tree(&self.path())
     }
 
-    /// Wakes who watches it: there are flows that its last scan did not see, and
-    /// that may be silent for long. Without it they are seen at the next scan.
+    /// Wakes the process that watches it: there are flows that its last scan did not see, and that may have been idle
+    /// for long. Without it they are seen at the next scan.
     pub fn touch(&self) {
         // Both times: for one of them inotify has other events (`fsnotify_change` in include/linux/fsnotify.h).
         let now = SystemTime::now();
         let times = FileTimes::new().set_accessed(now).set_modified(now);
         let touched = File::open(self.path()).and_then(|directory| directory.set_times(times));
         if let Err(error) = touched {
-            tracing::debug!("nobody was told of adopted flows: touching {}: {error}", self.path().display());
+            tracing::debug!("adopted flows are not announced: touching {}: {error}", self.path().display());
         }
     }
 

@@ -1,4 +1,4 @@
-//! The name of an attachment that was given none, from the path of its cgroup.
+//! The default name of an attachment, from the path of its cgroup.
 
 use std::path::Path;
 

@@ -1,9 +1,8 @@
-//! Whether what lies where our pins are is what root, or this user, put there.
+//! Whether root, or this user, made the files where our pins are.
 //!
-//! bpffs is open to everybody unless it is mounted otherwise, with the sticky bit: any user may be the first to make a
-//! directory in it, or a symlink, under the name that we would take. So nothing there is opened or followed before all that
-//! leads to it is known to be in nobody else's hands. From the mount downwards: what was found to be right can then not be
-//! exchanged any more.
+//! By default every user may write to bpffs, with the sticky bit: any user may be the first to make a directory in it,
+//! or a symlink, under the name that we would take. So nothing there is opened or followed before its whole path is
+//! known to belong to root or this user. From the mount downwards: what was checked can then not be replaced any more.
 
 use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
@@ -12,7 +11,7 @@ use rustix::{fs::FileType, process::geteuid};
 use super::denied;
 use crate::{error::Error, host::trust};
 
-/// What should be there.
+/// The expected kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
     /// The mount of bpffs itself.
@@ -23,10 +22,10 @@ pub(crate) enum Expected {
     Object,
 }
 
-/// Sticky: who may write to the directory may still not touch what others made in it.
+/// Sticky: users who may write to the directory may still not touch the files of others in it.
 const STICKY: u32 = 0o1000;
 
-/// Checks what `path` itself is, whatever it may lead to. Nothing at all is fine: whoever opens it will be told.
+/// Checks what `path` itself is, without following links. A missing file is fine: opening it reports that.
 ///
 /// Errors with [`Error::Refused`].
 pub(crate) fn check(path: &Path, expected: Expected) -> anyhow::Result<()> {
@@ -40,7 +39,7 @@ pub(crate) fn check(path: &Path, expected: Expected) -> anyhow::Result<()> {
     }
 }
 
-/// Why something with this mode and owner is not what `user` or root put there; `None` where it is.
+/// Why a file with this mode and owner is not trusted to be made by `user` or root; `None` where it is.
 fn objection(expected: Expected, mode: u32, owner: u32, user: u32) -> Option<String> {
     let kind = FileType::from_raw_mode(mode);
     if kind == FileType::Symlink {
@@ -51,7 +50,7 @@ fn objection(expected: Expected, mode: u32, owner: u32, user: u32) -> Option<Str
         Expected::Object => (FileType::RegularFile, "pinned object"),
     };
     if kind != wanted {
-        return Some(format!("it is no {name}: remove it"));
+        return Some(format!("it is not a {name}: remove it"));
     }
     let is_guarded = expected == Expected::Mount && mode & STICKY != 0;
     trust::objection(if is_guarded { mode & !0o022 } else { mode }, owner, user)
@@ -79,12 +78,12 @@ mod tests {
             (Directory, DIRECTORY | 0o1777, 0, Some("others may write to it (mode 1777)")),
             (Directory, DIRECTORY | 0o770, 0, Some("others may write")),
             (Directory, LINK | 0o777, 0, Some("a symlink")),
-            (Directory, FILE | 0o600, 0, Some("no directory")),
+            (Directory, FILE | 0o600, 0, Some("not a directory")),
             (Object, FILE | 0o600, 0, None),
             (Object, FILE | 0o644, 7, None),
             (Object, FILE | 0o602, 0, Some("others may write")),
             (Object, FILE | 0o600, 1, Some("belongs to user 1")),
-            (Object, DIRECTORY | 0o700, 0, Some("no pinned object")),
+            (Object, DIRECTORY | 0o700, 0, Some("not a pinned object")),
             (Object, LINK | 0o777, 0, Some("a symlink")),
         ];
         for (expected, mode, owner, part) in table {

@@ -3,7 +3,7 @@
 use super::target;
 use crate::{
     attachment::{
-        adopt::{self, Report, Unless},
+        adopt::{self, AdoptDefault, Report},
         coverage::Coverage,
     },
     bpf::{
@@ -31,7 +31,7 @@ pub(super) fn run(args: &Adopt) -> anyhow::Result<Code> {
 
 /// Adopts, and reports what can't be covered, which is no error.
 fn existing(attached: &mut Attached, lock: &Lock) -> anyhow::Result<Report> {
-    let report = adopt::adopt(attached, Unless::ToldNot, lock, &|| {})?;
+    let report = adopt::adopt(attached, AdoptDefault::All, lock, &|| {})?;
     if let Some(gap) = report.gap() {
         output::message(format_args!("injector: note: {gap}"));
     }

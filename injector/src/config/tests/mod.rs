@@ -13,7 +13,7 @@ fn parse(text: &str) -> Result<Config, String> {
     Config::parse(Path::new(FILE), text.as_bytes()).map_err(|error| error.to_string())
 }
 
-/// The file as it is with its examples in force.
+/// The default file with its examples uncommented.
 fn uncommented() -> String {
     let is_example = |line: &&str| line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|char| char != ' '));
     DEFAULT.lines().map(|line| if is_example(&line) { &line[1..] } else { line }).collect::<Vec<_>>().join("\n")
@@ -101,7 +101,7 @@ fn a_build_that_can_ask_the_cloud_is_asked_to() {
 }
 
 #[test]
-fn nobody_is_asked_where_the_command_line_says_so() {
+fn the_command_line_switches_discovery_off() {
     let flags = Settings { discover: Some(Discover::None), ..Settings::default() };
     let file = Settings {
         discover: Some(Discover::Aws),
@@ -166,12 +166,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn noise_is_told_where_it_is(bytes: Vec<u8>) {
+    fn noise_is_rejected_with_its_position(bytes: Vec<u8>) {
         check(&bytes)?;
     }
 
     #[test]
-    fn damage_is_told_where_it_is(
+    fn damage_is_rejected_with_its_position(
         edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4), 1..6),
     ) {
         let mut bytes = uncommented().into_bytes();
@@ -188,7 +188,7 @@ proptest! {
     }
 
     #[test]
-    fn mixed_up_lines_are_told_where_they_are(order in Just(uncommented()).prop_perturb(|text, mut random| {
+    fn shuffled_lines_are_rejected_with_their_position(order in Just(uncommented()).prop_perturb(|text, mut random| {
         let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
         for _ in 0..3 {
             let (one, other) = (random.random_range(0..lines.len()), random.random_range(0..lines.len()));

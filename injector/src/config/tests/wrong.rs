@@ -211,7 +211,7 @@ const WRONG: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn every_mistake_is_told_where_it_is() {
+fn every_mistake_is_reported_with_its_position() {
     assert!(WRONG.len() >= 100);
     let failures: Vec<_> = WRONG.iter().filter_map(|(marked, part)| failure(marked, part)).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));

@@ -1,4 +1,4 @@
-//! What AWS answered, before anything is made of it.
+//! The raw answers of AWS.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -24,13 +24,13 @@ const CALLS: [&str; 5] = [METADATA, INTERFACES, BALANCERS, LISTENERS, ATTRIBUTES
 /// One answer, or why there is none.
 pub type Answer<T> = Result<T, Unanswered>;
 
-/// A call that did not say what we asked for.
+/// A call that failed, or lacked the answer.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{call}: {why}")]
 pub struct Unanswered {
     /// The call, as IAM names it, or [`METADATA`].
     pub call: &'static str,
-    /// What came in place of the answer.
+    /// The error.
     pub why: String,
 }
 
@@ -116,8 +116,7 @@ impl Answers {
             .collect()
     }
 
-    /// These, and in the place of what was not answered what was known `before`.
-    /// Says what was kept.
+    /// These, with the values known `before` in place of failed calls. Returns notes on what was kept.
     #[must_use]
     pub fn or_before(self, before: &Self) -> (Self, BTreeSet<String>) {
         let mut kept = BTreeSet::new();
@@ -167,7 +166,7 @@ impl Listener {
 fn keep<T: Clone>(now: Answer<T>, before: Option<&Answer<T>>, kept: &mut BTreeSet<String>) -> Answer<T> {
     match (now, before) {
         (Err(unanswered), Some(Ok(before))) => {
-            kept.insert(format!("{unanswered}; what was known before stays"));
+            kept.insert(format!("{unanswered}; keeping earlier values"));
             Ok(before.clone())
         }
         (now, _) => now,
@@ -199,13 +198,13 @@ mod tests {
             Answers { instance: Err(unanswered()), tracking: Err(unanswered()), balancers: Err(unanswered()) };
         let (answers_now, kept) = nothing.clone().or_before(&known);
         assert_eq!(answers_now, known);
-        let expected = "ec2:DescribeNetworkInterfaces: RequestLimitExceeded; what was known before stays";
+        let expected = "ec2:DescribeNetworkInterfaces: RequestLimitExceeded; keeping earlier values";
         assert_eq!(kept.into_iter().collect::<Vec<_>>(), [expected]);
         assert_eq!(nothing.clone().or_before(&nothing), (nothing, BTreeSet::new()));
     }
 
     #[test]
-    fn each_call_tells_whether_it_was_answered() {
+    fn each_call_reports_whether_it_was_answered() {
         let failed = |answers: &Answers| {
             answers.calls().filter(|(_, is_answered)| !is_answered).map(|(call, _)| call).collect::<Vec<_>>()
         };

@@ -1,4 +1,4 @@
-//! Which directory is meant by the path of a cgroup that somebody wrote.
+//! Resolves the path of a cgroup, as given by the user, to a directory.
 
 use std::{
     fs,
@@ -17,9 +17,10 @@ pub(super) fn check_is_plain(path: &Path) -> Result<(), Error> {
     Err(Error::BadValue {
         what: "the path",
         value: format!("{:?}", path.display().to_string()),
-        expected: "write it from the cgroup v2 mount on, without \".\" and \"..\", or the full path of its directory; \
+        expected:
+            "write it relative to the cgroup v2 mount, without \".\" and \"..\", or the full path of its directory; \
                    \"/\" is the whole host"
-            .to_owned(),
+                .to_owned(),
     })
 }
 

@@ -157,8 +157,7 @@ fn check_is_cgroup(directory: &File, full: &Path, mount: &Path) -> anyhow::Resul
     Err(Error::NotACgroup { path: full.to_owned(), hint }.into())
 }
 
-/// A directory and all below it. Cgroups may vanish at any time; what can't be
-/// read is left out.
+/// A directory and all below it. Cgroups may vanish at any time; those that can't be read are skipped.
 pub fn tree(directory: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     let mut pending = vec![directory.to_owned()];

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hierarchy_is_told_from_parts_of_it() {
+    fn the_hierarchy_is_distinguished_from_parts_of_it() {
         for (root, levels) in
             [("/", Some(0)), ("/..", Some(1)), ("/../../..", Some(3)), ("/../kubepods", None), ("/system.slice", None)]
         {

@@ -1,5 +1,4 @@
-//! Which cgroups an agent is to attach to: paths in which parts of a name may
-//! be left open.
+//! The cgroups that an agent attaches to: paths in which parts of a name may be patterns.
 
 use std::{
     collections::BTreeSet,
@@ -18,15 +17,14 @@ pub struct Pattern {
     parts: Vec<glob::Pattern>,
 }
 
-/// What patterns come to at one moment.
+/// The cgroups that patterns match at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expansion {
     /// Cgroups that match, by their paths from the mount on. Where that is mounted may change.
     pub found: BTreeSet<PathBuf>,
-    /// Directories in which one that matches can appear, or one on the way to
-    /// it.
+    /// Directories in which one that matches, or a parent of it, can appear.
     pub parents: BTreeSet<PathBuf>,
-    /// Paths without an open part that lead nowhere.
+    /// Paths without a pattern that do not exist.
     pub missing: Vec<String>,
 }
 
@@ -75,7 +73,7 @@ impl Pattern {
     }
 }
 
-/// What all of them come to.
+/// The cgroups that all of them match.
 pub fn expand(patterns: &[Pattern], mount: &Path) -> Expansion {
     let mut expansion = Expansion::default();
     for pattern in patterns {
@@ -109,9 +107,9 @@ impl FromStr for Pattern {
 
 fn part(name: &str) -> Result<glob::Pattern, String> {
     match name {
-        "." | ".." => Err(format!("{name:?} is no name of a cgroup: write the path from the cgroup v2 mount on")),
+        "." | ".." => Err(format!("{name:?} is not a cgroup name: write the path relative to the cgroup v2 mount")),
         _ if name.contains("**") => Err("\"**\" is not possible here: write \"*\" for each level".to_owned()),
-        _ => glob::Pattern::new(name).map_err(|error| format!("{name:?} is no pattern: {}", error.msg)),
+        _ => glob::Pattern::new(name).map_err(|error| format!("{name:?} is not a pattern: {}", error.msg)),
     }
 }
 
@@ -186,7 +184,7 @@ mod tests {
     #[test]
     fn refused() {
         for (text, expected) in
-            [("", "the whole host"), ("a/../b", "no name of a cgroup"), ("a/**", "each level"), ("a/[", "no pattern")]
+            [("", "the whole host"), ("a/../b", "not a cgroup name"), ("a/**", "each level"), ("a/[", "not a pattern")]
         {
             let error = text.parse::<Pattern>().expect_err(text);
             assert!(error.contains(expected), "{text}: {error}");

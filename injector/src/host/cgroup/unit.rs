@@ -1,4 +1,4 @@
-//! Cgroups that systemd keeps for itself.
+//! Cgroups that systemd manages itself.
 
 use std::path::{Path, PathBuf};
 

@@ -8,8 +8,8 @@
 //! systemd   kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podU_I_D.slice/cri-containerd-ID.scope
 //! ```
 //!
-//! A guaranteed pod has no directory or word for its class. What stands above `kubepods` is for
-//! [`PodRoots`](super::PodRoots) to say: kind has `kubelet` there, minikube the cgroup of the node's own container.
+//! A guaranteed pod has no directory or word for its class. [`PodRoots`](super::PodRoots) has what is above `kubepods`:
+//! kind has `kubelet` there, minikube the cgroup of the node's own container.
 
 /// The pod a cgroup belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,9 +20,9 @@ pub struct PodRef {
     /// Id of the container, 64 hexadecimal digits; `None` for the pod's own cgroup and for what runs beside its
     /// containers. The pause container has one like any other.
     pub container_id: Option<String>,
-    /// Quality-of-service class; `None` where the path begins below the directory that tells.
+    /// Quality-of-service class; `None` where the path begins below the directory of the class.
     pub qos: Option<Qos>,
-    /// Who made the container's cgroup, where its name tells.
+    /// The container runtime, where the cgroup's name shows it.
     pub runtime: Option<Runtime>,
 }
 
@@ -40,7 +40,7 @@ pub enum Qos {
 /// Container runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runtime {
-    /// containerd with the systemd driver; with cgroupfs its names don't tell.
+    /// containerd with the systemd driver; with cgroupfs its names don't show it.
     Containerd,
     /// CRI-O.
     CriO,

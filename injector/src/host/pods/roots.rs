@@ -1,7 +1,7 @@
 //! Below which cgroups the kubelet keeps its pods.
 //!
-//! A path says whose it is only where nobody else can make one. Who has a cgroup of its own may name what is in it as the
-//! kubelet does; but nobody makes anything below the kubelet's own.
+//! A path identifies a pod only where no other process can create it. The owner of a delegated cgroup may name children
+//! as the kubelet does, but only the kubelet creates cgroups below its own.
 
 use super::cgroup_path::{PodRef, pod_below};
 
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_in_a_container_is_told() {
+    fn a_node_in_a_container_is_recognised() {
         let roots = PodRoots::new(["system.slice/docker-x.scope/kubelet/kubepods/".to_owned()]);
         assert!(roots.pod_of(&format!("/system.slice/docker-x.scope/kubelet/{POD}")).is_some());
         assert_eq!(roots.pod_of(&format!("/{POD}")), None);

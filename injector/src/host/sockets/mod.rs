@@ -1,7 +1,7 @@
 //! The TCP sockets of a network namespace, whichever process holds them.
 //!
 //! The kernel lists them over netlink (`sock_diag`), from 5.11 on with their
-//! cgroups. Where we may not enter a namespace, or there is no `sock_diag`,
+//! cgroups. Where a namespace can't be entered, or there is no `sock_diag`,
 //! `/proc/PID/net/tcp` stands in, which knows nothing of cgroups.
 
 mod diag;

@@ -1,7 +1,7 @@
 //! The process that holds a lock.
 //!
-//! By the kernel's word, `/proc/locks` (`lock_get_status` in `fs/locks.c`), which nobody can forge. A number that a process
-//! wrote somewhere would tell of one that has ended, or of anybody.
+//! From the kernel's `/proc/locks` (`lock_get_status` in `fs/locks.c`), which can't be forged. A pid file could name a
+//! process that has ended, or any other.
 
 use std::{
     fmt::{self, Display, Formatter},
@@ -39,13 +39,13 @@ impl Holder {
         Some(Self { pid, command: command.chars().take(MAX_COMMAND).collect(), is_stopped })
     }
 
-    /// What can be done about it.
+    /// The remedy.
     pub(super) fn cure(&self) -> String {
         let pid = self.pid;
         if self.is_stopped {
-            return format!("`kill -CONT {pid}` lets it go on, `kill -KILL {pid}` ends it");
+            return format!("`kill -CONT {pid}` resumes it, `kill -KILL {pid}` ends it");
         }
-        format!("wait for its end, or `kill {pid}`")
+        format!("wait until it ends, or `kill {pid}`")
     }
 }
 
@@ -88,6 +88,6 @@ mod tests {
         let holder = |is_stopped| Holder { pid: 7, command: "injector flows".to_owned(), is_stopped };
         assert_eq!(holder(true).to_string(), "process 7 (injector flows), which is stopped");
         assert!(holder(true).cure().contains("kill -CONT 7"));
-        assert_eq!(holder(false).cure(), "wait for its end, or `kill 7`");
+        assert_eq!(holder(false).cure(), "wait until it ends, or `kill 7`");
     }
 }

@@ -1,8 +1,7 @@
-//! Locks on the directories of pins. The kernel lets go of them with the process
-//! that holds them.
+//! Locks on the directories of pins. The kernel releases them with the process that holds them.
 //!
-//! A process that is stopped, by Ctrl-Z or a frozen cgroup, lets go of nothing. So nobody waits for ever, and whoever has
-//! waited in vain is told for whom.
+//! A process that is stopped, by Ctrl-Z or a frozen cgroup, keeps its locks. So waits have a deadline, after which the
+//! error names the holder.
 
 mod holder;
 
@@ -27,16 +26,17 @@ use self::holder::Holder;
 use super::{BPFFS, Expected, above, check, denied, root};
 use crate::{error::Error, units};
 
-/// How long a command waits for a lock. Others hold one for as long as a scan or an attachment takes.
+/// How long a command waits for a lock. Other processes hold one for as long as a scan or an attachment takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How many times [`PATIENCE`] a command waits, each for another holder.
+/// How many times [`PATIENCE`] a command waits, each time for another holder.
 const MAX_TURNS: u32 = 6;
 
 /// How long this process waits, where that is not [`PATIENCE`].
 static OWN_PATIENCE: OnceLock<Duration> = OnceLock::new();
 
-/// Locks that were waited for in vain, by device and inode: as long as they are held nobody here waits for them again.
+/// Locks that were waited for in vain, by device and inode: as long as they are held, this process does not wait for
+/// them again.
 static IN_VAIN: Mutex<Option<HashSet<Identity>>> = Mutex::new(None);
 
 /// Device and inode of a directory.
@@ -56,7 +56,7 @@ impl Lock {
     }
 }
 
-/// A directory that serialises those who hold it open.
+/// A directory whose lock serialises its users.
 #[derive(Debug)]
 pub struct Gate {
     directory: File,
@@ -70,7 +70,7 @@ impl Gate {
         Ok(Self { directory, path: path.to_owned() })
     }
 
-    /// Waits for the others, then does `work`.
+    /// Waits for the lock, then runs `work`.
     ///
     /// Errors with [`Error::Held`] where they take too long.
     pub fn pass<T>(&self, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
@@ -82,23 +82,23 @@ impl Gate {
     }
 }
 
-/// Has this process wait no longer than `patience` for any lock. Counts once, before there is one.
+/// Limits waits of this process for any lock to `patience`. Counts once, before there is one.
 pub fn wait_at_most(patience: Duration) {
     // The first one counts.
     let _ = OWN_PATIENCE.set(patience);
 }
 
-/// Waits for others that are just attaching, detaching or listing.
+/// Waits for processes that are attaching, detaching or listing.
 ///
-/// Errors with [`Error::Refused`] where others may have had a hand in what is there, with [`Error::Held`] where they take
-/// too long.
+/// Errors with [`Error::Refused`] where other users may have changed what is there, with [`Error::Held`] where they
+/// take too long.
 pub fn lock_all() -> anyhow::Result<Lock> {
     let root = root();
     loop {
         make_root()?;
         match lock(&root, FlockOperation::LockExclusive)? {
             Some(lock) if lock.is_on(&root) => return Ok(lock),
-            // Somebody tidied it away while we waited: again, on the new one.
+            // It was removed during the wait: again, on the new one.
             Some(_) | None => {}
         }
     }
@@ -109,7 +109,7 @@ fn make_root() -> anyhow::Result<()> {
     check(Path::new(BPFFS), Expected::Mount)?;
     for directory in [above(), root()] {
         match DirBuilder::new().mode(0o700).create(&directory) {
-            // The one above it was just tidied away.
+            // Its parent was just removed.
             Err(error) if error.kind() == io::ErrorKind::NotFound && directory == root() => {}
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(denied(error, &directory)),
             _ => check(&directory, Expected::Directory)?,
@@ -118,8 +118,8 @@ fn make_root() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for others that are just attaching or detaching, so that nothing
-/// comes or goes while attachments are listed. `None` where there are none.
+/// Waits for processes that are attaching or detaching, so that nothing changes while attachments are listed. `None`
+/// where there are none.
 ///
 /// Errors as [`lock_all`] does.
 pub fn lock_for_listing() -> anyhow::Result<Option<Lock>> {
@@ -130,8 +130,7 @@ pub fn lock_for_listing() -> anyhow::Result<Option<Lock>> {
     lock(&root, FlockOperation::LockShared)
 }
 
-/// Waits for others that are just adopting: who reads what a socket chose while
-/// another sets it would take that for the application's choice.
+/// Waits for processes that are adopting: a value that one of them just set would look like the application's choice.
 ///
 /// Errors as [`lock_all`] does.
 pub fn lock_for_adopting() -> anyhow::Result<Lock> {
@@ -162,7 +161,7 @@ fn lock(directory: &Path, how: FlockOperation) -> anyhow::Result<Option<Lock>> {
 
 /// Locks `file`, the directory at `path`.
 ///
-/// Errors with [`Error::Held`] once waiting is in vain.
+/// Errors with [`Error::Held`] after the deadline.
 fn wait(file: File, how: FlockOperation, path: &Path) -> anyhow::Result<File> {
     let metadata = file.metadata().map_err(|error| denied(error, path))?;
     let identity = (metadata.dev(), metadata.ino());
@@ -182,7 +181,7 @@ fn wait(file: File, how: FlockOperation, path: &Path) -> anyhow::Result<File> {
         return Err(held(path, identity, Duration::ZERO));
     }
     let (patience, turns) = OWN_PATIENCE.get().map_or((PATIENCE, MAX_TURNS), |patience| (*patience, 1));
-    // flock() knows no deadline. A thread that gets the lock too late lets go of it at once.
+    // flock() has no deadline. A thread that gets the lock too late releases it at once.
     let (sender, receiver) = mpsc::channel();
     let waiter = move || drop(sender.send(retry_on_intr(|| flock(&file, how)).map(|()| file)));
     thread::Builder::new().name("lock".to_owned()).spawn(waiter).context("waiting for a lock")?;
@@ -192,7 +191,7 @@ fn wait(file: File, how: FlockOperation, path: &Path) -> anyhow::Result<File> {
             return locked.map_err(|error| denied(error.into(), path));
         }
         let next = Holder::of(identity);
-        // Where the lock goes from one to the next nothing is stuck: flock() serves nobody in turn.
+        // Where the lock passes from one process to the next, none is stuck: flock() is not fair.
         if turn == turns || next == holder {
             in_vain(|locks| locks.insert(identity));
             return Err(held(path, identity, patience * turn));
@@ -241,7 +240,7 @@ mod tests {
             text.contains(&format!("process {} (", std::process::id())) && text.contains("waited for 50ms"),
             "{text}"
         );
-        // The thread that waited in vain may just have it.
+        // The thread that timed out may just have it.
         let passed = (0..100).any(|_| {
             thread::sleep(Duration::from_millis(5));
             other.pass(|| Ok(())).is_ok()

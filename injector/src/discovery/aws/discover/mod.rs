@@ -1,4 +1,4 @@
-//! From what AWS answered to hops, and to lines about what it did not say.
+//! Turns the answers of AWS into hops, and into notes on what is missing.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,7 +21,7 @@ struct Findings {
     assumed: BTreeMap<(Kind, String), Vec<String>>,
 }
 
-/// What to make of `answers`.
+/// Hops and notes from `answers`.
 ///
 /// What is not known gets the default of its kind, 350 s: on an interface that
 /// may be too short, and only costs probes then.
@@ -30,9 +30,7 @@ pub fn discover(answers: &Answers) -> Discovery {
     match &answers.instance {
         Ok(instance) => findings.interfaces(instance, answers),
         Err(unanswered) => {
-            findings
-                .notes
-                .push(format!("{unanswered}; no interfaces are known: flows without a hop keep to --timeout"));
+            findings.notes.push(format!("{unanswered}; no interfaces are known: flows without a hop use --timeout"));
         }
     }
     match &answers.balancers {
@@ -63,7 +61,7 @@ impl Findings {
             let by = format!("{INTERFACES} (not set: default of {family}, {generation})");
             self.answered(interface, generation.default_timeout(), by);
         } else {
-            let why = format!("TcpEstablishedTimeout is not set, and {family:?} is no family that injector knows");
+            let why = format!("TcpEstablishedTimeout is not set, and {family:?} is not a known instance family");
             self.assumed(Kind::Eni, &interface.id, local(interface), why);
         }
     }

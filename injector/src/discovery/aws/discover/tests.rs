@@ -61,7 +61,7 @@ fn interfaces() {
             Ok(tracking(None)),
             "350s default of its kind".to_owned(),
             Some(format!(
-                "{not_set}, and \"quantum1\" is no family that injector knows; not known for eni-1: assumed 350s"
+                "{not_set}, and \"quantum1\" is not a known instance family; not known for eni-1: assumed 350s"
             )),
         ),
         (
@@ -123,7 +123,7 @@ fn nothing_answered_is_nothing_known() {
     let found = discover(&Answers { instance, tracking: unanswered(INTERFACES), balancers: unanswered(INTERFACES) });
     assert_eq!(found.hops, []);
     let notes = [
-        "imds: no token; no interfaces are known: flows without a hop keep to --timeout".to_owned(),
+        "imds: no token; no interfaces are known: flows without a hop use --timeout".to_owned(),
         format!("{INTERFACES}: {DENIED}; no load balancers are known: assumed none"),
     ];
     assert_eq!(found.notes, notes);
