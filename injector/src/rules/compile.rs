@@ -9,10 +9,7 @@ use std::{
 use injector_common::{
     attachment::Pace,
     conflict::RESPECT,
-    decision::{
-        BY_CGROUP, BY_LOCAL, BY_PEER, BY_PORT, Decision, HopName, KEY_HEAD_BITS, NO_HOP, RuleKey, SAME_CONFLICT,
-        SCOPE_LOCAL, SCOPE_PASSIVE, SET_SHIFT,
-    },
+    decision::{BY_CGROUP, Decision, FALLBACK, HopName, NO_HOP, SAME_CONFLICT},
     keepalive::FlowPolicy,
 };
 use zerocopy::IntoBytes as _;
@@ -23,13 +20,10 @@ use crate::{
     rules::{
         policy::{Policy, Sets},
         settings::{self, Settings},
-        trie::{self, Compiled, Key, LOCAL, PASSIVE, compile},
+        trie::{Compiled, Entry, compile, no_limits},
         values::{OnConflict, Track},
     },
 };
-
-// Userspace and the kernel side name the same bits.
-const _: () = assert!(LOCAL == SCOPE_LOCAL && PASSIVE == SCOPE_PASSIVE && trie::SET_SHIFT == SET_SHIFT);
 
 /// The rules of one generation.
 #[derive(Clone, Debug)]
@@ -54,17 +48,6 @@ pub struct Rules {
     pub lacks_guard: bool,
     /// Whether that goes for units of systemd, too, whose firewalls won't start beside.
     pub tracks_regardless: bool,
-}
-
-/// A rule.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry {
-    /// Its key.
-    pub key: RuleKey,
-    /// How many bits of the key count.
-    pub bits: u32,
-    /// Index of its decision.
-    pub decision: u32,
 }
 
 impl Rules {
@@ -94,18 +77,17 @@ impl Rules {
     ///
     /// Errors as [`Self::new`] does.
     pub fn with(settings: &Settings, hops: &[Hop], policies: &[Policy], sets: &Sets) -> Result<Self, Error> {
-        let places: Vec<_> = policies.iter().map(|policy| &policy.place).collect();
         let loopback = settings.loopback.unwrap_or_default();
-        let Compiled { decisions, entries, uses } = compile(hops, &places, &sets.sets, loopback);
-        let fallback = fallback(settings)?;
-        let decided = decisions.iter().map(|decision| decide(settings, hops, policies, decision));
+        let Compiled { mut decisions, entries, lookups } = compile(hops, policies, &sets.sets, loopback);
+        for decision in &mut decisions {
+            complete(decision, settings, hops)?;
+        }
+        decisions.insert(FALLBACK as usize, fallback(settings)?);
         let by_cgroup = policies.iter().any(|policy| !policy.who.is_anyone());
-        let uses =
-            [(uses.remote_port, BY_PORT), (uses.remote, BY_PEER), (uses.local, BY_LOCAL), (by_cgroup, BY_CGROUP)];
         Ok(Self {
-            decisions: [Ok(fallback)].into_iter().chain(decided).collect::<Result<_, _>>()?,
-            entries: entries.into_iter().map(entry).collect(),
-            lookups: uses.iter().filter(|(is_used, _)| *is_used).map(|(_, lookup)| lookup).sum(),
+            decisions,
+            entries,
+            lookups: lookups | if by_cgroup { BY_CGROUP } else { 0 },
             hops: hops.iter().map(|hop| HopName::new(&hop.name)).collect(),
             cgroups: sets.cgroups.clone(),
             asks_for_guard: [settings.on_conflict]
@@ -186,53 +168,27 @@ fn fallback(settings: &Settings) -> Result<Decision, Error> {
     })
 }
 
-fn no_limits() -> Decision {
-    Decision { hop: NO_HOP, layer7_hop: NO_HOP, half_closed_hop: NO_HOP, ..Decision::default() }
-}
-
-fn decide(
-    settings: &Settings,
-    hops: &[Hop],
-    policies: &[Policy],
-    decision: &trie::Decision,
-) -> Result<Decision, Error> {
-    let index = |hop: usize| u32::try_from(hop).unwrap_or(NO_HOP);
-    let mut decided = Decision { loopback: decision.loopback.into(), ..no_limits() };
-    if let Some(limit) = &decision.limit {
-        decided.policy = settings::policy_for(settings, &hops[limit.hop])?;
-        decided.hop = index(limit.hop);
+/// Adds what follows from the settings to the limits of a compiled decision.
+fn complete(decision: &mut Decision, settings: &Settings, hops: &[Hop]) -> Result<(), Error> {
+    let of = |hop: u32| hops.get(usize::try_from(hop).ok()?);
+    if let Some(hop) = of(decision.hop) {
+        decision.policy = settings::policy_for(settings, hop)?;
     }
-    if let Some(timer) = &decision.layer7 {
-        decided.layer7_ms = timer.timeout_ms;
-        decided.layer7_warn_ms = settings::warn_mark(settings, &hops[timer.hop])?;
-        decided.layer7_hop = index(timer.hop);
+    if let Some(hop) = of(decision.layer7_hop) {
+        decision.layer7_warn_ms = settings::warn_mark(settings, hop)?;
     }
-    if let Some(timer) = &decision.half_closed {
-        let half_closed = Duration::from_millis(timer.timeout_ms.into());
-        (decided.half_closed_ms, decided.half_closed_warn_ms) = settings::half_closed(settings, half_closed);
-        decided.half_closed_hop = index(timer.hop);
+    if decision.half_closed_hop != NO_HOP {
+        let limit = Duration::from_millis(decision.half_closed_ms.into());
+        (decision.half_closed_ms, decision.half_closed_warn_ms) = settings::half_closed(settings, limit);
     }
-    if let Some(order) = decision.policy {
-        decided.instead = policies[order].instead(order);
-    }
-    Ok(decided)
-}
-
-/// The fallback comes before all that was compiled.
-fn entry((key, decision): (Key, u32)) -> Entry {
-    let Key { scope, port, prefix_len, address } = key;
-    let word = |at: usize| u32::from_ne_bytes([address[at], address[at + 1], address[at + 2], address[at + 3]]);
-    Entry {
-        key: RuleKey { scope, port, address: [word(0), word(4), word(8), word(12)] },
-        bits: KEY_HEAD_BITS + u32::from(prefix_len),
-        decision: decision + 1,
-    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use injector_common::{
         conflict::{ENFORCE, TIGHTEN},
+        decision::{BY_PEER, BY_PORT, SET_SHIFT},
         keepalive::Keepalive,
     };
 

@@ -8,4 +8,5 @@ pub mod timing;
 mod trie;
 pub mod values;
 
-pub use compile::{Entry, Rules};
+pub use compile::Rules;
+pub use trie::Entry;

@@ -19,88 +19,43 @@ use std::{
     time::Duration,
 };
 
+use injector_common::{
+    decision::{
+        BY_LOCAL, BY_PEER, BY_PORT, Decision, FALLBACK, KEY_HEAD_BITS, NO_HOP, NOTHING, RuleKey, SCOPE_LOCAL,
+        SCOPE_PASSIVE, SET_SHIFT,
+    },
+    keepalive::FlowPolicy,
+};
 use ipnet::IpNet;
+use zerocopy::IntoBytes as _;
 
 use crate::{
     hop::{Direction, Ends, Hop, Place},
-    rules::timing::{Timing, derive},
+    rules::policy::Policy,
 };
-
-/// Bit of [`Key::scope`]: the address is ours; otherwise the peer's.
-pub const LOCAL: u16 = 1;
-/// Bit of [`Key::scope`]: for accepted flows; otherwise for those we opened.
-pub const PASSIVE: u16 = 2;
-/// Where the number of the set begins in [`Key::scope`].
-pub const SET_SHIFT: u32 = 2;
-
-/// Where a lookup finds its decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    /// Which lookup: [`LOCAL`] and [`PASSIVE`], and the number of a set.
-    pub scope: u16,
-    /// Port of the peer; 0 for any, and for our own address.
-    pub port: u16,
-    /// How many bits of the address count, 0 to 128.
-    pub prefix_len: u8,
-    /// IPv6 address in network byte order; IPv4 is mapped.
-    pub address: [u8; 16],
-}
-
-/// What counts for the flows of an entry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Decision {
-    /// The shortest limit that keepalive can hold off.
-    pub limit: Option<Limit>,
-    /// The shortest timer that it can't.
-    pub layer7: Option<Timer>,
-    /// The shortest limit of a connection that one side has ended.
-    pub half_closed: Option<Timer>,
-    /// Whether these limits are meant for flows within this host, too.
-    pub loopback: bool,
-    /// Index of the first policy.
-    pub policy: Option<usize>,
-}
-
-/// A limit that keepalive can hold off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Limit {
-    /// Index of the hop.
-    pub hop: usize,
-    /// Its timeout in milliseconds.
-    pub timeout_ms: u32,
-    /// Keepalive that beats it.
-    pub timing: Timing,
-}
-
-/// Another timeout of a hop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Timer {
-    /// Index of the hop.
-    pub hop: usize,
-    /// The timeout in milliseconds.
-    pub timeout_ms: u32,
-}
-
-/// Lookups that can find anything at all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Uses {
-    /// The peer's address with its port.
-    pub remote_port: bool,
-    /// The peer's address with any port.
-    pub remote: bool,
-    /// Our address.
-    pub local: bool,
-}
 
 /// What the kernel gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Compiled {
-    /// Decisions, each once.
+    /// Decisions, each once. They hold limits and hops; what follows from the
+    /// settings is still missing.
     pub decisions: Vec<Decision>,
-    /// Entries of the trie with indices of decisions, sorted by key.
-    pub entries: Vec<(Key, u32)>,
-    /// Which lookups are worth their time.
-    pub uses: Uses,
+    /// Entries of the trie, sorted by key.
+    pub entries: Vec<Entry>,
+    /// Lookups that can find anything, of [`injector_common::decision::LOOKUPS`].
+    pub lookups: u32,
+}
+
+/// A rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its key.
+    pub key: RuleKey,
+    /// How many bits of the key count.
+    pub bits: u32,
+    /// Index of its decision, where that for all other flows, [`FALLBACK`], comes
+    /// before the compiled ones.
+    pub decision: u32,
 }
 
 /// One lookup: scope and port.
@@ -120,58 +75,68 @@ struct Prefix {
 /// decisions. `sets` are those of the policies that may be met together, by
 /// their number. With `loopback` flows within this host have the limits of all
 /// others; otherwise only those of hops that name loopback addresses.
-pub fn compile(hops: &[Hop], policies: &[&Place], sets: &[Vec<usize>], loopback: bool) -> Compiled {
+pub fn compile(hops: &[Hop], policies: &[Policy], sets: &[Vec<usize>], loopback: bool) -> Compiled {
     let mut compiled = Compiled::default();
     let mut indices = HashMap::new();
     for ((scope, port), mut table) in tables(hops, policies, sets) {
-        compiled.uses.note(scope, port);
-        table.entry(Prefix::V4).or_default();
+        compiled.lookups |= lookup(scope, port);
+        table.entry(Prefix::V4).or_insert_with(no_limits);
         for (prefix, decision) in inherit(table, loopback) {
-            let next = u32::try_from(indices.len()).unwrap_or(u32::MAX);
-            let index = *indices.entry(decision).or_insert_with(|| {
+            let next = FALLBACK + 1 + u32::try_from(indices.len()).unwrap_or(u32::MAX - 1);
+            let index = *indices.entry(decision.as_bytes().to_vec()).or_insert_with(|| {
                 compiled.decisions.push(decision);
                 next
             });
-            let key = Key { scope, port, prefix_len: prefix.len, address: prefix.bits.to_be_bytes() };
-            compiled.entries.push((key, index));
+            let key = RuleKey { scope, port, address: prefix.words() };
+            compiled.entries.push(Entry { key, bits: KEY_HEAD_BITS + u32::from(prefix.len), decision: index });
         }
     }
-    compiled.entries.sort_unstable();
     compiled
 }
 
-fn tables(hops: &[Hop], policies: &[&Place], sets: &[Vec<usize>]) -> Tables {
+const fn lookup(scope: u16, port: u16) -> u32 {
+    match (scope & SCOPE_LOCAL, port) {
+        (0, 0) => BY_PEER,
+        (0, _) => BY_PORT,
+        _ => BY_LOCAL,
+    }
+}
+
+fn tables(hops: &[Hop], policies: &[Policy], sets: &[Vec<usize>]) -> Tables {
     let mut tables = Tables::new();
     for (set, members) in (0_u16..).zip(sets) {
-        let hops = hops.iter().enumerate().map(|(index, hop)| (&hop.place, Decision::of(index, hop)));
-        let of = |&index: &usize| Some((*policies.get(index)?, Decision::of_policy(index)));
+        let hops = (0_u32..).zip(hops).map(|(index, hop)| (&hop.place, of_hop(index, hop)));
+        let of = |&index: &usize| {
+            let policy = policies.get(index)?;
+            Some((&policy.place, Decision { instead: policy.instead(index), ..no_limits() }))
+        };
         for (place, decision) in hops.chain(members.iter().filter_map(of)) {
-            put(&mut tables, set << SET_SHIFT, place, decision);
+            put(&mut tables, set << SET_SHIFT, place, &decision);
         }
     }
     tables
 }
 
-fn put(tables: &mut Tables, set: u16, place: &Place, decision: Decision) {
+fn put(tables: &mut Tables, set: u16, place: &Place, decision: &Decision) {
     let (side, port, prefixes) = match &place.ends {
         Ends::Any => (0, 0, vec![Prefix::ALL, Prefix::V4]),
         Ends::Remote { prefixes, port } => (0, port.unwrap_or(0), prefixes.iter().map(Prefix::of).collect()),
-        Ends::Local { prefixes } => (LOCAL, 0, prefixes.iter().map(Prefix::of).collect()),
+        Ends::Local { prefixes } => (SCOPE_LOCAL, 0, prefixes.iter().map(Prefix::of).collect()),
     };
     for scope in directions(place.direction).iter().map(|direction| set | side | direction) {
         let table = tables.entry((scope, port)).or_default();
         for prefix in &prefixes {
-            let here = table.entry(*prefix).or_default();
-            *here = here.or_better(decision);
+            let here = table.entry(*prefix).or_insert_with(no_limits);
+            *here = better(here, decision);
         }
     }
 }
 
 const fn directions(direction: Option<Direction>) -> &'static [u16] {
     match direction {
-        None => &[0, PASSIVE],
+        None => &[0, SCOPE_PASSIVE],
         Some(Direction::Active) => &[0],
-        Some(Direction::Passive) => &[PASSIVE],
+        Some(Direction::Passive) => &[SCOPE_PASSIVE],
     }
 }
 
@@ -190,12 +155,14 @@ fn inherit(table: BTreeMap<Prefix, Decision>, loopback: bool) -> Vec<(Prefix, De
         while around.last().is_some_and(|(outer, _)| !outer.contains(prefix)) {
             around.pop();
         }
-        let outer = around.last().map(|(_, decision)| *decision).unwrap_or_default();
+        let outer = around.last().map_or_else(no_limits, |(_, decision)| *decision);
         let is_island = prefix.is_loopback() && !loopback;
-        let reaching = if is_island && !outer.loopback { outer.without_limits() } else { outer };
+        let reaching =
+            if is_island && outer.loopback == 0 { Decision { instead: outer.instead, ..no_limits() } } else { outer };
         // Prefixes of IPv6 say nothing about IPv4, wherever it is mapped.
-        let decision = if prefix == Prefix::V4 { own } else { own.or_better(reaching) };
-        let decision = Decision { loopback: (loopback || is_island) && decision.has_limits(), ..decision };
+        let decision = if prefix == Prefix::V4 { own } else { better(&own, &reaching) };
+        let is_meant_for_loopback = (loopback || is_island) && has_limits(&decision);
+        let decision = Decision { loopback: is_meant_for_loopback.into(), ..decision };
         if decision != outer {
             kept.push((prefix, decision));
             around.push((prefix, decision));
@@ -204,62 +171,53 @@ fn inherit(table: BTreeMap<Prefix, Decision>, loopback: bool) -> Vec<(Prefix, De
     kept
 }
 
-impl Decision {
-    fn of(index: usize, hop: &Hop) -> Self {
-        let timeout_ms = hop.timeout_ms();
-        if hop.kind.facts().keepalive {
-            let limit = Limit { hop: index, timeout_ms, timing: derive(timeout_ms / 1000) };
-            let half_closed = Timer { hop: index, timeout_ms: milliseconds(hop.half_closed()) };
-            Self { limit: Some(limit), half_closed: Some(half_closed), ..Self::default() }
-        } else {
-            Self { layer7: Some(Timer { hop: index, timeout_ms }), ..Self::default() }
-        }
-    }
+/// No hop has a limit, and no policy says anything.
+pub fn no_limits() -> Decision {
+    Decision { hop: NO_HOP, layer7_hop: NO_HOP, half_closed_hop: NO_HOP, ..Decision::default() }
+}
 
-    fn of_policy(index: usize) -> Self {
-        Self { policy: Some(index), ..Self::default() }
+fn of_hop(index: u32, hop: &Hop) -> Decision {
+    let timeout_ms = hop.timeout_ms();
+    if !hop.kind.facts().keepalive {
+        return Decision { layer7_ms: timeout_ms, layer7_hop: index, ..no_limits() };
     }
-
-    const fn has_limits(&self) -> bool {
-        self.limit.is_some() || self.layer7.is_some()
+    Decision {
+        policy: FlowPolicy { limit_ms: timeout_ms, ..FlowPolicy::default() },
+        hop: index,
+        half_closed_ms: milliseconds(hop.half_closed()),
+        half_closed_hop: index,
+        ..no_limits()
     }
+}
 
-    fn without_limits(self) -> Self {
-        Self { policy: self.policy, ..Self::default() }
-    }
+const fn has_limits(decision: &Decision) -> bool {
+    decision.hop != NO_HOP || decision.layer7_hop != NO_HOP
+}
 
-    /// The shorter limits and the shorter timer of both, of two alike that of
-    /// the hop that was given first; and the first policy.
-    #[must_use]
-    pub fn or_better(self, other: Self) -> Self {
-        let limits = self.limit.into_iter().chain(other.limit);
-        let shortest = |one: Option<Timer>, other: Option<Timer>| {
-            one.into_iter().chain(other).min_by_key(|timer| (timer.timeout_ms, timer.hop))
-        };
-        Self {
-            limit: limits.min_by_key(|limit| (limit.timeout_ms, limit.hop)),
-            layer7: shortest(self.layer7, other.layer7),
-            half_closed: shortest(self.half_closed, other.half_closed),
-            loopback: self.loopback || other.loopback,
-            policy: self.policy.into_iter().chain(other.policy).min(),
-        }
+/// The shorter limits and the shorter timer of both, of two alike that of the
+/// hop that was given first; and the first policy.
+fn better(one: &Decision, other: &Decision) -> Decision {
+    // What is there comes before what is not.
+    let first = |of: fn(&Decision) -> (bool, u32, u32)| if of(other) < of(one) { other } else { one };
+    let limit = first(|one| (one.hop == NO_HOP, one.policy.limit_ms, one.hop));
+    let layer7 = first(|one| (one.layer7_hop == NO_HOP, one.layer7_ms, one.layer7_hop));
+    let half_closed = first(|one| (one.half_closed_hop == NO_HOP, one.half_closed_ms, one.half_closed_hop));
+    let instead = first(|one| (one.instead.mode == NOTHING, one.instead.order, 0));
+    Decision {
+        policy: limit.policy,
+        hop: limit.hop,
+        layer7_ms: layer7.layer7_ms,
+        layer7_hop: layer7.layer7_hop,
+        half_closed_ms: half_closed.half_closed_ms,
+        half_closed_hop: half_closed.half_closed_hop,
+        loopback: one.loopback | other.loopback,
+        instead: instead.instead,
+        ..no_limits()
     }
 }
 
 fn milliseconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
-}
-
-impl Uses {
-    const fn note(&mut self, scope: u16, port: u16) {
-        if scope & LOCAL != 0 {
-            self.local = true;
-        } else if port != 0 {
-            self.remote_port = true;
-        } else {
-            self.remote = true;
-        }
-    }
 }
 
 impl Prefix {
@@ -279,6 +237,11 @@ impl Prefix {
             IpAddr::V4(address) => Self { bits: address.to_ipv6_mapped().to_bits(), len: 96 + prefix.prefix_len() },
             IpAddr::V6(address) => Self { bits: address.to_bits(), len: prefix.prefix_len() },
         }
+    }
+
+    /// As a key has them.
+    fn words(self) -> [u32; 4] {
+        zerocopy::transmute!(self.bits.to_be_bytes())
     }
 
     fn contains(self, other: Self) -> bool {

@@ -2,14 +2,22 @@
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    slice,
     time::Duration,
 };
 
+use injector_common::{
+    decision::{Best, LOOKUPS, Selection, key},
+    record::Endpoints,
+};
 use proptest::prelude::*;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::*;
-use crate::hop::{Flow, HopArg, Kind, Place, Source};
+use crate::{
+    hop::{Flow, HopArg, Kind, Place, Source},
+    rules::policy::{Mode, Who},
+};
 
 fn hops(args: &[&str]) -> Vec<Hop> {
     args.iter().map(|text| HopArg::parse_hop(text).expect(text)).collect()
@@ -26,37 +34,66 @@ fn look_up(compiled: &Compiled, flow: &Flow) -> Decision {
 
 /// What the kernel does.
 fn look_up_in(compiled: &Compiled, flow: &Flow, set: u16) -> Decision {
-    let direction = set << SET_SHIFT | if flow.direction == Direction::Passive { PASSIVE } else { 0 };
-    let (peer, local) = (mapped(flow.peer.ip()), mapped(flow.local.ip()));
-    let mut lookups = Vec::new();
-    if compiled.uses.remote_port {
-        lookups.push((direction, flow.peer.port(), peer));
+    let endpoints = Endpoints {
+        local_address: Prefix { bits: mapped(flow.local.ip()), len: 128 }.words(),
+        peer_address: Prefix { bits: mapped(flow.peer.ip()), len: 128 }.words(),
+        local_port: flow.local.port(),
+        peer_port: flow.peer.port(),
+    };
+    let mut best = Best::NONE;
+    for lookup in LOOKUPS.into_iter().filter(|lookup| compiled.lookups & lookup != 0) {
+        let key = key(lookup, &endpoints, flow.direction == Direction::Passive, set);
+        let matching = compiled.entries.iter().filter(|entry| matches(entry, &key));
+        if let Some(Entry { decision, .. }) = matching.max_by_key(|entry| entry.bits) {
+            best.consider(*decision, &of(compiled, *decision), false);
+        }
     }
-    if compiled.uses.remote {
-        lookups.push((direction, 0, peer));
+    let Selection { limit, layer7, instead } = best.choice;
+    let (limit, layer7, instead) = (of(compiled, limit), of(compiled, layer7), of(compiled, instead));
+    let half_closed = of(compiled, best.half_closed);
+    Decision {
+        policy: limit.policy,
+        hop: limit.hop,
+        layer7_ms: layer7.layer7_ms,
+        layer7_hop: layer7.layer7_hop,
+        half_closed_ms: half_closed.half_closed_ms,
+        half_closed_hop: half_closed.half_closed_hop,
+        loopback: limit.loopback | layer7.loopback,
+        instead: instead.instead,
+        ..no_limits()
     }
-    if compiled.uses.local {
-        lookups.push((direction | LOCAL, 0, local));
-    }
-    lookups.iter().fold(Decision::default(), |best, &(scope, port, bits)| {
-        let address = Prefix { bits, len: 128 };
-        let matching = compiled.entries.iter().filter(|(key, _)| {
-            let prefix = Prefix { bits: u128::from_be_bytes(key.address), len: key.prefix_len };
-            (key.scope, key.port) == (scope, port) && prefix.contains(address)
-        });
-        let longest = matching.max_by_key(|(key, _)| key.prefix_len);
-        longest.map_or(best, |(_, index)| best.or_better(compiled.decisions[*index as usize]))
-    })
 }
 
-/// Without what only says for which flows it is meant.
-fn limits(decision: Decision) -> Decision {
-    Decision { loopback: false, ..decision }
+fn matches(entry: &Entry, key: &RuleKey) -> bool {
+    let bits = |address: [u32; 4]| u128::from_be_bytes(zerocopy::transmute!(address));
+    let differing = KEY_HEAD_BITS + (bits(entry.key.address) ^ bits(key.address)).leading_zeros();
+    (entry.key.scope, entry.key.port) == (key.scope, key.port) && differing >= entry.bits
 }
 
-fn naive(hops: &[Hop], flow: &Flow) -> Decision {
-    let on_the_way = hops.iter().enumerate().filter(|(_, hop)| hop.place.contains(flow));
-    on_the_way.fold(Decision::default(), |best, (index, hop)| best.or_better(Decision::of(index, hop)))
+fn of(compiled: &Compiled, decision: u32) -> Decision {
+    decision.checked_sub(1).map_or_else(no_limits, |index| compiled.decisions[index as usize])
+}
+
+/// Limit, timer, half-closed limit, and order of the policy. Which one of two
+/// hops that are alike counts, the definition leaves open.
+type Found = (u32, u32, u32, Option<u32>);
+
+fn found(decision: &Decision) -> Found {
+    let order = (decision.instead.mode != NOTHING).then_some(decision.instead.order);
+    (decision.policy.limit_ms, decision.layer7_ms, decision.half_closed_ms, order)
+}
+
+fn naive(hops: &[Hop], flow: &Flow) -> Found {
+    let passed = hops.iter().filter(|hop| hop.place.contains(flow));
+    let (limits, timers): (Vec<_>, Vec<_>) = passed.partition(|hop| hop.kind.facts().keepalive);
+    let shortest = |hops: &[&Hop], of: fn(&Hop) -> u32| hops.iter().map(|hop| of(hop)).min().unwrap_or(0);
+    let half_closed = shortest(&limits, |hop| milliseconds(hop.half_closed()));
+    (shortest(&limits, Hop::timeout_ms), shortest(&timers, Hop::timeout_ms), half_closed, None)
+}
+
+/// For the flows of everybody that go there.
+fn policy(place: Place) -> Policy {
+    Policy { who: Who::default(), place, keepalive: Mode::Exempt, on_conflict: None, adopt: None }
 }
 
 fn mapped(address: IpAddr) -> u128 {
@@ -93,35 +130,30 @@ fn the_shortest_on_the_way_counts() {
     ];
     for (peer, limit, layer7) in table {
         let found = look_up(&compiled, &to(peer));
-        let name = |hop: usize| hops[hop].name.as_str();
-        assert_eq!(
-            (found.limit.map(|one| name(one.hop)), found.layer7.map(|one| name(one.hop))),
-            (limit, layer7),
-            "{peer}"
-        );
+        let name = |hop: u32| hops.get(hop as usize).map(|hop| hop.name.as_str());
+        assert_eq!((name(found.hop), name(found.layer7_hop)), (limit, layer7), "{peer}");
     }
-    let limit = look_up(&compiled, &to("10.0.9.7:5432")).limit.expect("a limit");
-    assert_eq!((limit.timeout_ms, limit.timing.to_string()), (60_000, "41/5/9".to_owned()));
+    assert_eq!(look_up(&compiled, &to("10.0.9.7:5432")).policy.limit_ms, 60_000);
 }
 
 #[test]
 fn lookups_that_find_nothing_are_not_asked_for() {
-    let table: [(&[&str], Uses); 4] = [
-        (&[], Uses::default()),
-        (&["a=eni"], Uses { remote: true, ..Uses::default() }),
-        (&["a=eni@10.0.0.0/8:80"], Uses { remote_port: true, ..Uses::default() }),
-        (&["a=eni@10.0.0.0/8:80", "b=eni"], Uses { remote_port: true, remote: true, local: false }),
+    let table: [(&[&str], u32); 4] = [
+        (&[], 0),
+        (&["a=eni"], BY_PEER),
+        (&["a=eni@10.0.0.0/8:80"], BY_PORT),
+        (&["a=eni@10.0.0.0/8:80", "b=eni"], BY_PORT | BY_PEER),
     ];
-    for (args, uses) in table {
-        assert_eq!(compile(&hops(args)).uses, uses, "{args:?}");
+    for (args, lookups) in table {
+        assert_eq!(compile(&hops(args)).lookups, lookups, "{args:?}");
     }
 }
 
 #[test]
 fn ipv6_says_nothing_about_ipv4() {
     let compiled = compile(&hops(&["x=custom:60s@[::]/0", "y=custom:90s@[::]/80"]));
-    assert_eq!(limits(look_up(&compiled, &to("10.0.0.1:80"))), Decision::default());
-    assert!(look_up(&compiled, &to("[::1]:80")).limit.is_some_and(|limit| limit.timeout_ms == 60_000));
+    assert_eq!(look_up(&compiled, &to("10.0.0.1:80")), no_limits());
+    assert_eq!(look_up(&compiled, &to("[::1]:80")).policy.limit_ms, 60_000);
 }
 
 #[test]
@@ -140,15 +172,15 @@ fn loopback_addresses_are_an_island() {
         "wide=custom:70s@[::]/0",
         "wide4=custom:80s@0.0.0.0/0",
     ]);
-    let everybody = Place::ANYWHERE;
+    let everybody = policy(Place::ANYWHERE);
     let find = |loopback, peer: &str| {
-        let compiled = super::compile(&hops, &[&everybody], &[vec![0]], loopback);
+        let compiled = super::compile(&hops, slice::from_ref(&everybody), &[vec![0]], loopback);
         let found = look_up(&compiled, &to(peer));
-        let name = |hop: usize| hops[hop].name.as_str();
-        assert_eq!(found.policy, Some(0), "{peer}: a policy is for everybody");
-        let limit = found.limit.map(|limit| name(limit.hop));
-        assert_eq!(found.half_closed.is_some(), limit.is_some(), "{peer}");
-        (limit, found.layer7.map(|timer| name(timer.hop)), found.loopback)
+        let name = |hop: u32| hops.get(hop as usize).map(|hop| hop.name.as_str());
+        assert_eq!(found.instead, everybody.instead(0), "{peer}: a policy is for everybody");
+        let limit = name(found.hop);
+        assert_eq!(found.half_closed_ms != 0, limit.is_some(), "{peer}");
+        (limit, name(found.layer7_hop), found.loopback != 0)
     };
     for (peer, expected) in [
         ("10.0.0.1:80", (Some("all"), None, false)),
@@ -187,7 +219,7 @@ fn ten_thousand_hops_are_no_trouble() {
     let took = processor_time().saturating_sub(start);
     assert!(took < Duration::from_millis(500), "{took:?}");
     assert_eq!(compiled.entries.len(), 20_000);
-    assert_eq!(look_up(&compiled, &to("10.0.0.33:1")).limit.map(|limit| limit.hop), Some(2));
+    assert_eq!(look_up(&compiled, &to("10.0.0.33:1")).hop, 2);
 }
 
 /// Few bits vary, so that prefixes and flows meet.
@@ -242,7 +274,7 @@ proptest! {
     ) {
         let compiled = compile(&hops);
         for flow in flows {
-            prop_assert_eq!(limits(look_up(&compiled, &flow)), naive(&hops, &flow));
+            prop_assert_eq!(found(&look_up(&compiled, &flow)), naive(&hops, &flow));
         }
     }
 
@@ -250,9 +282,11 @@ proptest! {
     fn the_order_is_the_same_every_time(hops in proptest::collection::vec(any_hop(), 0..12)) {
         let compiled = compile(&hops);
         prop_assert_eq!(&compiled, &compile(&hops));
-        let keys: std::collections::BTreeSet<_> = compiled.entries.iter().map(|(key, _)| *key).collect();
+        let bytes = |entry: &Entry| (entry.key.as_bytes().to_vec(), entry.bits);
+        let keys: std::collections::BTreeSet<_> = compiled.entries.iter().map(bytes).collect();
         prop_assert_eq!(keys.len(), compiled.entries.len());
-        prop_assert!(compiled.entries.iter().all(|(_, index)| (*index as usize) < compiled.decisions.len()));
+        let indices = FALLBACK as usize + 1..=compiled.decisions.len();
+        prop_assert!(compiled.entries.iter().all(|entry| indices.contains(&(entry.decision as usize))));
     }
 
     #[test]
@@ -262,14 +296,17 @@ proptest! {
         members in proptest::collection::vec(proptest::collection::btree_set(0_usize..6, 0..6), 1..5),
         flows in proptest::collection::vec(any_flow(), 1..20),
     ) {
-        let policies: Vec<_> = places.iter().collect();
+        let policies: Vec<_> = places.iter().cloned().map(policy).collect();
         let sets: Vec<Vec<_>> = members.into_iter().map(|set| set.into_iter().collect()).collect();
         let compiled = super::compile(&hops, &policies, &sets, true);
         for (set, members) in (0_u16..).zip(&sets) {
             for flow in &flows {
                 let met = |index: &&usize| places.get(**index).is_some_and(|place| place.contains(flow));
-                let expected = Decision { policy: members.iter().find(met).copied(), ..naive(&hops, flow) };
-                prop_assert_eq!(limits(look_up_in(&compiled, flow, set)), expected);
+                let (limit, layer7, half_closed, _) = naive(&hops, flow);
+                let first = members.iter().find(met).and_then(|index| u32::try_from(*index).ok());
+                prop_assert_eq!(
+                    found(&look_up_in(&compiled, flow, set)), (limit, layer7, half_closed, first)
+                );
             }
         }
     }
