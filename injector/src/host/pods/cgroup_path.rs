@@ -20,73 +20,50 @@ pub struct PodRef {
     /// Id of the container, 64 hexadecimal digits; `None` for the pod's own cgroup and for what runs beside its
     /// containers. The pause container has one like any other.
     pub container_id: Option<String>,
-    /// Quality-of-service class; `None` where the path begins below the directory of the class.
-    pub qos: Option<Qos>,
-    /// The container runtime, where the cgroup's name shows it.
-    pub runtime: Option<Runtime>,
 }
 
-/// Quality-of-service class of a pod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Qos {
-    /// Limits equal requests.
-    Guaranteed,
-    /// Some requests.
-    Burstable,
-    /// No requests.
-    BestEffort,
-}
-
-/// Container runtime.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Runtime {
-    /// containerd with the systemd driver; with cgroupfs its names don't show it.
-    Containerd,
-    /// CRI-O.
-    CriO,
-    /// Docker with the systemd driver.
-    Docker,
-}
+/// The kubelet's words for classes of pods. Guaranteed pods have none.
+const CLASSES: [&str; 2] = ["burstable", "besteffort"];
 
 /// The pod that a cgroup belongs to whose path below the kubelet's `kubepods` is `path`: at its top, or in the directory of
 /// a class.
 pub fn pod_below(path: &str) -> Option<PodRef> {
     let mut parts = path.split('/').filter(|part| !part.is_empty());
     let first = parts.next()?;
-    let (part, pod) = if let Some(pod) = slice(first).or_else(|| directory(first, None)) {
+    let (part, pod) = if let Some(pod) = slice(first).map(|(_, pod)| pod).or_else(|| directory(first)) {
         (first, pod)
     } else {
         let second = parts.next()?;
-        let of_class = slice(second).filter(|pod| is_class_of(first, pod));
-        (second, of_class.or_else(|| directory(second, Some(first)))?)
+        let pod = match slice(second) {
+            Some((class, pod)) => is_slice_of(first, class?).then_some(pod),
+            None if CLASSES.contains(&first) => directory(second),
+            None => None,
+        };
+        (second, pod?)
     };
     // Only containerd with the cgroupfs driver below a kubelet with the systemd driver has it in one part.
     let container = part.split_once(':').map(|(_, container)| container).or_else(|| parts.next());
-    let (runtime, container_id) = container.map_or((None, None), container_of);
-    Some(PodRef { container_id, runtime, ..pod })
+    Some(PodRef { container_id: container.and_then(container_of), ..pod })
 }
 
-/// Whether this is systemd's slice for the pods of the class of `pod`: `kubepods-burstable.slice`.
-fn is_class_of(slice: &str, pod: &PodRef) -> bool {
-    let class = slice.strip_suffix(".slice").and_then(|name| name.rsplit_once("kubepods-")).map(|(_, class)| class);
-    match pod.qos {
-        Some(Qos::Burstable) => class == Some("burstable"),
-        Some(Qos::BestEffort) => class == Some("besteffort"),
-        Some(Qos::Guaranteed) | None => false,
-    }
+/// Whether this is systemd's slice for the pods of `class`: `kubepods-burstable.slice`.
+fn is_slice_of(slice: &str, class: &str) -> bool {
+    let name = slice.strip_suffix(".slice").and_then(|name| name.rsplit_once("kubepods-"));
+    name.is_some_and(|(_, found)| found == class)
 }
 
-/// systemd's name for a pod: `kubepods-burstable-podU_I_D.slice`.
-fn slice(part: &str) -> Option<PodRef> {
+/// systemd's name for a pod, `kubepods-burstable-podU_I_D.slice`, with its class, where it has one.
+fn slice(part: &str) -> Option<(Option<&str>, PodRef)> {
     let part = part.split_once(':').map_or(part, |(slice, _)| slice);
-    let (class, uid) = part.strip_suffix(".slice")?.rsplit_once("-pod")?;
-    let qos = match class.rsplit_once("kubepods")? {
-        (above, "") if is_whole(above) => Qos::Guaranteed,
-        (above, "-burstable") if is_whole(above) => Qos::Burstable,
-        (above, "-besteffort") if is_whole(above) => Qos::BestEffort,
+    let (above, uid) = part.strip_suffix(".slice")?.rsplit_once("-pod")?;
+    let (above, class) = above.rsplit_once("kubepods")?;
+    let class = match class.strip_prefix('-') {
+        None if class.is_empty() => None,
+        Some(class) if CLASSES.contains(&class) => Some(class),
         _ => return None,
     };
-    pod(&uid.replace('_', "-"), qos)
+    let pod = pod(&uid.replace('_', "-"))?;
+    is_whole(above).then_some((class, pod))
 }
 
 /// Whether what stands before `kubepods` leaves it a word of its own.
@@ -94,20 +71,13 @@ fn is_whole(above: &str) -> bool {
     above.is_empty() || above.ends_with('-')
 }
 
-/// cgroupfs's name for a pod: `podUID`, in the directory of its class, if it has one.
-fn directory(part: &str, class: Option<&str>) -> Option<PodRef> {
-    let uid = part.strip_prefix("pod")?;
-    let qos = match class {
-        None => Qos::Guaranteed,
-        Some("burstable") => Qos::Burstable,
-        Some("besteffort") => Qos::BestEffort,
-        Some(_) => return None,
-    };
-    pod(uid, qos)
+/// cgroupfs's name for a pod: `podUID`.
+fn directory(part: &str) -> Option<PodRef> {
+    pod(part.strip_prefix("pod")?)
 }
 
-fn pod(uid: &str, qos: Qos) -> Option<PodRef> {
-    is_uid(uid).then(|| PodRef { uid: uid.to_owned(), container_id: None, qos: Some(qos), runtime: None })
+fn pod(uid: &str) -> Option<PodRef> {
+    is_uid(uid).then(|| PodRef { uid: uid.to_owned(), container_id: None })
 }
 
 /// Whether this is a UID as the kubelet has them: a UUID, or the MD5 hash of a static pod's configuration.
@@ -130,25 +100,13 @@ const fn is_hex(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
-/// Runtime and id from the name of a container's cgroup.
-fn container_of(part: &str) -> (Option<Runtime>, Option<String>) {
+/// Id from the name of a container's cgroup.
+fn container_of(part: &str) -> Option<String> {
     let name = part.strip_suffix(".scope").unwrap_or(part);
-    // conmon watches a container from beside it: the id is not of what runs in here.
-    if name.starts_with("crio-conmon-") {
-        return (Some(Runtime::CriO), None);
-    }
-    let prefixes = [
-        ("cri-containerd-", Some(Runtime::Containerd)),
-        ("cri-containerd:", Some(Runtime::Containerd)),
-        ("crio-", Some(Runtime::CriO)),
-        ("docker-", Some(Runtime::Docker)),
-        ("", None),
-    ];
-    prefixes
-        .into_iter()
-        .filter_map(|(prefix, runtime)| Some((runtime, name.strip_prefix(prefix)?)))
-        .find(|(_, id)| is_container_id(id))
-        .map_or((None, None), |(runtime, id)| (runtime, Some(id.to_owned())))
+    // Beside a container runs conmon, `crio-conmon-ID`, which watches it: that id is not of what runs in here.
+    let prefixes = ["cri-containerd-", "cri-containerd:", "crio-", "docker-", ""];
+    let id = prefixes.iter().filter_map(|prefix| name.strip_prefix(prefix)).find(|id| is_container_id(id))?;
+    Some(id.to_owned())
 }
 
 #[cfg(test)]
@@ -177,8 +135,8 @@ mod tests {
         path.replace("U_ID", &UID.replace('-', "_")).replace("UID", UID).replace("HASH", HASH).replace("ID", ID)
     }
 
-    fn expected(uid: &str, id: Option<&str>, qos: Option<Qos>, runtime: Option<Runtime>) -> PodRef {
-        PodRef { uid: uid.to_owned(), container_id: id.map(str::to_owned), qos, runtime }
+    fn expected(uid: &str, id: Option<&str>) -> PodRef {
+        PodRef { uid: uid.to_owned(), container_id: id.map(str::to_owned) }
     }
 
     /// The pod of a path, of a node whose own container may be `NODE`.
@@ -190,62 +148,56 @@ mod tests {
 
     #[test]
     fn containers() {
-        let (guaranteed, burstable, besteffort) = (Some(Qos::Guaranteed), Some(Qos::Burstable), Some(Qos::BestEffort));
-        let (containerd, crio, docker) = (Some(Runtime::Containerd), Some(Runtime::CriO), Some(Runtime::Docker));
         let minikube = format!("/system.slice/docker-{NODE}.scope");
         let table = [
             // systemd driver
-            ("/kubepods.slice/BURSTABLE/cri-containerd-ID.scope", burstable, containerd),
-            ("/kubepods.slice/BESTEFFORT/cri-containerd-ID.scope", besteffort, containerd),
-            ("/kubepods.slice/kubepods-podU_ID.slice/crio-ID.scope", guaranteed, crio),
-            ("/kubepods.slice/kubepods-podU_ID.slice/crio-ID.scope/container", guaranteed, crio),
-            ("/kubepods.slice/BESTEFFORT/docker-ID.scope", besteffort, docker),
+            "/kubepods.slice/BURSTABLE/cri-containerd-ID.scope",
+            "/kubepods.slice/BESTEFFORT/cri-containerd-ID.scope",
+            "/kubepods.slice/kubepods-podU_ID.slice/crio-ID.scope",
+            "/kubepods.slice/kubepods-podU_ID.slice/crio-ID.scope/container",
+            "/kubepods.slice/BESTEFFORT/docker-ID.scope",
             // cgroupfs driver
-            ("/kubepods/burstable/podUID/ID", burstable, None),
-            ("/kubepods/besteffort/podUID/ID", besteffort, None),
-            ("/kubepods/podUID/ID", guaranteed, None),
-            ("/kubepods/podUID/crio-ID", guaranteed, crio),
+            "/kubepods/burstable/podUID/ID",
+            "/kubepods/besteffort/podUID/ID",
+            "/kubepods/podUID/ID",
+            "/kubepods/podUID/crio-ID",
             // mixed drivers
-            (
-                "/system.slice/containerd.service/kubepods-burstable-podU_ID.slice:cri-containerd:ID",
-                burstable,
-                containerd,
-            ),
+            "/system.slice/containerd.service/kubepods-burstable-podU_ID.slice:cri-containerd:ID",
             // cgroups that the container made
-            ("/kubepods/burstable/podUID/ID/system.slice/nginx.service", burstable, None),
+            "/kubepods/burstable/podUID/ID/system.slice/nginx.service",
             // a node in a container: kind and minikube, from inside and from outside
-            ("/kubelet.slice/kubelet-kubepods.slice/KIND/cri-containerd-ID.scope", burstable, containerd),
-            ("/kubelet/kubepods/burstable/podUID/ID", burstable, None),
-            ("NODE/kubelet/kubepods/podUID/ID", guaranteed, None),
-            ("NODE/kubepods.slice/BESTEFFORT/docker-ID.scope", besteffort, docker),
+            "/kubelet.slice/kubelet-kubepods.slice/KIND/cri-containerd-ID.scope",
+            "/kubelet/kubepods/burstable/podUID/ID",
+            "NODE/kubelet/kubepods/podUID/ID",
+            "NODE/kubepods.slice/BESTEFFORT/docker-ID.scope",
         ];
-        for (path, qos, runtime) in table {
+        for path in table {
             let path = spelled(&path.replace("NODE", &minikube));
-            assert_eq!(pod_of(&path), Some(expected(UID, Some(ID), qos, runtime)), "{path}");
+            assert_eq!(pod_of(&path), Some(expected(UID, Some(ID))), "{path}");
         }
     }
 
     #[test]
     fn pods_without_a_container() {
         let table = [
-            ("/kubepods.slice/BURSTABLE", None),
-            ("/kubepods/burstable/podUID", None),
-            ("/kubepods/burstable/podUID/crio-conmon-ID", Some(Runtime::CriO)),
-            ("/kubepods.slice/BURSTABLE/crio-conmon-ID.scope", Some(Runtime::CriO)),
-            ("/kubepods/burstable/podUID/not-an-id", None),
+            "/kubepods.slice/BURSTABLE",
+            "/kubepods/burstable/podUID",
+            "/kubepods/burstable/podUID/crio-conmon-ID",
+            "/kubepods.slice/BURSTABLE/crio-conmon-ID.scope",
+            "/kubepods/burstable/podUID/not-an-id",
         ];
-        for (path, runtime) in table {
+        for path in table {
             let path = spelled(path);
-            assert_eq!(pod_of(&path), Some(expected(UID, None, Some(Qos::Burstable), runtime)), "{path}");
+            assert_eq!(pod_of(&path), Some(expected(UID, None)), "{path}");
         }
     }
 
     #[test]
     fn static_pods_have_a_hash() {
         let pod = pod_of(&spelled("/kubepods/burstable/podHASH/ID"));
-        assert_eq!(pod, Some(expected(HASH, Some(ID), Some(Qos::Burstable), None)));
+        assert_eq!(pod, Some(expected(HASH, Some(ID))));
         let pod = pod_of(&spelled("/kubepods.slice/kubepods-podHASH.slice/crio-ID.scope"));
-        assert_eq!(pod, Some(expected(HASH, Some(ID), Some(Qos::Guaranteed), Some(Runtime::CriO))));
+        assert_eq!(pod, Some(expected(HASH, Some(ID))));
     }
 
     #[test]

@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn pod(uid: &str, id: Option<&str>) -> PodRef {
-        PodRef { uid: uid.to_owned(), container_id: id.map(str::to_owned), qos: None, runtime: None }
+        PodRef { uid: uid.to_owned(), container_id: id.map(str::to_owned) }
     }
 
     fn named(namespace: &str, pod: &str, container: Option<&str>) -> PodName {
