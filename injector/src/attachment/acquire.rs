@@ -12,7 +12,7 @@ use crate::{
     },
     bpf::{
         self, Attached, AttachmentState, BpfLog, GuardRefused, Plan,
-        pins::{self, Lock, OtherVersion, PinDir},
+        pins::{self, Lock, PinDir},
     },
     error::Error,
     host::cgroup::Cgroup,
@@ -46,14 +46,6 @@ pub struct Purpose {
 /// Errors with [`Error::AlreadyAttached`] where a process watches it, or where
 /// the name belongs to another cgroup.
 pub fn take(_lock: &Lock, pins: &PinDir, cgroup: &Cgroup, rules: &Rules, purpose: Purpose) -> anyhow::Result<Acquired> {
-    let older = OtherVersion::named(pins.name())?;
-    for other in &older {
-        let on = bpf::hooked_to_by_other(other)?;
-        if on.is_some_and(|on| on != cgroup.id()) {
-            return Err(taken(pins, "another cgroup".to_owned(), false));
-        }
-        other.own()?.ok_or_else(|| taken(pins, cgroup.path().display().to_string(), true))?;
-    }
     let begun = now();
     let put = |rules: &Rules| {
         let mut notes = Vec::new();
@@ -63,11 +55,6 @@ pub fn take(_lock: &Lock, pins: &PinDir, cgroup: &Cgroup, rules: &Rules, purpose
     let ((log, mut notes), without_guard) =
         guarded(rules, put).with_context(|| format!("attaching to cgroup {}", cgroup.path().display()))?;
     notes.extend(without_guard);
-    // Only now, so that there is no moment without protection.
-    for other in &older {
-        notes.push(format!("replaced, as it was attached by another version ({})", other.version));
-        bpf::detach_other(other)?;
-    }
     let mut attached = Attached::open(pins.clone())?;
     let is_new = attached.description().since().boot_ns >= begun.boot_ns;
     let failed = if purpose.prove { prove(&mut attached, cgroup, is_new, &mut notes)? } else { None };

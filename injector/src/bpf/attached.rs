@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     bpf::{
-        pins::{Identity, OtherVersion, PinDir, is_there},
+        pins::{Identity, PinDir},
         stats::Counters,
     },
     error::Error,
@@ -318,26 +318,6 @@ pub fn detach(pins: &PinDir) -> anyhow::Result<()> {
     let links = open_links(pins)?;
     pins.remove()?;
     links.iter().try_for_each(unhook)
-}
-
-/// As [`detach`], for an attachment of another pin layout.
-pub fn detach_other(other: &OtherVersion) -> anyhow::Result<()> {
-    other.check()?;
-    let pins = other.pins()?.into_iter().map(Pinned::open).collect::<anyhow::Result<Vec<_>>>()?;
-    other.remove()?;
-    pins.iter().try_for_each(unhook)
-}
-
-/// Kernel's id of the cgroup that an attachment of another pin layout is on;
-/// `None` where it is on none.
-pub fn hooked_to_by_other(other: &OtherVersion) -> anyhow::Result<Option<u64>> {
-    other.check()?;
-    let pin = other.path.join(names::KEEPALIVE);
-    if !is_there(&pin) {
-        return Ok(None);
-    }
-    let id = info(&Pinned::link(pin, link::TO_CGROUP)?)?.cgroup_id;
-    Ok((id != 0).then_some(id))
 }
 
 /// Kernel's id of the cgroup that an attachment is on, even if other pins are gone; `None` where it is on none, or its

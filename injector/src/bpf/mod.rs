@@ -31,7 +31,7 @@ mod tcp_info;
 use crate::rules::{Rules, settings::Settings};
 
 pub use attach::{Plan, attach, replace, resume};
-pub use attached::{Attached, Opened, detach, detach_other, hooked_to, hooked_to_by_other};
+pub use attached::{Attached, Opened, detach, hooked_to};
 pub use btf::Btf;
 pub use foreign::{Foreign, foreign_programs};
 pub use guard::GuardRefused;

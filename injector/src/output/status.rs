@@ -18,7 +18,7 @@ use crate::{
     attachment::coverage::Coverage,
     bpf::{
         Attached, AttachmentState,
-        pins::{OtherVersion, PinDir},
+        pins::PinDir,
         stats::{Counters, Failure},
     },
     printable::printable,
@@ -29,7 +29,6 @@ const ATTACHED: &str = "attached";
 const INCOMPLETE: &str = "incomplete";
 const DAMAGED: &str = "damaged";
 const CGROUP_REMOVED: &str = "cgroup_removed";
-const OTHER_VERSION: &str = "other_version";
 const REFUSED: &str = "refused";
 
 /// Widest bar of the histogram, in characters.
@@ -69,8 +68,8 @@ pub struct FlowCounts {
 pub struct AttachmentStatus {
     name: String,
     /// `attached`; `incomplete` where a process was killed half-way, and `cgroup_removed`: nothing is attached then.
-    /// `damaged`: attached, but unreadable, as some of its pins are gone. `other_version`: attached by an injector
-    /// whose pins this one does not read. `refused`: something there is not injector's.
+    /// `damaged`: attached, but unreadable, as some of its pins are gone. `refused`: something there is not
+    /// injector's.
     state: &'static str,
     /// Why it is refused, what is damaged, or why it was not scanned.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -148,11 +147,6 @@ impl AttachmentStatus {
             reason: Some(format!("not scanned: {why:#}")),
             details: None,
         }
-    }
-
-    /// What another version of injector attached.
-    pub fn other_version(other: &OtherVersion) -> Self {
-        Self { name: other.name.clone(), state: OTHER_VERSION, reason: None, details: None }
     }
 
     /// Something with the name of an attachment that is not injector's.
@@ -321,9 +315,6 @@ impl AttachmentStatus {
         let what = match (self.state, &self.reason) {
             (DAMAGED, Some(reason)) => format!("attached, but unreadable: {reason}; `injector attach` replaces it,"),
             (_, Some(reason)) => return reason.clone(),
-            (OTHER_VERSION, None) => {
-                "attached by another version of injector; `injector attach` takes it over,".to_owned()
-            }
             _ => "incomplete, nothing is attached; `injector attach` or".to_owned(),
         };
         format!("{what} `injector detach --name {}` removes it", self.name)

@@ -3,9 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use injector_tests::{
-    Attachment, Keepalive, Objects, Peer, Process, Random, Socket, eventually, move_to_other_version, pins,
-};
+use injector_tests::{Attachment, Keepalive, Objects, Peer, Process, Random, Socket, eventually, pins};
 
 use crate::scene::{SOON, Scene};
 
@@ -19,8 +17,6 @@ const CONNECTIONS: usize = 500;
 enum Before {
     Nothing,
     Attached(&'static [&'static str]),
-    /// By an injector with another pin layout.
-    OtherVersion,
     /// One that lasts over all rounds.
     Lasting,
 }
@@ -90,11 +86,6 @@ impl Rounds {
         match before {
             Before::Nothing | Before::Lasting => {}
             Before::Attached(arguments) => self.attach(arguments),
-            Before::OtherVersion => {
-                self.attach(&[]);
-                self.found.extend(Objects::pinned(&self.name));
-                move_to_other_version(&self.name);
-            }
         }
     }
 
@@ -113,15 +104,13 @@ impl Rounds {
         let what = format!("{what}: {states:?}");
         let states: Vec<&str> = states.iter().map(String::as_str).collect();
         let programs = match states[..] {
-            // The other one is taken off only when ours is at work.
-            ["attached", "other_version"] => 1..=2,
             // Dead programs take the kernel a moment.
             [] | ["incomplete"] => {
                 eventually(&what, SOON, || self.scene.inside.program_ids("sock_ops").is_empty().then_some(()));
                 assert_eq!(self.keepalive(), Keepalive::UNTOUCHED, "{what}");
                 return;
             }
-            ["attached" | "other_version"] | ["incomplete", "other_version"] => 1..=1,
+            ["attached"] => 1..=1,
             _ => panic!("{what}"),
         };
         assert!(programs.contains(&self.scene.inside.program_ids("sock_ops").len()), "{what}");
@@ -168,7 +157,6 @@ fn while_attaching() {
     let attach: &[&str] = &["attach", "--detach", "--cgroup", &path];
     rounds.kill(Before::Nothing, attach);
     rounds.kill(Before::Nothing, &[attach, ENFORCE].concat());
-    rounds.kill(Before::OtherVersion, attach);
     rounds.end();
 }
 

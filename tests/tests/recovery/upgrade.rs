@@ -1,6 +1,6 @@
 //! Connections that come and go while the agent is replaced again and again.
 
-use injector_tests::{Attachment, Churn, Load, Place, Signal, move_to_other_version};
+use injector_tests::{Attachment, Churn, Load, Place, Signal};
 
 use crate::scene::{Scene, assert_nothing_left};
 
@@ -14,11 +14,10 @@ enum Replacement {
     KilledSameParameters,
     KilledOtherParameters,
     Kept,
-    OtherVersion,
 }
 
 impl Replacement {
-    const ALL: [Self; 4] = [Self::KilledSameParameters, Self::KilledOtherParameters, Self::Kept, Self::OtherVersion];
+    const ALL: [Self; 3] = [Self::KilledSameParameters, Self::KilledOtherParameters, Self::Kept];
 
     /// Replaces the agent.
     fn happens_to(self, attachment: &mut Attachment, scene: &Scene, timeout: &mut &'static str) {
@@ -29,10 +28,6 @@ impl Replacement {
                 *timeout = if *timeout == "60s" { "350s" } else { "60s" };
             }
             Self::Kept => drop(attachment.stop(Signal::TERM).ok()),
-            Self::OtherVersion => {
-                attachment.stop(Signal::KILL);
-                move_to_other_version(attachment.name());
-            }
         }
         // Ends of all kinds leave it working: `--keep` is for the one that is asked to end.
         attachment.take_over(&scene.inside, &["--keep", "--timeout", timeout]);

@@ -29,6 +29,9 @@ pub(crate) use trust::{Expected, check};
 
 use crate::error::Error;
 
+/// Why pins of another layout are refused.
+const OTHER_LAYOUT: &str = "another version of injector attached what is in it: detach with that version, or remove it";
+
 /// Where bpffs is mounted by convention.
 pub const BPFFS: &str = "/sys/fs/bpf";
 
@@ -41,17 +44,6 @@ pub struct PinDir {
 /// Distinguishes an attachment from a later one of the same name: device and inode of the pin that is written last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity(u64, u64);
-
-/// An attachment of another pin layout: made by an older or a newer injector.
-#[derive(Clone, Debug)]
-pub struct OtherVersion {
-    /// Its name.
-    pub name: String,
-    /// Its layout.
-    pub version: String,
-    /// Its directory.
-    pub path: PathBuf,
-}
 
 impl PinDir {
     /// The directory of the attachment `name`.
@@ -166,54 +158,6 @@ impl PinDir {
     }
 }
 
-impl OtherVersion {
-    /// Every attachment of another layout.
-    pub fn all() -> anyhow::Result<Vec<Self>> {
-        let mut all = Vec::new();
-        for version in entries(&above())? {
-            if version != root() && is_directory(&version) {
-                all.extend(entries(&version)?.into_iter().filter(|path| is_directory(path)).map(|path| Self {
-                    name: file_name(&path),
-                    version: file_name(&version),
-                    path,
-                }));
-            }
-        }
-        Ok(all)
-    }
-
-    /// Those named `name`.
-    pub fn named(name: &str) -> anyhow::Result<Vec<Self>> {
-        Ok(Self::all()?.into_iter().filter(|other| other.name == name).collect())
-    }
-
-    /// As [`PinDir::check`], for the directory above as well.
-    pub fn check(&self) -> anyhow::Result<()> {
-        self.path.parent().map_or(Ok(()), |version| check(version, Expected::Directory))?;
-        check(&self.path, Expected::Directory)
-    }
-
-    /// As [`PinDir::own`].
-    pub fn own(&self) -> anyhow::Result<Option<Lock>> {
-        lock::own(&self.path)
-    }
-
-    /// Everything pinned in it, the link of `keepalive` last.
-    pub fn pins(&self) -> anyhow::Result<Vec<PathBuf>> {
-        let mut pins: Vec<_> = entries(&self.path)?.into_iter().filter(|path| !is_directory(path)).collect();
-        pins.sort_by_key(|path| path.file_name().is_some_and(|name| name == KEEPALIVE));
-        Ok(pins)
-    }
-
-    /// Removes all pins and the directory.
-    pub fn remove(&self) -> anyhow::Result<()> {
-        remove_tree(&self.path)?;
-        // Not empty, or gone already: both are fine.
-        drop(self.path.parent().map(fs::remove_dir));
-        Ok(())
-    }
-}
-
 /// Creates a directory for root alone.
 pub fn create(path: &Path) -> anyhow::Result<()> {
     DirBuilder::new().mode(0o700).create(path).map_err(|error| denied(error, path))
@@ -241,6 +185,16 @@ fn entries(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
 /// Whether something has that name, which may be a symlink that leads nowhere.
 pub(crate) fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
+}
+
+/// Errors with [`Error::Refused`] where an injector with another pin layout has attached something: neither reads what the
+/// other pinned, and two of them on one cgroup would each set keepalive.
+fn check_layout() -> anyhow::Result<()> {
+    let root = root();
+    match entries(&above())?.into_iter().find(|path| *path != root && is_directory(path)) {
+        Some(path) => Err(Error::Refused { path, why: OTHER_LAYOUT.to_owned() }.into()),
+        None => Ok(()),
+    }
 }
 
 /// A symlink to a directory is none.

@@ -6,8 +6,8 @@ use super::target;
 use crate::{
     attachment,
     bpf::{
-        self, Opened,
-        pins::{self, OtherVersion, PinDir},
+        Opened,
+        pins::{self, PinDir},
         preflight,
     },
     cli::Detach,
@@ -23,9 +23,9 @@ pub(super) fn run(args: &Detach) -> anyhow::Result<Code> {
     }
     let lock = pins::lock_all()?;
     let (mut detached, mut errors) = (Vec::new(), Vec::new());
-    for chosen in chosen(args)? {
-        let name = chosen.name().to_owned();
-        match chosen.detach().with_context(|| format!("detaching {name}")) {
+    for pins in chosen(args)? {
+        let name = pins.name().to_owned();
+        match attachment::detach(&pins).with_context(|| format!("detaching {name}")) {
             Ok(()) => detached.push(name),
             // The others can be detached all the same.
             Err(error) => errors.push(error),
@@ -43,42 +43,18 @@ pub(super) fn run(args: &Detach) -> anyhow::Result<Code> {
     last.map_or(Ok(Code::Ok), Err)
 }
 
-/// Something to detach.
-enum Chosen {
-    Ours(PinDir),
-    Other(OtherVersion),
-}
-
-impl Chosen {
-    fn name(&self) -> &str {
-        match self {
-            Self::Ours(pins) => pins.name(),
-            Self::Other(other) => &other.name,
-        }
-    }
-
-    fn detach(&self) -> anyhow::Result<()> {
-        match self {
-            Self::Ours(pins) => attachment::detach(pins),
-            Self::Other(other) => bpf::detach_other(other),
-        }
-    }
-}
-
-/// Incomplete attachments and those of other versions are found by name and by
-/// `--all`.
-fn chosen(args: &Detach) -> anyhow::Result<Vec<Chosen>> {
-    let (ours, others) = if args.all {
-        (PinDir::all()?, OtherVersion::all()?)
+/// Incomplete attachments are found by name and by `--all`.
+fn chosen(args: &Detach) -> anyhow::Result<Vec<PinDir>> {
+    let chosen = if args.all {
+        PinDir::all()?
     } else if let Some(name) = &args.target.name {
         let pins = PinDir::named(name)?;
-        (if pins.exists() { vec![pins] } else { vec![] }, OtherVersion::named(name)?)
+        if pins.exists() { vec![pins] } else { vec![] }
     } else {
         let Opened { attached, left_out } = target::attachments(&args.target)?;
         let attached = attached.iter().map(|attached| attached.pins().clone());
-        (attached.chain(left_out.into_iter().map(|(pins, _)| pins)).collect(), vec![])
+        attached.chain(left_out.into_iter().map(|(pins, _)| pins)).collect()
     };
-    let chosen: Vec<_> = ours.into_iter().map(Chosen::Ours).chain(others.into_iter().map(Chosen::Other)).collect();
     if chosen.is_empty() && !args.all { Err(missing(args)) } else { Ok(chosen) }
 }
 

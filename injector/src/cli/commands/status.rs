@@ -4,7 +4,7 @@ use crate::{
     attachment::coverage::Coverage,
     bpf::{
         self, Attached,
-        pins::{self, OtherVersion, PinDir},
+        pins::{self, PinDir},
         preflight,
     },
     cli::Status,
@@ -16,13 +16,12 @@ use crate::{
 pub(super) fn run(args: &Status) -> anyhow::Result<Code> {
     preflight::check_capabilities()?;
     let lock = pins::lock_for_listing()?;
-    let (ours, others) = (PinDir::all()?, OtherVersion::all()?);
+    let all = PinDir::all()?;
     drop(lock);
     let mut attachments = Vec::new();
-    for pins in &ours {
+    for pins in &all {
         attachments.extend(describe(pins)?);
     }
-    attachments.extend(others.iter().map(AttachmentStatus::other_version));
     match args.output {
         Format::Json => output::json_document(&output::status_document(&attachments))?,
         Format::Table => output::lines(&output::status_report(&attachments))?,

@@ -23,7 +23,7 @@ use rustix::{
 };
 
 use self::holder::Holder;
-use super::{BPFFS, Expected, above, check, denied, root};
+use super::{BPFFS, Expected, above, check, check_layout, denied, root};
 use crate::{error::Error, units};
 
 /// How long a command waits for a lock. Other processes hold one for as long as a scan or an attachment takes.
@@ -107,6 +107,8 @@ pub fn lock_all() -> anyhow::Result<Lock> {
 /// Makes the directories above the attachments, for root alone.
 fn make_root() -> anyhow::Result<()> {
     check(Path::new(BPFFS), Expected::Mount)?;
+    check(&above(), Expected::Directory)?;
+    check_layout()?;
     for directory in [above(), root()] {
         match DirBuilder::new().mode(0o700).create(&directory) {
             // Its parent was just removed.
@@ -127,6 +129,7 @@ pub fn lock_for_listing() -> anyhow::Result<Option<Lock>> {
     check(Path::new(BPFFS), Expected::Mount)?;
     check(&above(), Expected::Directory)?;
     check(&root, Expected::Directory)?;
+    check_layout()?;
     lock(&root, FlockOperation::LockShared)
 }
 
