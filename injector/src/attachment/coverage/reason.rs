@@ -44,11 +44,6 @@ impl Reason {
         }
     }
 
-    /// Whether `injector adopt` helps.
-    pub const fn is_adoptable(self) -> bool {
-        matches!(self, Self::BeforeAttach | Self::OtherCgroup)
-    }
-
     /// How many there are, and the remedy. `name` is that of the attachment.
     pub fn sentence(self, count: u64, name: &str) -> String {
         let connections = Counted(count);
@@ -101,7 +96,8 @@ mod tests {
         for reason in Reason::ALL {
             assert_eq!(serde_json::to_value(reason).expect("text"), reason.name());
             let sentence = reason.sentence(2, "web");
-            assert_eq!(sentence.contains("injector adopt"), reason.is_adoptable(), "{sentence}");
+            let is_adoptable = matches!(reason, Reason::BeforeAttach | Reason::OtherCgroup);
+            assert_eq!(sentence.contains("injector adopt"), is_adoptable, "{sentence}");
         }
     }
 }
