@@ -313,7 +313,7 @@ impl AttachmentStatus {
 
     fn without_details(&self) -> String {
         let what = match (self.state, &self.reason) {
-            (DAMAGED, Some(reason)) => format!("attached, but unreadable: {reason}; `injector attach` replaces it,"),
+            (DAMAGED, Some(reason)) => format!("attached, but damaged: {reason}; `injector attach` replaces it,"),
             (_, Some(reason)) => return reason.clone(),
             _ => "incomplete, nothing is attached; `injector attach` or".to_owned(),
         };

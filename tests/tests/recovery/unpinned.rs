@@ -133,7 +133,7 @@ fn damaged_pins_keep_nobody_from_the_others() {
             .collect();
         assert_eq!(states, [("damaged".into(), "damaged".into()), ("whole".into(), "attached".into())]);
         let text = run(&["status"]).ok().stdout;
-        assert!(text.contains("damaged: attached, but unreadable: opening "), "{text}");
+        assert!(text.contains("damaged: attached, but damaged: opening "), "{text}");
         for (arguments, code, flows) in [
             (&["flows", "-o", "jsonl"][..], FAILURE, 1),
             (&["flows", "-o", "jsonl", "--at-risk", "--fail"], FAILURE, 0),
