@@ -156,12 +156,12 @@ pub enum Error {
     Held {
         /// What is locked.
         path: PathBuf,
-        /// Who holds it.
+        /// The process that holds it.
         holder: String,
         /// What to do.
         cure: String,
     },
-    /// A program of somebody else's is in the way, or would stop running.
+    /// A foreign program conflicts, or would stop running.
     #[error("not attached to the {hook} hook, because of what is on {}: {why}; {cure}", cgroup.display())]
     Neighbour {
         /// The hook.

@@ -208,8 +208,8 @@ impl Watcher {
     }
 }
 
-/// How a watch ends whose attachment was lost. A detach or a replacement was asked for by somebody; the removal of a
-/// cgroup was not, so it is an error.
+/// How a watch ends whose attachment was lost. A detach or a replacement was requested; the removal of a cgroup was
+/// not, so it is an error.
 fn lost(member: &Member, state: AttachmentState) -> anyhow::Result<()> {
     match state {
         AttachmentState::CgroupRemoved => Err(member.attached().cgroup_removed().into()),

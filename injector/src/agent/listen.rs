@@ -165,7 +165,7 @@ mod tests {
 
         let _other = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
         let (bound, is_there) = tried(&socket).await;
-        let error = bound.expect_err("somebody listens");
+        let error = bound.expect_err("a process listens");
         assert!(error.downcast_ref::<Error>().is_none() && is_there, "{error:#}");
     }
 
@@ -183,7 +183,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("socket");
         let listener = bind(&Listen::Unix(path.clone())).await.expect("bound");
-        // Moved in, since a file that is made anew may get the inode of one that is gone.
+        // Moved in, since a file that is recreated may get the inode of one that is gone.
         fs::write(directory.path().join("other"), "precious").expect("written");
         fs::rename(directory.path().join("other"), &path).expect("moved");
         drop(listener);

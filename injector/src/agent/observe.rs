@@ -58,11 +58,11 @@ impl Watcher {
         findings.sort_by_key(|(_, sample, _)| urgency(remaining_ms(sample)));
         self.shared.metrics.scanned(Scan { at, totals: sum, flows, at_risk }, start.elapsed());
         self.shared.metrics.figures().scan_failures += failed.len() as u64;
-        self.tell_host(&sum);
+        self.update_host(&sum);
         Observation { statuses, listing: Listing { flows: findings, totals: sum, failed } }
     }
 
-    fn tell_host(&self, totals: &ScanTotals) {
+    fn update_host(&self, totals: &ScanTotals) {
         let host = Host::read();
         let maps_bytes = self.members.values().map(Member::map_memory).sum();
         let storage_bytes = (totals.flows() + totals.closing) * RECORD_BYTES;

@@ -79,8 +79,8 @@ impl Plan {
             });
         }
         let mut config = config.clone();
-        for Policy { who, .. } in &mut config.policies {
-            who.cgroup = who.cgroup.take().map(below_mount);
+        for Policy { selector, .. } in &mut config.policies {
+            selector.cgroup = selector.cgroup.take().map(below_mount);
         }
         let roots = config.agent.pod_cgroups.paths().iter().map(|path| path_below_mount(path));
         config.agent.pod_cgroups = PodRoots::new(roots);
@@ -93,7 +93,7 @@ impl Plan {
     /// Errors as [`Self::of_file`] does, and where a policy is for some cgroups
     /// only.
     pub(crate) fn of_one(config: Config, target: Target, on_loss: OnLoss) -> Result<Self, Error> {
-        Rules::for_anyone(&config.attach, &config.hops, &config.policies)?;
+        Rules::without_selectors(&config.attach, &config.hops, &config.policies)?;
         Self::new(config, Targets::One(target), on_loss)
     }
 
@@ -153,11 +153,11 @@ impl Plan {
 
     /// Whether any policy depends on cgroup or pod.
     pub(super) fn asks_whose(&self) -> bool {
-        self.policies.iter().any(|policy| !policy.who.is_anyone())
+        self.policies.iter().any(|policy| !policy.selector.selects_all())
     }
 
     /// Makes the next survey replace rules again.
-    pub(super) fn forget_survey(&mut self) {
+    pub(super) fn reset_survey(&mut self) {
         self.sets.sets.clear();
     }
 

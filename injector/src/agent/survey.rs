@@ -31,7 +31,7 @@ impl Watcher {
         if self.plan.survey(&residents)? {
             tracing::info!(cgroups = residents.len(), "policies of these cgroups changed: rules replaced");
             if let Err(error) = self.replace_rules() {
-                self.plan.forget_survey();
+                self.plan.reset_survey();
                 return Err(error);
             }
         }

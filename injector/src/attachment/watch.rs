@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_heard_has_recovered() {
+    fn only_flows_that_received_something_recover() {
         let idle = |status| FlowSample { status, ..sample(1, OVERDUE) };
         for status in [PROTECTED, LOCAL, EXEMPT] {
             let mut watch = Watch::default();

@@ -59,13 +59,13 @@ pub struct Opened {
     /// Those that could be opened.
     pub attached: Vec<Attached>,
     /// Those that could not, and why.
-    pub left_out: Vec<(PinDir, anyhow::Error)>,
+    pub skipped: Vec<(PinDir, anyhow::Error)>,
 }
 
 impl Opened {
     /// Warns of those that could not be opened.
     pub fn warn(&self) {
-        for (pins, error) in &self.left_out {
+        for (pins, error) in &self.skipped {
             tracing::warn!("skipped {}: {error:#}", pins.name());
         }
     }
@@ -101,7 +101,7 @@ impl Attached {
         for pins in PinDir::all()?.into_iter().filter(|pins| pins.is_attached() || pins.check().is_err()) {
             match Self::open(pins.clone()) {
                 Ok(attached) => opened.attached.push(attached),
-                Err(error) => opened.left_out.push((pins, error)),
+                Err(error) => opened.skipped.push((pins, error)),
             }
         }
         Ok(opened)

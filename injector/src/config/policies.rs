@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::Error,
     rules::{
-        policy::{Mode, Policy, Who},
+        policy::{Mode, Policy, Selector},
         settings,
     },
 };
@@ -22,7 +22,7 @@ type Complaint = (usize, String);
 pub(super) fn policy(raw: &RawPolicy) -> Result<Policy, Complaint> {
     let mode = raw.keepalive.as_ref();
     Ok(Policy {
-        who: Who {
+        selector: Selector {
             cgroup: raw.cgroup.as_ref().map(super::agent::pattern).transpose()?,
             namespace: glob(raw.namespace.as_ref())?,
             pod: glob(raw.pod.as_ref())?,

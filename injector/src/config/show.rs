@@ -10,7 +10,7 @@ use crate::{
     hop::{Ends, Hop, Place},
     host::cgroup::Pattern,
     rules::{
-        policy::{Mode, Policy, Who},
+        policy::{Mode, Policy, Selector},
         settings::{DEFAULT_DISCOVER_INTERVAL, DEFAULT_TIMEOUT, DEFAULT_WARN, Settings},
         values::{Discover, OnConflict, Track},
     },
@@ -82,8 +82,8 @@ fn agent(agent: &Agent) -> String {
 }
 
 fn policy(policy: &Policy) -> String {
-    let Policy { who, place, keepalive, on_conflict, adopt } = policy;
-    let Who { cgroup, namespace, pod, container } = who;
+    let Policy { selector, place, keepalive, on_conflict, adopt } = policy;
+    let Selector { cgroup, namespace, pod, container } = selector;
     let mut text = "\n[[policy]]\n".to_owned();
     line(&mut text, "cgroup", cgroup.as_ref().map(|pattern| quoted(pattern.as_str())));
     for (key, pattern) in [("namespace", namespace), ("pod", pod), ("container", container)] {

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn other_drivers_are_left_out() {
+    fn other_drivers_are_skipped() {
         let stats = |names: &[(&str, u64)]| names.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
         assert_eq!(allowance("eth0", &stats(&[("rx_packets", 5)])), None);
         let ena = |available, exceeded| Ena {

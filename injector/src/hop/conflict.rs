@@ -1,4 +1,4 @@
-//! Hops that can't both be meant.
+//! Hops that conflict.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{Hop, Kind, Place};
 
-/// Two hops that can't both be meant.
+/// Two hops that conflict.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Conflict {
     /// The same name twice.
@@ -58,7 +58,7 @@ pub enum Conflict {
     },
 }
 
-/// Finds hops that can't both be meant, in the order of the later one.
+/// Finds hops that conflict, in the order of the later one.
 pub fn conflicts(hops: &[Hop]) -> Vec<Conflict> {
     let mut names = HashMap::new();
     let mut places = HashMap::new();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_both_be_meant() {
+    fn hops_that_conflict() {
         let table: [(&[&str], Option<&str>); 8] = [
             (&["a=eni", "b=nlb-tcp"], None),
             (&["a=eni", "a=nlb-tcp"], Some("another hop with the name \"a\"")),

@@ -9,8 +9,7 @@ use std::time::Duration;
 use super::{Kind, MIN_LIMIT};
 use crate::host::netfilter;
 
-/// What is taken where nothing is known: as Linux connection tracking and IPVS
-/// have it.
+/// The default where nothing is known: that of Linux connection tracking and IPVS.
 const USUAL: Duration = Duration::from_secs(60);
 /// The limit that goes with [`USUAL`]. A hop that drops established connections
 /// sooner is taken to drop half-closed ones sooner in the same proportion.

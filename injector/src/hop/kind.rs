@@ -1,4 +1,4 @@
-//! The kinds of hops, and what their makers say about them.
+//! The kinds of hops, and their documented behaviour.
 
 use std::{
     fmt::{self, Display, Formatter},
@@ -45,28 +45,27 @@ pub enum Kind {
     Ipvs,
     /// Linux connection tracking.
     NfConntrack,
-    /// Anything else that forgets.
+    /// Anything else that drops idle flows.
     Custom,
 }
 
-/// What its makers say about a kind of hop.
+/// Documented facts about a kind of hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Its name on the command line and in files.
     pub name: &'static str,
-    /// Idle timeout where nobody changed it; `None` where there is none.
+    /// Default idle timeout; `None` where there is none.
     pub default: Option<Duration>,
     /// Which timeouts it can have.
     pub range: Range,
-    /// What becomes of a flow at its end.
+    /// What happens to a flow when it expires.
     pub expiry: Expiry,
-    /// Timeout of a connection that one side has ended, where its makers say so
-    /// and nobody changed it.
+    /// Default timeout of a half-closed connection, where it is documented.
     pub half_closed: Option<Duration>,
     /// Whether a TCP keepalive probe counts as activity. It does not for
     /// timers of the application layer, which see payload only.
     pub keepalive: bool,
-    /// Where the above can be read.
+    /// The source.
     pub source: &'static str,
 }
 
@@ -83,7 +82,7 @@ pub enum Range {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Expiry {
-    /// Forgets it and drops its packets: neither end hears of it.
+    /// Drops it and its packets: neither end notices.
     Silent,
     /// Answers its next packet with a reset.
     Reset,
@@ -134,7 +133,7 @@ impl Kind {
         Self::Custom,
     ];
 
-    /// What its makers say.
+    /// Documented facts.
     ///
     /// An ENI has 432,000 s on instances before Nitro v6 and 350 s since. The
     /// shorter one stands as the default: it serves both.

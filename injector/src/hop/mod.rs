@@ -1,4 +1,4 @@
-//! Hops: what lies on the way of a flow and forgets it after some silence.
+//! Hops: devices on the path of a flow that drop it after some idle time.
 //!
 //! ```text
 //! --hop (parse), --config (crate::config) -> Hop -> compile (what the kernel looks up)
@@ -40,8 +40,7 @@ pub const MAX_LIMIT: Duration = Duration::from_secs(49 * 24 * 3600);
 /// Longest name of a hop, as DNS labels have it.
 pub const MAX_NAME: usize = 63;
 
-/// Something on the way that forgets, resets or closes flows that are idle
-/// for longer than [`Self::timeout`].
+/// A device on the path that drops, resets or closes flows that are idle for longer than [`Self::timeout`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hop {
     /// What the user calls it.
@@ -68,9 +67,9 @@ pub enum Source {
         /// The line, from 1.
         line: usize,
     },
-    /// Asked for.
+    /// Discovered.
     Discovered {
-        /// The call that told, such as `ec2:DescribeNetworkInterfaces`.
+        /// The call that returned it, such as `ec2:DescribeNetworkInterfaces`.
         by: String,
     },
     /// This host's kernel.
@@ -78,7 +77,7 @@ pub enum Source {
         /// The sysctl.
         sysctl: &'static str,
     },
-    /// Nobody said anything: the default of the kind.
+    /// Not configured: the default of the kind.
     Default,
 }
 

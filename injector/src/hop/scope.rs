@@ -58,7 +58,7 @@ pub struct Flow {
 }
 
 impl Place {
-    /// On the way of every flow.
+    /// On the path of every flow.
     pub const ANYWHERE: Self = Self { ends: Ends::Any, direction: None };
 
     /// Flows to these addresses.

@@ -1,6 +1,6 @@
 //! Which descriptors of a process are sockets, in all of its descriptor tables.
 //!
-//! Threads share one table as a rule, and `/proc/PID/fd` shows it. Threads may
+//! Threads usually share one table, and `/proc/PID/fd` shows it. Threads may
 //! have tables of their own, though (`unshare(CLONE_FILES)`), and a process
 //! whose main thread has ended shows none there.
 #![expect(unsafe_code, reason = "a system call")]
@@ -22,7 +22,7 @@ pub struct DescriptorTable {
     pub sockets: Vec<(i32, u64)>,
 }
 
-/// The descriptor tables of a process, as a rule one.
+/// The descriptor tables of a process, usually one.
 ///
 /// Errors where they may not be seen.
 pub fn descriptor_tables(pid: i32) -> io::Result<Vec<DescriptorTable>> {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_ended_has_no_table() {
+    fn ended_processes_have_no_table() {
         let error = descriptor_tables(i32::MAX).expect_err("no process");
         assert!(has_ended(&error), "{error}");
     }

@@ -207,7 +207,7 @@ fn wide(flow: &Flow) -> String {
     )
 }
 
-/// Idle, interval and probes in the way people quote them: `240/30/9`.
+/// Idle, interval and probes in short form: `240/30/9`.
 pub(super) fn keepalive(flow: &Flow) -> String {
     let keepalive = &flow.keepalive;
     if keepalive.enabled {

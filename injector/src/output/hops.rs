@@ -249,10 +249,10 @@ impl PolicyReport {
             Mode::Explicit(values) => ("explicit", Some(OwnKeepalive::of(&values))),
         };
         Self {
-            cgroup: policy.who.cgroup.as_ref().map(|pattern| pattern.as_str().to_owned()),
-            namespace: name(&policy.who.namespace),
-            pod: name(&policy.who.pod),
-            container: name(&policy.who.container),
+            cgroup: policy.selector.cgroup.as_ref().map(|pattern| pattern.as_str().to_owned()),
+            namespace: name(&policy.selector.namespace),
+            pod: name(&policy.selector.pod),
+            container: name(&policy.selector.container),
             place: PlaceReport::of(&policy.place),
             mode,
             keepalive,

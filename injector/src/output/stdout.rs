@@ -24,7 +24,7 @@ pub(super) fn line(text: &str) -> Result<(), Error> {
 pub(super) struct Lines(BufWriter<StdoutLock<'static>>);
 
 impl Lines {
-    /// None yet. Others who write to stdout wait until it is dropped.
+    /// None yet. Other writers to stdout wait until it is dropped.
     pub(super) fn new() -> Self {
         Self(BufWriter::new(io::stdout().lock()))
     }

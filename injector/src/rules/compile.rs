@@ -1,5 +1,4 @@
-//! What the programs go by: a decision for every limit, and the rules that
-//! lead to them.
+//! The tables of the programs: a decision for every limit, and the rules that lead to them.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -40,40 +39,40 @@ pub struct Rules {
     /// Numbers of cgroups, as they are now: they come and go with these, and
     /// make no other rules.
     pub cgroups: Vec<(u64, u32)>,
-    /// Whether packets are looked at, too.
+    /// Whether packets are tracked, too.
     pub tracks_packets: bool,
-    /// Whether the guard was asked for, and is not just the default.
+    /// Whether the guard was requested, and is not just the default.
     asks_for_guard: bool,
     /// Whether this host refuses the guard.
     pub lacks_guard: bool,
-    /// Whether that goes for units of systemd, too, whose firewalls won't start beside.
+    /// Whether that includes units of systemd, whose firewalls won't start then.
     pub tracks_regardless: bool,
 }
 
 impl Rules {
-    /// From what was asked for, without policies.
+    /// From settings and hops, without policies.
     ///
     /// Errors where a setting does not go with a limit, naming both.
     pub fn new(settings: &Settings, hops: &[Hop]) -> Result<Self, Error> {
         Self::with(settings, hops, &[], &Sets::of(&[], &[]))
     }
 
-    /// From what was asked for, with policies that don't ask whose a flow is.
+    /// From settings and hops, with policies that select no cgroup or pod.
     ///
-    /// Errors where one does: that takes somebody who looks after cgroups as
+    /// Errors where one does: that takes somebody selector looks after cgroups as
     /// they come.
-    pub fn for_anyone(settings: &Settings, hops: &[Hop], policies: &[Policy]) -> Result<Self, Error> {
-        if let Some(index) = policies.iter().position(|policy| !policy.who.is_anyone()) {
+    pub fn without_selectors(settings: &Settings, hops: &[Hop], policies: &[Policy]) -> Result<Self, Error> {
+        if let Some(index) = policies.iter().position(|policy| !policy.selector.selects_all()) {
             return Err(Error::BadValue {
                 what: "[[policy]]",
                 value: format!("for some cgroups or pods (the {}. one)", index + 1),
-                expected: "`injector run` can do that, `attach` can't".to_owned(),
+                expected: "`injector run` supports that, `attach` does not".to_owned(),
             });
         }
         Self::with(settings, hops, policies, &Sets::of(policies, &[]))
     }
 
-    /// From what was asked for, with policies for the cgroups in `sets`.
+    /// From settings and hops, with policies for the cgroups in `sets`.
     ///
     /// Errors as [`Self::new`] does.
     pub fn with(settings: &Settings, hops: &[Hop], policies: &[Policy], sets: &Sets) -> Result<Self, Error> {
@@ -83,7 +82,7 @@ impl Rules {
             complete(decision, settings, hops)?;
         }
         decisions.insert(FALLBACK as usize, fallback(settings)?);
-        let by_cgroup = policies.iter().any(|policy| !policy.who.is_anyone());
+        let by_cgroup = policies.iter().any(|policy| !policy.selector.selects_all());
         Ok(Self {
             decisions,
             entries,
@@ -107,8 +106,7 @@ impl Rules {
         self.fallback().conflict != RESPECT || self.decisions.iter().any(by_policy)
     }
 
-    /// The same for a host that refuses the guard; `None` where it was asked for,
-    /// or is not needed.
+    /// The same for a host that refuses the guard; `None` where it was requested, or is not needed.
     pub fn without_guard(&self) -> Option<Self> {
         if self.asks_for_guard || !self.overrules() {
             return None;
@@ -120,12 +118,12 @@ impl Rules {
         Some(rules)
     }
 
-    /// What flows get that no rule names.
+    /// The policy for flows without a rule.
     pub fn fallback(&self) -> &FlowPolicy {
         &self.decisions[0].policy
     }
 
-    /// How soon after each other there can be something to see.
+    /// How soon after each other flows can change their status.
     pub fn pace(&self) -> Pace {
         let limits = self.decisions.iter().map(|decision| (decision.policy.warn_ms, decision.policy.limit_ms));
         let timers = self.decisions.iter().map(|decision| (decision.layer7_warn_ms, decision.layer7_ms));
@@ -139,7 +137,7 @@ impl Rules {
         )
     }
 
-    /// Tells these rules from others.
+    /// Identifies these rules.
     pub fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         hasher.write(self.decisions.as_bytes());
@@ -154,7 +152,7 @@ impl Rules {
     }
 }
 
-/// For flows that no rule names.
+/// For flows without a rule.
 fn fallback(settings: &Settings) -> Result<Decision, Error> {
     let policy = settings::policy(settings)?;
     let half_closed = half_closed_by_default(Duration::from_millis(policy.limit_ms.into()));
@@ -196,7 +194,7 @@ mod tests {
     use crate::{
         hop::{HopArg, Place},
         rules::{
-            policy::{Mode, Resident, Who},
+            policy::{Mode, Resident, Selector},
             values::OnConflict,
         },
     };
@@ -227,7 +225,7 @@ mod tests {
     #[test]
     fn policies_come_with_their_cgroups() {
         let policy = |cgroup: Option<&str>, keepalive, on_conflict| Policy {
-            who: Who { cgroup: cgroup.map(|text| text.parse().expect(text)), ..Who::default() },
+            selector: Selector { cgroup: cgroup.map(|text| text.parse().expect(text)), ..Selector::default() },
             place: Place::ANYWHERE,
             keepalive,
             on_conflict,
@@ -245,7 +243,7 @@ mod tests {
             let expected = if entry.key.scope >> SET_SHIFT == 1 { (0, TIGHTEN) } else { (60, ENFORCE) };
             assert_eq!((policy.keepalive.idle_s, policy.conflict), expected, "{entry:?}");
         }
-        let error = Rules::for_anyone(&Settings::default(), &[], &policies).expect_err("asks for a cgroup");
+        let error = Rules::without_selectors(&Settings::default(), &[], &policies).expect_err("asks for a cgroup");
         assert!(error.to_string().contains("the 1. one"), "{error}");
     }
 
@@ -254,7 +252,7 @@ mod tests {
         let with = |on_conflict, of_policy: Option<Option<OnConflict>>| {
             let policies: Vec<_> = of_policy
                 .map(|on_conflict| Policy {
-                    who: Who::default(),
+                    selector: Selector::default(),
                     place: Place::ANYWHERE,
                     keepalive: Mode::Derived,
                     on_conflict,
@@ -263,7 +261,7 @@ mod tests {
                 .into_iter()
                 .collect();
             let settings = Settings { on_conflict, ..Settings::default() };
-            Rules::for_anyone(&settings, &[], &policies).expect("they go together")
+            Rules::without_selectors(&settings, &[], &policies).expect("they go together")
         };
         let (respect, tighten) = (Some(OnConflict::Respect), Some(OnConflict::Tighten));
         let table = [

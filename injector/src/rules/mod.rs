@@ -1,4 +1,4 @@
-//! What is to be done with which flow: settings and policies, and the tables that the kernel looks them up in. Pure. May use
+//! What to do with which flow: settings and policies, and the tables that the kernel looks them up in. Pure. May use
 //! `hop` and all below it.
 
 pub mod compile;

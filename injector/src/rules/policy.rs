@@ -1,9 +1,8 @@
-//! Policies: what becomes of which flows instead of what follows from their
-//! limit. They are ordered, and the first one that a flow meets counts.
+//! Policies: overrides, for some flows, of what follows from their limit. They are ordered, and the first one that
+//! matches a flow counts.
 //!
-//! Where a flow leads is looked up by the kernel, as for hops. Whose it is, is
-//! decided here, from its cgroup: cgroups with the same policies share a number,
-//! and the kernel knows each cgroup's.
+//! Where a flow leads is looked up by the kernel, as for hops. Cgroups are matched here: those with the same policies
+//! share a number, and the kernel knows each cgroup's.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +21,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Whose flows.
-    pub who: Who,
+    pub selector: Selector,
     /// Flows to where.
     pub place: Place,
     /// What they get.
@@ -46,10 +45,9 @@ pub enum Mode {
     Explicit(Keepalive),
 }
 
-/// Whose flows. What is left out does not matter; a pod that is not known by
-/// name is none that is asked for by name.
+/// Selects flows by their cgroup and pod. Missing fields match all; a pod without a known name matches no pattern.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Who {
+pub struct Selector {
     /// Their cgroup, or one above it.
     pub cgroup: Option<Pattern>,
     /// Namespace of their pod.
@@ -81,14 +79,14 @@ pub struct Sets {
     pub cgroups: Vec<(u64, u32)>,
 }
 
-impl Who {
-    /// Whether it is everybody.
-    pub const fn is_anyone(&self) -> bool {
+impl Selector {
+    /// Whether it matches all flows.
+    pub const fn selects_all(&self) -> bool {
         matches!(self, Self { cgroup: None, namespace: None, pod: None, container: None })
     }
 
-    /// Whether it is this one.
-    pub fn is(&self, resident: &Resident) -> bool {
+    /// Whether it matches this cgroup.
+    pub fn matches(&self, resident: &Resident) -> bool {
         let Self { cgroup, namespace, pod, container } = self;
         let named = |pattern: &Option<glob::Pattern>, name: Option<&str>| {
             pattern.as_ref().is_none_or(|pattern| name.is_some_and(|name| pattern.matches(name)))
@@ -129,18 +127,18 @@ impl Policy {
 }
 
 impl Sets {
-    /// Numbers for `residents`. The same ones get the same numbers, in whatever
-    /// order they come. Beyond [`MAX_SET`] different sets cgroups have no
-    /// number.
+    /// Numbers for `residents`. The same ones get the same numbers, in any order. Beyond [`MAX_SET`] different sets
+    /// cgroups have no number.
     pub fn of(policies: &[Policy], residents: &[Resident]) -> Self {
         let met = |resident: Option<&Resident>| -> Vec<usize> {
-            let is_met = |who: &Who| resident.map_or(who.is_anyone(), |resident| who.is(resident));
-            policies.iter().enumerate().filter(|(_, policy)| is_met(&policy.who)).map(|(index, _)| index).collect()
+            let is_met =
+                |selector: &Selector| resident.map_or(selector.selects_all(), |resident| selector.matches(resident));
+            policies.iter().enumerate().filter(|(_, policy)| is_met(&policy.selector)).map(|(index, _)| index).collect()
         };
-        let nobody = met(None);
+        let unselected = met(None);
         let of_each: Vec<_> = residents.iter().map(|resident| (resident.id, met(Some(resident)))).collect();
-        let different: BTreeSet<_> = of_each.iter().map(|(_, set)| set).filter(|set| **set != nobody).collect();
-        let mut sets = vec![nobody.clone()];
+        let different: BTreeSet<_> = of_each.iter().map(|(_, set)| set).filter(|set| **set != unselected).collect();
+        let mut sets = vec![unselected.clone()];
         sets.extend(different.into_iter().take(MAX_SET.into()).cloned());
         let number = |set: &Vec<usize>| sets[1..].binary_search(set).ok().and_then(|at| u32::try_from(at + 1).ok());
         let cgroups = of_each.iter().filter_map(|(id, set)| Some((*id, number(set)?))).collect();
@@ -152,14 +150,14 @@ impl Sets {
 mod tests {
     use super::*;
 
-    fn who(cgroup: &str, namespace: &str, pod: &str) -> Who {
+    fn selector(cgroup: &str, namespace: &str, pod: &str) -> Selector {
         let glob = |text: &str| (!text.is_empty()).then(|| glob::Pattern::new(text).expect(text));
         let cgroup = (!cgroup.is_empty()).then(|| cgroup.parse().expect(cgroup));
-        Who { cgroup, namespace: glob(namespace), pod: glob(pod), container: None }
+        Selector { cgroup, namespace: glob(namespace), pod: glob(pod), container: None }
     }
 
-    fn policy(who: Who) -> Policy {
-        Policy { who, place: Place::ANYWHERE, keepalive: Mode::Exempt, on_conflict: None, adopt: None }
+    fn policy(selector: Selector) -> Policy {
+        Policy { selector, place: Place::ANYWHERE, keepalive: Mode::Exempt, on_conflict: None, adopt: None }
     }
 
     fn resident(id: u64, path: &str, pod: Option<(&str, &str)>) -> Resident {
@@ -171,23 +169,23 @@ mod tests {
     fn whose_flows() {
         let web = resident(1, "/kubepods.slice/x", Some(("shop", "web-0")));
         let table = [
-            (who("", "", ""), true),
-            (who("kubepods*", "", ""), true),
-            (who("system.slice", "", ""), false),
-            (who("", "shop", ""), true),
-            (who("", "shop", "web-*"), true),
-            (who("", "shop", "db-*"), false),
-            (who("kubepods*", "other", ""), false),
+            (selector("", "", ""), true),
+            (selector("kubepods*", "", ""), true),
+            (selector("system.slice", "", ""), false),
+            (selector("", "shop", ""), true),
+            (selector("", "shop", "web-*"), true),
+            (selector("", "shop", "db-*"), false),
+            (selector("kubepods*", "other", ""), false),
         ];
-        for (who, expected) in table {
-            assert_eq!(who.is(&web), expected, "{who:?}");
+        for (selector, expected) in table {
+            assert_eq!(selector.matches(&web), expected, "{selector:?}");
         }
-        assert!(!who("", "*", "").is(&resident(2, "/a", None)), "no pod, no namespace");
+        assert!(!selector("", "*", "").matches(&resident(2, "/a", None)), "no pod, no namespace");
     }
 
     #[test]
     fn cgroups_with_the_same_policies_share_a_number() {
-        let policies = [policy(who("", "shop", "")), policy(who("", "", "")), policy(who("a", "", ""))];
+        let policies = [policy(selector("", "shop", "")), policy(selector("", "", "")), policy(selector("a", "", ""))];
         let mut residents = [
             resident(10, "/a", None),
             resident(11, "/b", Some(("shop", "web"))),

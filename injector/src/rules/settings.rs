@@ -1,5 +1,4 @@
-//! What the arguments of `attach` come to, checked against the kernel's
-//! ranges and against each other.
+//! The settings of `attach`, checked against the kernel's ranges and against each other.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -18,14 +17,13 @@ use crate::{
     units,
 };
 
-/// `--timeout` unless told otherwise.
+/// Default of `--timeout`.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(350);
-/// `--warn` unless told otherwise.
+/// Default of `--warn`.
 pub const DEFAULT_WARN: Warn = Warn::Percent(80);
-/// `--discover-interval` unless told otherwise.
+/// Default of `--discover-interval`.
 pub const DEFAULT_DISCOVER_INTERVAL: Duration = Duration::from_secs(300);
-/// What `attach` is to do, from its arguments or from a file. What is left out
-/// has its default.
+/// What `attach` is to do, from its arguments or from a file. Missing values have their default.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// `--cgroup`.
@@ -57,7 +55,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// These, and where they say nothing `other`.
+    /// These, with `other` in place of missing ones.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -78,7 +76,7 @@ impl Settings {
     }
 }
 
-/// The policy for flows that no hop is known for.
+/// The policy for flows without a known hop.
 ///
 /// Errors with [`Error::BadValue`], naming the option and its range.
 pub fn policy(settings: &Settings) -> Result<FlowPolicy, Error> {
@@ -152,7 +150,7 @@ fn at(hop: &Hop, error: Error) -> Error {
     }
 }
 
-/// What is allowed but may surprise; a sentence each.
+/// Remarks on settings that are allowed but may surprise; a sentence each.
 pub fn remarks(policy: &FlowPolicy) -> Vec<String> {
     let Keepalive { idle_s, interval_s, probes, .. } = policy.keepalive;
     let mut remarks = Vec::new();

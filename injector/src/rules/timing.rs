@@ -28,14 +28,14 @@ pub enum Unserved {
     TooLong(Duration),
 }
 
-/// What a limit leads to, and what is not as good as one would expect.
+/// Keepalive derived from a limit, with remarks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Derivation {
     /// The parameters.
     pub timing: Timing,
     /// Probes that are sent before the limit.
     pub probes_below: u32,
-    /// What to know about them.
+    /// Remarks.
     pub caveats: Vec<Caveat>,
 }
 
@@ -77,7 +77,7 @@ pub fn derive(limit_s: u32) -> Timing {
     Timing { idle_s, interval_s, probes: DEFAULT_PROBES }
 }
 
-/// Derives timing from any limit, with what to know about it.
+/// Derives timing from any limit, with remarks.
 ///
 /// Errors where the limit is below [`MIN_LIMIT`] or above [`MAX_LIMIT`].
 /// A fraction of a second is cut off, so probes come early, never late.

@@ -1,4 +1,4 @@
-//! What settings and policies choose from.
+//! The values of settings and policies.
 
 use std::{
     fmt::{self, Display, Formatter},
@@ -11,17 +11,17 @@ use injector_common::conflict::{ENFORCE, RESPECT, TIGHTEN};
 
 use crate::units;
 
-/// Who is asked for hops.
+/// The cloud to discover hops from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Discover {
-    /// Nobody, whatever the file says.
+    /// None; overrides the file.
     #[default]
     None,
     /// Amazon Web Services: network interfaces of this instance, and Network Load Balancers.
     Aws,
 }
 
-/// From when on to warn.
+/// When to warn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Warn {
     /// Share of the limit.
@@ -54,10 +54,10 @@ impl FromStr for Warn {
     }
 }
 
-/// Whose word counts when an application sets keepalive itself.
+/// Which value applies when an application sets keepalive itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OnConflict {
-    /// The application's; what leaves a flow without protection is reported.
+    /// The application's; a flow that it leaves without protection is reported.
     Respect,
     /// The stricter one.
     #[default]
@@ -77,13 +77,13 @@ impl OnConflict {
     }
 }
 
-/// What tells when a flow was last active.
+/// Source of idle times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Track {
     /// The sockets' own timestamps.
     #[default]
     Sockets,
-    /// Every packet as well, which also tells who probes and who answers; costs time per packet (Linux 5.11).
+    /// Every packet as well, which also shows which side probes and which answers; costs time per packet (Linux 5.11).
     Packets,
     /// The same, also on the cgroup of a systemd unit that does not delegate it: its firewall
     /// (`IPAddressDeny=`) will not start beside.

@@ -61,7 +61,7 @@ fn every_figure_has_its_line() {
 }
 
 #[test]
-fn what_is_unknown_is_left_out() {
+fn unknown_values_are_omitted() {
     let text = Metrics::new().encode(Format::Prometheus);
     for name in ["flows{", "flow_idle", "last_scan", "config_last", "memory", "conntrack", "flow_limit", "discovery"] {
         assert!(!text.contains(&format!("{PREFIX}_{name}")), "{name} in\n{text}");

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_helm_adds_is_left_out() {
+    fn what_helm_adds_is_dropped() {
         assert_eq!(without_sources("---\n# Source: a/b.yaml\nkind: X\n# a\n"), "---\nkind: X\n# a\n");
     }
 }

@@ -38,7 +38,7 @@ fn sysctl_late(facts: &Facts<'_>, hop: &Hop, sysctl: TcpKeepalive) -> Option<Fin
             sysctl.idle_s, sysctl.interval_s, hop.name, hop.kind
         ),
         why: "an application that switches keepalive on and leaves its times alone gets these: its connections are \
-              forgotten before the first probe"
+              dropped before the first probe"
             .to_owned(),
         set: format!(
             "sysctl -w net.ipv4.tcp_keepalive_time={idle_s} net.ipv4.tcp_keepalive_intvl={interval_s} \

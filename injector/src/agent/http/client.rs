@@ -13,7 +13,7 @@ use super::{list::List, peers::Share};
 /// The other end of one connection.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    /// What its address may take; `None` for a socket in the file system, whose mode says who may connect.
+    /// What its address may take; `None` for a socket in the file system, whose mode decides which clients may connect.
     share: Option<Arc<Share>>,
     /// The list it is being sent.
     reads: Arc<Mutex<Option<oneshot::Sender<Arc<List>>>>>,

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn openmetrics_for_those_who_take_it() {
+    fn openmetrics_for_clients_that_accept_it() {
         let prometheus_2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;\
                             q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
         for (accept, format) in [

@@ -115,7 +115,7 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Takes a reading of an attachment's counters. The sums go on where an attachment ends or begins anew, so that
+    /// Takes a reading of an attachment's counters. The sums go on where an attachment ends or starts again, so that
     /// they never go back.
     pub fn counted(&mut self, attachment: &str, now: Counters) {
         self.sockets.advance(self.counters.get(attachment), &now);

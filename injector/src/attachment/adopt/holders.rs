@@ -99,8 +99,7 @@ impl Holder {
         self.tables.iter().flat_map(of).collect()
     }
 
-    /// The kernel's number of the network namespace it is in: its sockets' own,
-    /// as a rule.
+    /// The kernel's number of the network namespace it is in: usually that of its sockets.
     pub(super) fn netns(&self) -> u64 {
         *self.netns.get_or_init(|| Netns::of(self.resident.pid).map_or(0, |namespace| namespace.inode))
     }

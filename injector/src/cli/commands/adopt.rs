@@ -26,7 +26,7 @@ pub(super) fn run(args: &Adopt) -> anyhow::Result<Code> {
     for (attached, report) in there.attached.iter().zip(&reports) {
         EventWriter::new(args.output).write(&Event::Adopted { name: attached.name(), report })?;
     }
-    Ok(if there.left_out.is_empty() { Code::Ok } else { Code::Failure })
+    Ok(if there.skipped.is_empty() { Code::Ok } else { Code::Failure })
 }
 
 /// Adopts, and reports what can't be covered, which is no error.

@@ -51,9 +51,9 @@ fn chosen(args: &Detach) -> anyhow::Result<Vec<PinDir>> {
         let pins = PinDir::named(name)?;
         if pins.exists() { vec![pins] } else { vec![] }
     } else {
-        let Opened { attached, left_out } = target::attachments(&args.target)?;
+        let Opened { attached, skipped } = target::attachments(&args.target)?;
         let attached = attached.iter().map(|attached| attached.pins().clone());
-        attached.chain(left_out.into_iter().map(|(pins, _)| pins)).collect()
+        attached.chain(skipped.into_iter().map(|(pins, _)| pins)).collect()
     };
     if chosen.is_empty() && !args.all { Err(missing(args)) } else { Ok(chosen) }
 }

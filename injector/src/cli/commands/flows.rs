@@ -129,7 +129,7 @@ fn collect(args: &Flows) -> anyhow::Result<Found> {
     let mode = if args.at_risk { scan::FINDINGS } else { scan::ALL };
     let request = ScanControl::request(mode, 0, budget(args));
     let there = target::opened(&args.target)?;
-    let mut found = Found { lacks_some: !there.left_out.is_empty(), ..Found::default() };
+    let mut found = Found { lacks_some: !there.skipped.is_empty(), ..Found::default() };
     let is_only_one = there.attached.len() == 1;
     for mut attached in there.attached {
         if let Err(error) = attached.check_is_active() {

@@ -26,7 +26,7 @@ pub(super) fn opened(target: &Target) -> anyhow::Result<Opened> {
 /// Errors with [`Error::NotAttached`], [`Error::CgroupNotAttached`] or [`Error::CgroupRemoved`].
 pub(super) fn attachments(target: &Target) -> anyhow::Result<Opened> {
     if let Some(name) = &target.name {
-        return Ok(Opened { attached: vec![Attached::open(PinDir::named(name)?)?], left_out: vec![] });
+        return Ok(Opened { attached: vec![Attached::open(PinDir::named(name)?)?], skipped: vec![] });
     }
     let mut all = Attached::all()?;
     let Some(path) = &target.cgroup else { return Ok(all) };
@@ -36,10 +36,10 @@ pub(super) fn attachments(target: &Target) -> anyhow::Result<Opened> {
     let removed = all.attached.iter().find(is_before).map(Attached::cgroup_removed);
     all.attached.retain(|one| one.description().cgroup_id == cgroup.id());
     // Their cgroups are unknown.
-    let unknown = all.left_out.extract_if(.., |(pins, _)| bpf::hooked_to(pins).is_none()).collect();
-    Opened { attached: vec![], left_out: unknown }.warn();
-    all.left_out.retain(|(pins, _)| bpf::hooked_to(pins) == Some(cgroup.id()));
-    if all.attached.is_empty() && all.left_out.is_empty() {
+    let unknown = all.skipped.extract_if(.., |(pins, _)| bpf::hooked_to(pins).is_none()).collect();
+    Opened { attached: vec![], skipped: unknown }.warn();
+    all.skipped.retain(|(pins, _)| bpf::hooked_to(pins) == Some(cgroup.id()));
+    if all.attached.is_empty() && all.skipped.is_empty() {
         let cgroup = cgroup.path().display().to_string();
         return Err(removed.unwrap_or(Error::CgroupNotAttached { cgroup }).into());
     }

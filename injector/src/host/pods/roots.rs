@@ -54,7 +54,7 @@ mod tests {
 
     /// SECURITY.md#pods
     #[test]
-    fn who_has_a_cgroup_makes_no_pods() {
+    fn owners_of_other_cgroups_make_no_pods() {
         let roots = PodRoots::default();
         assert!(roots.pod_of(&format!("/{POD}")).is_some() && roots.pod_of(&format!("/kubelet/{POD}")).is_some());
         for above in [

@@ -5,13 +5,12 @@
 //! flows of its direction. Each hit names a [`Decision`]; the shortest limit of
 //! them counts, and by itself the shortest timer of the application layer.
 //!
-//! Policies have places too, and the first of those that a flow meets counts.
-//! Which of them are there to be met depends on the flow's cgroup: each set of
-//! them has its own part of the trie, with all hops in it.
+//! Policies have places too, and the first one that matches a flow counts. Which of them can match depends on the
+//! flow's cgroup: each set of them has its own part of the trie, with all hops in it.
 //!
-//! The trie returns the longest prefix only, so every entry carries the best
-//! of all hops whose place contains it, within its own lookup. The other
-//! lookups bring in theirs. What an entry would only repeat is left out.
+//! The trie returns the longest prefix only, so every entry carries the best of
+//! all hops whose place contains it, within its own lookup. The other lookups
+//! bring in theirs. Entries that would only repeat another are omitted.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -34,7 +33,7 @@ use crate::{
     rules::policy::Policy,
 };
 
-/// What the kernel gets.
+/// The compiled tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Compiled {
     /// Decisions, each once. They hold limits and hops; what follows from the
@@ -60,8 +59,8 @@ pub struct Entry {
 
 /// One lookup: scope and port.
 type Lookup = (u16, u16);
-/// What the hops say: by lookup, then by prefix. Prefixes sort before all that
-/// they contain.
+/// Decisions by lookup, then by prefix. Prefixes sort before all that they
+/// contain.
 type Tables = BTreeMap<Lookup, BTreeMap<Prefix, Decision>>;
 
 /// Bits and length of a prefix in the 128 bits where IPv4 is mapped.
@@ -140,14 +139,14 @@ const fn directions(direction: Option<Direction>) -> &'static [u16] {
     }
 }
 
-/// Gives every prefix what those around it have, and drops those that would
-/// only repeat what the next larger one says.
+/// Merges into every prefix the decisions of those around it, and drops those that would only repeat the next larger
+/// one.
 ///
 /// In the order of the map, the prefixes around one are the last ones before
 /// it that contain it: a stack of them is enough.
 ///
-/// Loopback addresses that a hop names are an island: limits of what lies around
-/// do not reach them, unless with `loopback`.
+/// Loopback addresses that a hop names are an island: limits of surrounding prefixes do not reach them, unless with
+/// `loopback`.
 fn inherit(table: BTreeMap<Prefix, Decision>, loopback: bool) -> Vec<(Prefix, Decision)> {
     let mut kept = Vec::new();
     let mut around: Vec<(Prefix, Decision)> = Vec::new();
@@ -159,7 +158,7 @@ fn inherit(table: BTreeMap<Prefix, Decision>, loopback: bool) -> Vec<(Prefix, De
         let is_island = prefix.is_loopback() && !loopback;
         let reaching =
             if is_island && outer.loopback == 0 { Decision { instead: outer.instead, ..no_limits() } } else { outer };
-        // Prefixes of IPv6 say nothing about IPv4, wherever it is mapped.
+        // Prefixes of IPv6 don't apply to mapped IPv4.
         let decision = if prefix == Prefix::V4 { own } else { better(&own, &reaching) };
         let is_meant_for_loopback = (loopback || is_island) && has_limits(&decision);
         let decision = Decision { loopback: is_meant_for_loopback.into(), ..decision };
@@ -171,7 +170,7 @@ fn inherit(table: BTreeMap<Prefix, Decision>, loopback: bool) -> Vec<(Prefix, De
     kept
 }
 
-/// No hop has a limit, and no policy says anything.
+/// No hop has a limit, and no policy applies.
 pub fn no_limits() -> Decision {
     Decision { hop: NO_HOP, layer7_hop: NO_HOP, half_closed_hop: NO_HOP, ..Decision::default() }
 }
@@ -197,7 +196,7 @@ const fn has_limits(decision: &Decision) -> bool {
 /// The shorter limits and the shorter timer of both, of two alike that of the
 /// hop that was given first; and the first policy.
 fn better(one: &Decision, other: &Decision) -> Decision {
-    // What is there comes before what is not.
+    // Present values come before missing ones.
     let first = |of: fn(&Decision) -> (bool, u32, u32)| if of(other) < of(one) { other } else { one };
     let limit = first(|one| (one.hop == NO_HOP, one.policy.limit_ms, one.hop));
     let layer7 = first(|one| (one.layer7_hop == NO_HOP, one.layer7_ms, one.layer7_hop));

@@ -16,7 +16,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::*;
 use crate::{
     hop::{Flow, HopArg, Kind, Place, Source},
-    rules::policy::{Mode, Who},
+    rules::policy::{Mode, Selector},
 };
 
 fn hops(args: &[&str]) -> Vec<Hop> {
@@ -93,7 +93,7 @@ fn naive(hops: &[Hop], flow: &Flow) -> Found {
 
 /// For the flows of everybody that go there.
 fn policy(place: Place) -> Policy {
-    Policy { who: Who::default(), place, keepalive: Mode::Exempt, on_conflict: None, adopt: None }
+    Policy { selector: Selector::default(), place, keepalive: Mode::Exempt, on_conflict: None, adopt: None }
 }
 
 fn mapped(address: IpAddr) -> u128 {
@@ -157,7 +157,7 @@ fn ipv6_says_nothing_about_ipv4() {
 }
 
 #[test]
-fn repetition_is_left_out() {
+fn repetition_is_omitted() {
     let compiled = compile(&hops(&["a=custom:60s", "b=custom:90s@10.0.0.0/8", "c=custom:80s@10.1.0.0/16"]));
     assert_eq!((compiled.decisions.len(), compiled.entries.len()), (1, 2), "one for each direction");
 }

@@ -6,7 +6,7 @@ pub const PAGE: &str = include_str!("index.html");
 
 /// Its `Content-Security-Policy`: its own script and style, by their hashes, and requests to the agent.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-4NYpxMLRA68JvyB2sNVM9nXOyLqyJG6UPnVVO4bSD3A='; \
+    script-src 'sha256-nlHe/8Cpa1J9gN0FsgC8d91YSJFslecf0z4IJOOqiV8='; \
     style-src 'sha256-QkgiFQ3aqI/wnKV3anLm9fCnJxtNSOqeR0Ig9A884j8='; \
     img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

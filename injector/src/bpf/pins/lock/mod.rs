@@ -174,13 +174,13 @@ fn wait(file: File, how: FlockOperation, path: &Path) -> anyhow::Result<File> {
     };
     match flock(&file, at_once) {
         Ok(()) => {
-            in_vain(|locks| locks.remove(&identity));
+            timed_out(|locks| locks.remove(&identity));
             return Ok(file);
         }
         Err(Errno::WOULDBLOCK) => {}
         Err(error) => return Err(denied(error.into(), path)),
     }
-    if in_vain(|locks| locks.contains(&identity)) {
+    if timed_out(|locks| locks.contains(&identity)) {
         return Err(held(path, identity, Duration::ZERO));
     }
     let (patience, turns) = OWN_PATIENCE.get().map_or((PATIENCE, MAX_TURNS), |patience| (*patience, 1));
@@ -196,14 +196,14 @@ fn wait(file: File, how: FlockOperation, path: &Path) -> anyhow::Result<File> {
         let next = Holder::of(identity);
         // Where the lock passes from one process to the next, none is stuck: flock() is not fair.
         if turn == turns || next == holder {
-            in_vain(|locks| locks.insert(identity));
+            timed_out(|locks| locks.insert(identity));
             return Err(held(path, identity, patience * turn));
         }
         (holder, turn) = (next, turn + 1);
     }
 }
 
-fn in_vain<T>(look: impl FnOnce(&mut HashSet<Identity>) -> T) -> T {
+fn timed_out<T>(look: impl FnOnce(&mut HashSet<Identity>) -> T) -> T {
     look(IN_VAIN.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default())
 }
 

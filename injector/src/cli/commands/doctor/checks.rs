@@ -43,7 +43,7 @@ pub(super) fn cgroup(cgroup: &anyhow::Result<Cgroup>) -> Check {
     }
 }
 
-/// The hooks of that cgroup, where programs of others may be in the way.
+/// The hooks of that cgroup, where programs of others may conflict.
 pub(super) fn hooks(cgroup: &Cgroup) -> impl Iterator<Item = Check> {
     bpf::hooks(cgroup).into_iter().map(|(name, tried)| {
         let detail =
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_confidentiality_is_in_the_way() {
+    fn only_confidentiality_blocks_it() {
         for (level, is_ok) in [
             (Some(Lockdown::None), true),
             (Some(Lockdown::Integrity), true),

@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_loaded_where_the_usual_programs_are_refused() {
+    fn nothing_is_loaded_where_the_basic_programs_are_refused() {
         let [conflicts, packets, _] = all(false);
         for check in [conflicts, packets] {
             assert!(!check.ok && check.detail.contains("not tried"), "{check:?}");
