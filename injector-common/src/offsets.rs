@@ -10,7 +10,7 @@ pub const FIRST_HINT: usize = ELEMENT_NEXT;
 
 /// A member, named as in the kernel's sources.
 #[derive(Clone, Copy, Debug)]
-pub struct Member {
+pub struct KernelMember {
     /// The structure's tag.
     pub structure: &'static str,
     /// Path of member names, separated by dots; anonymous members are passed
@@ -27,8 +27,8 @@ macro_rules! members {
         /// How many members there are.
         pub const COUNT: usize = Index::COUNT as usize;
         /// The members, in the order of their indices.
-        pub const MEMBERS: [Member; COUNT] =
-            [$(Member { structure: $structure, path: $path },)+];
+        pub const MEMBERS: [KernelMember; COUNT] =
+            [$(KernelMember { structure: $structure, path: $path },)+];
     };
 }
 

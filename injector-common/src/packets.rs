@@ -29,15 +29,15 @@ pub const CLASSES: usize = 7;
 #[repr(C)]
 pub struct PacketRecord {
     /// From the peer.
-    pub received: Direction,
+    pub received: Traffic,
     /// To the peer.
-    pub sent: Direction,
+    pub sent: Traffic,
 }
 
 impl PacketRecord {
     /// No packet yet.
     pub const NONE: Self = {
-        let none = Direction { last: 0, last_payload: 0, unanswered_probes: 0, counts: [0; CLASSES] };
+        let none = Traffic { last: 0, last_payload: 0, unanswered_probes: 0, counts: [0; CLASSES] };
         Self { received: none, sent: none }
     };
 }
@@ -45,7 +45,7 @@ impl PacketRecord {
 /// The packets of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct Direction {
+pub struct Traffic {
     /// The last one, in jiffies; 0 for none.
     pub last: u32,
     /// The last one with payload, in jiffies; 0 for none.
@@ -111,7 +111,7 @@ impl Segment {
     }
 }
 
-impl Direction {
+impl Traffic {
     /// Counts a packet, and stamps it. What does not change is not written: the
     /// next processor may still have it in its cache.
     #[inline(always)]
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn packets_are_counted_and_stamped() {
-        let mut direction = Direction::default();
+        let mut direction = Traffic::default();
         direction.note(7, DATA, true);
         direction.note(8, PROBE, false);
         direction.note(9, PROBE, false);

@@ -16,7 +16,7 @@ use injector_common::{
     stats,
 };
 
-use crate::scan::Flow;
+use crate::scan::Findings;
 
 /// One record per flow, freed by the kernel with its socket.
 #[btf_map]
@@ -49,7 +49,7 @@ static SCAN_CONTROL: Array<ScanControl, 1> = Array::new();
 
 /// The programs' own: what the scan under way knows of the flow that it visits.
 #[btf_map]
-static VISITED: Array<Flow, 1> = Array::new();
+static VISITED: Array<Findings, 1> = Array::new();
 
 /// Not used by any program: what userspace wants to find again.
 #[btf_map]
@@ -165,7 +165,7 @@ pub fn scan_control() -> Option<*mut ScanControl> {
 
 /// Where a visit keeps what it knows of the flow.
 #[inline(always)]
-pub fn visited() -> Option<*mut Flow> {
+pub fn visited() -> Option<*mut Findings> {
     VISITED.get_ptr_mut(0)
 }
 

@@ -60,7 +60,7 @@ struct IterMeta {
 /// so forgets the ways that led to it. Held in registers it would have the
 /// verifier follow each of them through all that comes after.
 #[derive(Clone, Copy)]
-pub struct Flow {
+pub struct Findings {
     own: Own,
     effective: Keepalive,
     wire_ms: u64,
@@ -141,7 +141,7 @@ pub fn visit(ctx: *mut IterContext) {
 
 /// Reads and judges the socket; `None` once the connection is closing.
 #[inline(always)]
-fn look(visit: &Visit, record: &mut FlowRecord) -> Result<Option<Flow>, i32> {
+fn look(visit: &Visit, record: &mut FlowRecord) -> Result<Option<Findings>, i32> {
     let tcp = visit.tcp;
     let state = tcp.state();
     if !state::is_live(state) || tcp.is_orphan() {
@@ -177,7 +177,7 @@ fn look(visit: &Visit, record: &mut FlowRecord) -> Result<Option<Flow>, i32> {
     let status = if lookup::is_exempt(&choice) { EXEMPT } else { status };
     record.seen = idle.seen;
     let Idle { wire_ms, application_ms, .. } = idle;
-    Ok(Some(Flow {
+    Ok(Some(Findings {
         own,
         effective,
         wire_ms,
@@ -209,7 +209,7 @@ fn limits(record: &FlowRecord, choice: &Selection, half_closed: u32, state: u8) 
 /// Writes first: where the buffer is full, the kernel comes back for the same
 /// flow with an empty one, and nothing may have been counted by then.
 #[inline(always)]
-fn settle(visit: &Visit, control: &mut ScanControl, record: &mut FlowRecord, flow: &Flow) {
+fn settle(visit: &Visit, control: &mut ScanControl, record: &mut FlowRecord, flow: &Findings) {
     let is_exempt = flow.status == EXEMPT;
     let is_told = control.mode == scan::WATCH && record.reported != 0;
     let is_new = !is_exempt && control.budget != 0 && is_wanted(control, flow);
@@ -228,7 +228,7 @@ fn settle(visit: &Visit, control: &mut ScanControl, record: &mut FlowRecord, flo
 }
 
 #[inline(always)]
-fn is_wanted(control: &ScanControl, flow: &Flow) -> bool {
+fn is_wanted(control: &ScanControl, flow: &Findings) -> bool {
     let passes = match control.mode {
         scan::ALL | scan::BRIEF => true,
         scan::FINDINGS | scan::WATCH => is_finding(flow.status),
@@ -238,7 +238,7 @@ fn is_wanted(control: &ScanControl, flow: &Flow) -> bool {
 }
 
 #[inline(always)]
-fn add_up(totals: &mut ScanTotals, record: &FlowRecord, flow: &Flow) {
+fn add_up(totals: &mut ScanTotals, record: &FlowRecord, flow: &Findings) {
     let idle_ms = flow.wire_ms;
     if let Some(count) = totals.by_status.get_mut(usize::from(flow.status)) {
         *count += 1;
@@ -274,7 +274,7 @@ const _: () = assert!(size_of::<FlowBrief>() == BRIEF_SIZE as usize);
 
 /// Tells whether there was room.
 #[inline(always)]
-fn write(visit: &Visit, control: &ScanControl, record: &FlowRecord, flow: &Flow) -> bool {
+fn write(visit: &Visit, control: &ScanControl, record: &FlowRecord, flow: &Findings) -> bool {
     if control.mode == scan::BRIEF {
         write_brief(visit.ctx, visit.tcp, flow.wire.hop, flow.layer7.hop)
     } else {
@@ -291,7 +291,7 @@ fn write_brief(ctx: *mut IterContext, tcp: TcpSock, hop: u32, layer7_hop: u32) -
 }
 
 #[inline(always)]
-fn write_sample(visit: &Visit, record: &FlowRecord, flow: &Flow) -> bool {
+fn write_sample(visit: &Visit, record: &FlowRecord, flow: &Findings) -> bool {
     let Visit { ctx, tcp, .. } = *visit;
     let is_local = flow.status == LOCAL;
     let sample = FlowSample {

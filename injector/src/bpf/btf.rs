@@ -86,7 +86,7 @@ struct Type {
     value: u32,
 }
 
-struct Member {
+struct BtfMember {
     name: u32,
     type_id: u32,
     bits: u32,
@@ -190,12 +190,12 @@ impl<'a> Btf<'a> {
         Type::read(self.types, position as usize)
     }
 
-    fn member(&self, container: &Type, index: usize) -> Option<Member> {
+    fn member(&self, container: &Type, index: usize) -> Option<BtfMember> {
         let position = container.position + TYPE_SIZE + index * MEMBER_SIZE;
         let offset = u32_at(self.types, position + 8)?;
         let (bits, is_bitfield) =
             if container.has_bitfields { (offset & 0x00ff_ffff, offset >> 24 != 0) } else { (offset, false) };
-        Some(Member {
+        Some(BtfMember {
             name: u32_at(self.types, position)?,
             type_id: u32_at(self.types, position + 4)?,
             bits,

@@ -1,6 +1,6 @@
 //! The packets of a flow as they are shown, where they are tracked.
 
-use injector_common::packets::{ACK, DATA, Direction, FIN, GARBAGE_PROBE, PROBE, PacketRecord, RESET, UNKNOWN};
+use injector_common::packets::{ACK, DATA, FIN, GARBAGE_PROBE, PROBE, PacketRecord, RESET, Traffic, UNKNOWN};
 use serde::{Deserialize, Serialize};
 
 /// The packets of a flow.
@@ -58,7 +58,7 @@ impl Packets {
 }
 
 impl Counts {
-    fn of(direction: &Direction) -> Self {
+    fn of(direction: &Traffic) -> Self {
         let count = |class: u8| direction.counts[usize::from(class)];
         Self {
             data: count(DATA),
@@ -84,11 +84,11 @@ mod tests {
     #[test]
     fn who_probes() {
         let with = |class: u8| {
-            let mut direction = Direction::default();
+            let mut direction = Traffic::default();
             direction.note(1, class, false);
             direction
         };
-        let none = Direction::default();
+        let none = Traffic::default();
         let table = [
             (none, none, ProbedBy::None),
             (none, with(PROBE), ProbedBy::Local),
