@@ -1,7 +1,7 @@
 //! The documentation shows what the program prints: reference pages are generated, and commands that need no privilege are run
 //! and compared.
 //!
-//! `UPDATE_DOCS=1 cargo test --package injector --test docs` writes the pages anew.
+//! `UPDATE_DOCS=1 cargo test --package injector --test docs` writes the pages.
 
 use std::{
     env, fs,

@@ -42,11 +42,11 @@ fn run() -> Result<()> {
     }
     // Ctrl-C ends the clients, too, and the harness reports that by a panic: its guards clean up, whichever comes first.
     quiet_when(&interrupted);
-    let told = panic::catch_unwind(AssertUnwindSafe(|| tell(&interrupted)));
+    let shown = panic::catch_unwind(AssertUnwindSafe(|| show(&interrupted)));
     if interrupted.load(Ordering::Relaxed) {
         bail!("interrupted; everything is cleaned up");
     }
-    told.map_err(|_| anyhow!("the demo did not come to its end, see above; everything is cleaned up"))?
+    shown.map_err(|_| anyhow!("the demo did not come to its end, see above; everything is cleaned up"))?
 }
 
 fn quiet_when(interrupted: &Arc<AtomicBool>) {
@@ -58,7 +58,7 @@ fn quiet_when(interrupted: &Arc<AtomicBool>) {
     }));
 }
 
-fn tell(interrupted: &AtomicBool) -> Result<()> {
+fn show(interrupted: &AtomicBool) -> Result<()> {
     let limit = LIMIT.as_secs();
     let lab = Middlebox::new(Expiry::Drop, LIMIT);
     say(format_args!(
@@ -135,12 +135,12 @@ impl Client {
         self.peer.receive(&self.near, PATIENCE)
     }
 
-    /// Tells what came of it, and returns whether the connection lives.
+    /// Prints the result, and returns whether the connection lives.
     fn ask_again(&mut self, server: &mut Peer) -> bool {
         let answer = self.ask(server);
         let fate = match &answer {
             Ok(text) => format!("\"{text}\". The connection LIVES"),
-            Err(Failure::Timeout) => "silence, the router drops what it sends. The connection is DEAD".to_owned(),
+            Err(Failure::Timeout) => "no answer, the router drops what it sends. The connection is DEAD".to_owned(),
             Err(failure) => format!("{failure:?}. The connection is DEAD"),
         };
         say(format_args!("  Client {}: {fate}\n", self.name));
@@ -151,6 +151,6 @@ impl Client {
 /// To stdout, at once.
 fn say(part: impl Display) {
     let mut stdout = io::stdout().lock();
-    // A closed stdout leaves nobody to tell.
+    // A closed stdout leaves nowhere to report it.
     let _ = write!(stdout, "{part}").and_then(|()| stdout.flush());
 }

@@ -38,7 +38,7 @@ fn main() {
         };
         say(&format!("FEATURE\t{}\t{outcome}\t{}", scenario.feature, why.replace(['\n', '\t'], " ")));
     }
-    // Tells a run to the end from one that was cut short.
+    // Distinguishes a complete run from one that was cut short.
     say("FEATURES end");
 }
 

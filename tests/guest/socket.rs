@@ -46,7 +46,7 @@ pub(crate) fn open(address: IpAddr) -> OwnedFd {
 
 /// Connects it.
 pub(crate) fn join(socket: OwnedFd, listener: &TcpListener) -> Pair {
-    connect(&socket, &listener.local_addr().expect("a listener has an address")).expect("somebody listens");
+    connect(&socket, &listener.local_addr().expect("a listener has an address")).expect("a process listens");
     let (accepted, _) = listener.accept().expect("a client came");
     Pair { connected: socket.into(), accepted }
 }

@@ -2,7 +2,7 @@
 
 Arguments: ADDRESS PORT COUNT. Opens COUNT connections and prints how many there are. For each line `SECONDS` on stdin it
 sends PING on all of them at once and prints, as one JSON line, how many were answered within that time, how many stayed
-silent, and how many were broken.
+unanswered, and how many were broken.
 """
 
 import json
@@ -18,7 +18,7 @@ address, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
 def ping(within):
     """Asks all, then takes the answers as they come. A connection that breaks is out for good."""
-    answers = {"answered": 0, "silent": 0, "broken": 0}
+    answers = {"answered": 0, "unanswered": 0, "broken": 0}
     poll = select.poll()
     waiting = {}
     for sock in sockets:
@@ -33,7 +33,7 @@ def ping(within):
         for number, _ in poll.poll(left * 1000):
             poll.unregister(number)
             answers["answered" if is_answered(waiting.pop(number)) else "broken"] += 1
-    answers["silent"] = len(waiting)
+    answers["unanswered"] = len(waiting)
     return answers
 
 

@@ -1,4 +1,4 @@
-"""Asks the kernel for a map by its id, as somebody must who has no pin of it; prints `open`, or the name of the error."""
+"""Asks the kernel for a map by its id, as a process without its pin must; prints `open`, or the name of the error."""
 
 import ctypes
 import errno

@@ -1,4 +1,4 @@
-"""Watches a network device and tells when the last packet of a TCP connection passed.
+"""Watches a network device and reports when the last packet of a TCP connection passed.
 
 Reads one line, `PORT PORT`, at a time; answers with the seconds since the last packet and since the last payload between
 these two ports, as the kernel stamped them, or `never`.

@@ -1,4 +1,4 @@
-//! Formats that the tests read with a parser of somebody else.
+//! Formats that the tests read with an independent parser.
 
 use serde_json::Value;
 

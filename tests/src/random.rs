@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Another sequence at each run (splitmix64). A test tells the seed with what it found.
+/// Another sequence at each run (splitmix64). A test reports the seed with its findings.
 #[derive(Clone, Copy, Debug)]
 pub struct Random {
     seed: u64,

@@ -13,7 +13,7 @@ pub fn unique_name(role: &str) -> String {
 
 /// A loopback address, of those that all of 127.0.0.0/8 are, that no other test uses.
 pub fn unique_address(port: u16) -> SocketAddr {
-    // At most 22 bits, and 127.0.0.1 is everybody's.
+    // At most 22 bits, and 127.0.0.1 is shared by all.
     let address = 0x7f40_0000 + (std::process::id() & 0x003f_ffff);
     SocketAddr::new(Ipv4Addr::from_bits(address).into(), port)
 }

@@ -49,7 +49,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.record {
         bench.arg("--record").arg(workspace::root().join("docs/src/benchmarks.md"));
     }
-    // Takes the place of this process: Ctrl-C then finds the one that cleans up, and nobody returns before it is done.
+    // Takes the place of this process: Ctrl-C then finds the one that cleans up, and the command does not return before
+    // it is done.
     let error = bench.args(&args.names).env("INJECTOR_BIN", injector).exec();
     Err(error).context("cargo could not be started to run the benchmarks")
 }

@@ -20,7 +20,8 @@ pub(crate) fn run() -> Result<()> {
     );
     setup::testing()?;
     let injector = injector::build("dev")?;
-    // Takes the place of this process: Ctrl-C then finds the one that cleans up, and nobody returns before it is done.
+    // Takes the place of this process: Ctrl-C then finds the one that cleans up, and the command does not return before
+    // it is done.
     let error = cargo()
         .args(["run", "--quiet", "--package", "injector-tests", "--example", "demo"])
         .env("INJECTOR_BIN", injector)

@@ -89,7 +89,7 @@ fn build(package: &Path) -> Result<PathBuf> {
     Ok(directory.join("build").join(host).join("release"))
 }
 
-/// Runs a target, and tells whether it survived all inputs.
+/// Runs a target, and returns whether it survived all inputs.
 fn fuzz(package: &Path, programs: &Path, target: &str, seconds: u32) -> Result<bool> {
     let found = directory().join("corpus").join(target);
     let artifacts = directory().join("artifacts").join(target);

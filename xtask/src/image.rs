@@ -1,6 +1,6 @@
 //! `cargo xtask image`: a container image of the release build, without a daemon.
 //!
-//! buildah builds `deploy/Dockerfile`. The stage that compiles there is left out: its files are made here.
+//! buildah builds `deploy/Dockerfile`. The stage that compiles there is skipped: its files are made here.
 
 use std::{
     env, fs,
@@ -57,8 +57,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let to = format!("oci-archive:{}:{TAG}", archive.display());
     skopeo(&["copy", "--quiet", &reference(&out), &to])?;
     let here = format!("{}/", env::current_dir()?.display());
-    let told = format!("image   {}\nsbom    {}\ndigest  {digest}\n", archive.display(), components.display());
-    say::result(told.replace(&here, ""))?;
+    let reported = format!("image   {}\nsbom    {}\ndigest  {digest}\n", archive.display(), components.display());
+    say::result(reported.replace(&here, ""))?;
     say::info("`skopeo copy oci-archive:FILE docker://REPOSITORY:TAG` pushes it; `podman load` takes it");
     Ok(())
 }

@@ -21,6 +21,6 @@ pub(crate) fn result(text: impl Display) -> io::Result<()> {
 }
 
 fn line(message: impl Display) {
-    // A closed stderr leaves nobody to tell.
+    // A closed stderr leaves nowhere to report it.
     let _ = writeln!(io::stderr().lock(), "{message}");
 }

@@ -15,7 +15,7 @@ const FALLBACK: &str = "flow_limit_seconds{hop=\"\",source=\"timeout\"}";
 const UNANSWERED: &str = "discovery_failures_total{call=\"ec2:DescribeNetworkInterfaces\"}";
 const RELOADS: &str = "config_reloads_total{result=\"success\"}";
 /// What connections over the loopback device get by the file alone.
-const AS_TOLD: Keepalive = Keepalive::on(617, 77, 9);
+const AS_CONFIGURED: Keepalive = Keepalive::on(617, 77, 9);
 /// For how long a call is waited for.
 const QUESTION: Duration = Duration::from_secs(5);
 const EVERY_SECOND: &str =
@@ -45,12 +45,12 @@ fn answers_come_into_force_and_stay() {
     let before = failures();
     eventually("further questions", ANSWERED, || (failures() > before + 1.0).then_some(()));
     assert_eq!((agent.metric(FIRST), fresh(&cgroup)), (Some(60.0), Keepalive::on(41, 5, 9)));
-    let told = agent.log().matches(REFUSED).count();
-    assert_eq!(told, 1, "once is enough: {}", agent.log());
+    let reported = agent.log().matches(REFUSED).count();
+    assert_eq!(reported, 1, "once is enough: {}", agent.log());
 }
 
 #[test]
-fn another_file_keeps_what_was_discovered_until_it_says_otherwise() {
+fn discovered_hops_stay_with_another_file_that_asks_for_them() {
     let (fake, cgroup) = (Fake::start(), Cgroup::new("agent-kept"));
     let (injector, _script) = injector(&fake);
     let agent = Agent::start(&injector, &cgroup, ONCE_AN_HOUR);
@@ -70,7 +70,7 @@ fn another_file_keeps_what_was_discovered_until_it_says_otherwise() {
 
     agent.configure(NEVER);
     agent.shows(RELOADS, 3.0);
-    assert_eq!((agent.metric(FIRST), fresh(&cgroup)), (None, AS_TOLD));
+    assert_eq!((agent.metric(FIRST), fresh(&cgroup)), (None, AS_CONFIGURED));
 
     // What was dropped is asked for again.
     fake.answer(Call::Token, Answer::Http(200, "TOKEN"));
@@ -81,13 +81,13 @@ fn another_file_keeps_what_was_discovered_until_it_says_otherwise() {
 
 #[test]
 fn nothing_waits_for_an_answer() {
-    let (fake, cgroup) = (Fake::start(), Cgroup::new("agent-silence"));
+    let (fake, cgroup) = (Fake::start(), Cgroup::new("agent-hang"));
     fake.answer(Call::Interfaces, Answer::Nothing);
     let (injector, _script) = injector(&fake);
     let agent = Agent::start(&injector, &cgroup, NEVER);
     agent.configure(EVERY_SECOND);
     agent.shows(RELOADS, 2.0);
-    assert_eq!(fresh(&cgroup), AS_TOLD);
+    assert_eq!(fresh(&cgroup), AS_CONFIGURED);
     let assumed = "not known for eni-0a1b2c3d4e5f60001, eni-0a1b2c3d4e5f60002: assumed 350s";
     let mut answers = 0;
     loop {

@@ -48,13 +48,13 @@ fn answers_come_into_force_and_stay() {
     fake.answer(Call::Interfaces, Answer::Http(403, DENIED));
     attachment.says(REFUSED);
     assert_eq!(fresh(&cgroup), Keepalive::on(41, 5, 9));
-    let told = attachment.stderr().matches(REFUSED).count();
-    assert_eq!(told, 1, "once is enough: {}", attachment.stderr());
+    let reported = attachment.stderr().matches(REFUSED).count();
+    assert_eq!(reported, 1, "once is enough: {}", attachment.stderr());
 }
 
 #[test]
 fn nothing_waits_for_an_answer() {
-    let (fake, cgroup) = (Fake::start(), Cgroup::new("silence"));
+    let (fake, cgroup) = (Fake::start(), Cgroup::new("hang"));
     fake.answer(Call::Token, Answer::Nothing);
     let (injector, _script) = injector(&fake);
     let attachment = attach(&injector, &cgroup);
@@ -64,7 +64,7 @@ fn nothing_waits_for_an_answer() {
 }
 
 #[test]
-fn detached_programs_keep_what_was_answered() {
+fn detached_programs_keep_discovered_hops() {
     let (fake, cgroup) = (Fake::start(), Cgroup::new("left"));
     let (injector, _script) = injector(&fake);
     let _attachment = injector.attach_detached(&cgroup, &["--discover", "aws"]);
@@ -82,5 +82,5 @@ fn the_file_says_how_often_to_ask() {
     assert_eq!(discovered(&mut attachment), ["eni-0a1b2c3d4e5f60001 1800 60"]);
     let arguments = ["attach", "--cgroup", "/", "--config", &file, "--discover", "none", "--discover-interval", "1m"];
     let refused = injector.run(&arguments);
-    assert!(refused.stderr.contains("--discover-interval is 60s: there is nobody to ask"), "{refused:?}");
+    assert!(refused.stderr.contains("--discover-interval is 60s: it needs --discover aws"), "{refused:?}");
 }

@@ -11,9 +11,9 @@ use std::{
 };
 
 /// Longer than anything under test waits.
-const SILENCE: Duration = Duration::from_secs(60);
+const HANG: Duration = Duration::from_secs(60);
 
-/// What is asked for; calls to EC2 by the filter that tells them apart.
+/// What is asked for; calls to EC2 by the filter that distinguishes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Call {
     /// The token that comes before all other metadata.
@@ -105,7 +105,7 @@ fn serve(stream: TcpStream, answers: &Answers) {
         let answer = find(&request, &body, &answers.lock().unwrap_or_else(PoisonError::into_inner));
         let (status, text) = match answer {
             Answer::Http(status, text) => (status, text),
-            Answer::Nothing => return thread::sleep(SILENCE),
+            Answer::Nothing => return thread::sleep(HANG),
         };
         let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n", text.len());
         let ttl = "x-aws-ec2-metadata-token-ttl-seconds: 21600\r\n";
@@ -140,8 +140,8 @@ fn find(request: &str, body: &str, answers: &HashMap<Call, Answer>) -> Answer {
         return answers.get(&Call::Token).copied().unwrap_or(Answer::Http(200, "TOKEN"));
     }
     if request.starts_with("GET") {
-        let told = answers.iter().find(|(call, _)| matches!(call, Call::Metadata(category) if *category == path));
-        return told.map_or_else(|| metadata(path), |(_, answer)| *answer);
+        let configured = answers.iter().find(|(call, _)| matches!(call, Call::Metadata(category) if *category == path));
+        return configured.map_or_else(|| metadata(path), |(_, answer)| *answer);
     }
     let call = match body {
         _ if body.contains("network_load_balancer") => Call::BalancerInterfaces,

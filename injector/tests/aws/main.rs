@@ -16,7 +16,7 @@ use crate::fake::Fake;
 pub(crate) const ANSWERED: Duration = Duration::from_secs(30);
 /// The first interface has 60 s.
 pub(crate) const SIXTY: &str = include_str!("fixtures/interfaces_60.xml");
-/// EC2 refuses to tell about interfaces.
+/// EC2 refuses to report interfaces.
 pub(crate) const DENIED: &str = include_str!("fixtures/ec2_denied.xml");
 /// What is said of that where something is known.
 pub(crate) const REFUSED: &str = "ec2:DescribeNetworkInterfaces: UnauthorizedOperation: You are not authorized to perform \

@@ -1,4 +1,4 @@
-//! What `timeouts` tells of each answer: value, where it came from, and what was not known.
+//! What `timeouts` prints for each answer: value, source, and what is unknown.
 
 use std::time::{Duration, Instant};
 
@@ -138,14 +138,14 @@ fn metadata_that_never_answers_as_with_a_hop_limit_of_1() {
 }
 
 #[test]
-fn nobody_answers() {
+fn no_answers() {
     let (hops, said) = timeouts(&[(Call::Interfaces, Answer::Nothing), (Call::BalancerInterfaces, Answer::Nothing)]);
     assert_eq!(hops, interfaces("350 default of its kind"));
     assert!(said.contains("ec2:DescribeNetworkInterfaces: "), "{said}");
 }
 
 #[test]
-fn nobody_is_there() {
+fn no_endpoint() {
     // Nothing listens on the discard port.
     let wrapper =
         ["env", "AWS_ENDPOINT_URL=http://127.0.0.1:9", "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:9"];
@@ -170,7 +170,7 @@ fn the_file_says_whom_to_ask_unless_the_command_line_does() {
 }
 
 #[test]
-fn check_and_recommend_go_by_what_is_discovered() {
+fn check_and_recommend_use_discovered_hops() {
     let fake = Fake::start();
     let (injector, _script) = injector(&fake);
     let findings = injector.run(&["check", "--discover", "aws", "-o", "json"]);

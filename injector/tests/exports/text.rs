@@ -73,7 +73,7 @@ fn unknown_values_are_omitted() {
 }
 
 #[test]
-fn the_process_is_told_under_the_usual_names() {
+fn the_process_is_exported_under_the_usual_names() {
     let text = Metrics::new().encode(Format::Prometheus);
     let value = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -94,7 +94,7 @@ fn openmetrics_ends_as_it_should() {
 }
 
 #[test]
-fn no_family_is_told_twice() {
+fn no_family_is_exported_twice() {
     let text = full::metrics().encode(Format::Prometheus);
     let families: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     assert_eq!(families.iter().collect::<BTreeSet<_>>().len(), families.len(), "{text}");

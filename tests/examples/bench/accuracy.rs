@@ -59,7 +59,7 @@ pub(crate) fn run(effort: Effort) -> (Vec<Measure>, Vec<Target>) {
     judge(&looks, &warnings, &packets)
 }
 
-/// What `flows` told, and when.
+/// What `flows` reported, and when.
 struct Look {
     from: f64,
     to: f64,
@@ -88,7 +88,7 @@ fn ends(flow: &Value) -> Ends {
     Ends::of(port("local"), port("peer"))
 }
 
-/// When each connection was warned of, until all that are silent are lost.
+/// When each connection was warned of, until all idle ones are lost.
 fn warnings(attachment: &mut Attachment) -> HashMap<Ends, Vec<f64>> {
     let mut warnings: HashMap<Ends, Vec<f64>> = HashMap::new();
     let started = Instant::now();
@@ -111,11 +111,11 @@ fn judge(
     let mut leads: Vec<(String, Vec<f64>)> = Vec::new();
     for (mode, name) in MODES.iter().enumerate() {
         let of_mode = looks.iter().filter(|(of, _)| *of == mode);
-        let told: Vec<f64> =
+        let reported: Vec<f64> =
             of_mode.flat_map(|(_, look)| look.flows.iter().filter_map(|flow| error_ms(look, flow, packets))).collect();
-        let magnitudes: Vec<f64> = told.iter().map(|error| error.abs()).collect();
+        let magnitudes: Vec<f64> = reported.iter().map(|error| error.abs()).collect();
         targets.push(Target::at_most(&format!("{name}: median error below 20 ms"), 20.0, Spread::of(&magnitudes)));
-        errors.push(((*name).to_owned(), told));
+        errors.push(((*name).to_owned(), reported));
         let lead: Vec<f64> = packets.iter().map(|(ends, times)| lead_s(times, warnings[mode].get(ends))).collect();
         let least = lead.iter().copied().fold(f64::INFINITY, f64::min);
         let found = format!("the latest {} s before the end, {} connections", figure(least), lead.len());
@@ -138,8 +138,8 @@ fn error_ms(look: &Look, flow: &Value, packets: &HashMap<Ends, Vec<f64>>) -> Opt
     let last = times.iter().rev().find(|time| **time < look.from)?;
     // The third packet of the handshake is the one that both ends count from.
     let opened = times.get(2)?;
-    let told_ms = lab::number(&flow["age_ms"]) - lab::number(&flow["idle_ms"]);
-    Some((last - opened) * 1000.0 - told_ms)
+    let reported_ms = lab::number(&flow["age_ms"]) - lab::number(&flow["idle_ms"]);
+    Some((last - opened) * 1000.0 - reported_ms)
 }
 
 /// From the first warning after the last packet to the end of the limit; a connection without any counts as late.

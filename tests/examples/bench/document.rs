@@ -21,7 +21,7 @@ between them. A ratio is the median of the rounds' ratios to the first line.
 pub(crate) fn text(report: &Report) -> String {
     let mut lines = vec![report.about.clone(), String::new(), format!("{}.", report.machine)];
     if report.is_quick {
-        lines.push("A quick run: too few samples to tell anything but that it works.".to_owned());
+        lines.push("A quick run: too few samples to show anything but that it works.".to_owned());
     }
     for measure in &report.measures {
         lines.push(String::new());

@@ -69,7 +69,7 @@ pub(crate) fn hold(netns: &Netns, cgroup: &Cgroup, connections: usize) -> Vec<Pr
 pub(crate) fn available_kib() -> usize {
     let meminfo = fs::read_to_string("/proc/meminfo").expect("anybody may read it");
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("all kernels of today tell")
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("all current kernels report it")
 }
 
 /// The next line of a load generator.

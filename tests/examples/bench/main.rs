@@ -53,7 +53,7 @@ struct Args {
     /// A few small rounds.
     #[arg(long)]
     quick: bool,
-    /// Which ones; all if left out.
+    /// Which ones; all by default.
     names: Vec<String>,
 }
 
@@ -133,6 +133,6 @@ fn write(out: &Path, report: &Report) -> Result<()> {
 
 /// To stdout, at once.
 fn say(part: impl std::fmt::Display) {
-    // A closed stdout leaves nobody to tell.
+    // A closed stdout leaves nowhere to report it.
     let _ = writeln!(io::stdout().lock(), "{part}");
 }

@@ -10,7 +10,7 @@ const LEFT: f64 = 240.0;
 const RIGHT: f64 = 110.0;
 const ROW: f64 = 22.0;
 const HEAD: f64 = 30.0;
-/// Of more samples some are left out.
+/// Of more samples some are omitted.
 const MOST_DOTS: usize = 400;
 /// Beyond this factor between the largest and the smallest sample the axis is logarithmic.
 const DECADE: f64 = 10.0;
@@ -48,7 +48,7 @@ fn panel(body: &mut String, measure: &Measure, top: f64) {
     }
 }
 
-/// Told apart also by who sees few colours (Okabe and Ito).
+/// Distinct for colour-blind readers, too (Okabe and Ito).
 const COLOURS: [&str; 7] = ["#000000", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9"];
 
 fn row(body: &mut String, series: &Series, axis: &Axis, y: f64, colour: &str) {

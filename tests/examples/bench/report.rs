@@ -15,7 +15,7 @@ pub(crate) struct Report {
     /// How it was measured.
     pub(crate) about: String,
     pub(crate) machine: Machine,
-    /// Too few samples to tell anything but that it runs.
+    /// Too few samples to show anything but that it runs.
     pub(crate) is_quick: bool,
     pub(crate) measures: Vec<Measure>,
     pub(crate) targets: Vec<Target>,
@@ -29,7 +29,7 @@ pub(crate) struct Measure {
     pub(crate) what: String,
     pub(crate) unit: String,
     pub(crate) series: Vec<Series>,
-    /// What the figures don't tell: an alternative's version, or why it is not among them.
+    /// Remarks: an alternative's version, or why it is not among them.
     pub(crate) note: Option<String>,
 }
 

@@ -78,7 +78,7 @@ fn with_loss(loss: u32, effort: Effort) -> Measure {
     Measure::new(format!("alive after three times the limit, {loss}% loss"), "%", samples)
 }
 
-/// Most groups are all alive or all dead, so that medians tell little: means.
+/// Most groups are all alive or all dead, so that medians show little: means.
 fn judge(measure: &Measure, loss: u32) -> Target {
     let mean = |name: &str| {
         let samples = &measure.of(name).samples;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub(crate) const ABOUT: &str = "Connections over loopback that say nothing, both ends of them flows. `flows --at-risk` looks for flows near their \
-     limit, and finds none; `flows` lists all, with their processes. The others list all, to be searched by somebody else. Output \
+     limit, and finds none; `flows` lists all, with their processes. The others list all, to be searched by another program. Output \
      goes to /dev/null. conntrack has one entry for both ends.";
 
 pub(crate) const LIMITS: &str = "memory. The kernel follows a list from the entry of a flow to its socket's storage and on to the socket: a cache \
@@ -42,7 +42,7 @@ pub(crate) fn run(effort: Effort) -> (Vec<Measure>, Vec<Target>) {
 fn at(size: usize, effort: Effort) -> (usize, Measure, Measure) {
     let (netns, cgroup, injector) = (Netns::new("scan"), Cgroup::new("scan"), Injector::find());
     netns.nft("table inet track { chain input { type filter hook input priority 0; ct state established accept; }; }");
-    // So long that nobody probes meanwhile: all sockets of a burst probe at the same moment.
+    // So long that no socket probes meanwhile: all sockets of a burst probe at the same moment.
     let attachment = injector.attach_detached(&cgroup, &["--timeout", "2h"]);
     let _holders = lab::hold(&netns, &cgroup, size / 2);
     let flows = [injector.binary(), "flows", "--name", attachment.name(), "-o", "jsonl"];

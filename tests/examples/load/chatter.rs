@@ -29,7 +29,7 @@ pub(crate) struct Args {
     without_keepalive: bool,
 }
 
-/// Talks until the time is over, says so, and is silent until stdin ends.
+/// Talks until the time is over, says so, and stays idle until stdin ends.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut random = Random::new();
     let longest = Duration::from_millis(args.pause_ms);

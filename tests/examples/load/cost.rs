@@ -13,7 +13,7 @@ pub(crate) struct Cost {
     cpu_ns: u64,
 }
 
-/// Does some work, and tells what it cost.
+/// Does some work, and returns what it cost.
 pub(crate) fn of(work: impl FnOnce() -> Result<()>) -> Result<Cost> {
     let (wall, cpu) = (Instant::now(), cpu_ns());
     work()?;

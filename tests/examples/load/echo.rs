@@ -18,7 +18,7 @@ pub(crate) fn run(port: u16) -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // Without a thread there is no answer, which the client tells.
+            // Without a thread there is no answer, which the client reports.
             drop(thread::Builder::new().stack_size(STACK).spawn(move || answer(stream)));
         }
     });

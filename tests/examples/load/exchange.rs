@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// The server's address.
     #[arg(long)]
     server: IpAddr,
-    /// The server's network namespace; that of the client if left out.
+    /// The server's network namespace; that of the client by default.
     #[arg(long)]
     netns: Option<PathBuf>,
     /// How many connections of each sort, one sort after the other.

@@ -73,7 +73,7 @@ fn main() -> ExitCode {
         Load::Chatter(args) => chatter::run(&args),
     };
     let Err(error) = done else { return ExitCode::SUCCESS };
-    // A closed stderr leaves nobody to tell.
+    // A closed stderr leaves nowhere to report it.
     let _ = writeln!(io::stderr(), "load: {error:#}");
     ExitCode::FAILURE
 }

@@ -17,7 +17,7 @@ pub(super) fn existing() {
         let [untouched, chosen] = [untouched, chosen].map(|socket| join(socket, &listener));
         // Sockets are taken from the processes in the cgroup: this one.
         let (attachment, output) = scene.inside(|| scene.injector.attach_existing_through(&["env"], &scene.cgroup));
-        let adopted = Adoption::told(&output);
+        let adopted = Adoption::reported(&output);
         assert_eq!((adopted.of_outcome("injected"), adopted.of_outcome("respected")), (3, 1), "{adopted:?}");
         assert_eq!((adopted.denied.len(), adopted.listeners.get("injected")), (0, Some(&1)), "{adopted:?}");
         for (socket, expected) in [

@@ -19,8 +19,8 @@ pub(super) fn lockdown() {
     fs::write("/sys/kernel/security/lockdown", "confidentiality").expect("a kernel with lockdown");
     let output = scene.injector.run(&["doctor"]);
     assert_eq!(output.code, FINDINGS, "{}", output.stdout);
-    let told = output.stdout.lines().find(|line| line.starts_with("lockdown "));
-    assert!(told.is_some_and(|line| line.contains("MISSING  confidentiality")), "{}", output.stdout);
+    let reported = output.stdout.lines().find(|line| line.starts_with("lockdown "));
+    assert!(reported.is_some_and(|line| line.contains("MISSING  confidentiality")), "{}", output.stdout);
     let output = scene.injector.run(&["attach", "--detach", "--cgroup", scene.cgroup.path_text()]);
     assert_eq!(output.code, UNSUPPORTED, "{output:?}");
     assert!(output.stderr.contains("lockdown is at confidentiality"), "{}", output.stderr);

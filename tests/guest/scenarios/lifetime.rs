@@ -66,6 +66,6 @@ pub(super) fn detach() {
     assert_eq!(report["foreign_programs"].as_array().map(Vec::len), Some(0), "{report}");
     assert_eq!(keepalive(&treated.connected), USUAL, "what was treated stays");
     switch(&treated.connected, false);
-    assert_eq!(keepalive(&treated.connected).enabled, 0, "nobody overrules any more");
+    assert_eq!(keepalive(&treated.connected).enabled, 0, "no program overrules any more");
     assert_eq!(keepalive(&scene.pair(V4).connected), Keepalive::UNTOUCHED);
 }

@@ -10,10 +10,10 @@ mod adopt;
 mod agent;
 mod conflict;
 mod host;
+mod idle;
 mod keepalive;
 mod lifetime;
 mod packets;
-mod silence;
 
 /// A feature and what shows it.
 pub(crate) struct Scenario {
@@ -36,11 +36,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario("respect and tighten", PROGRAMS, keepalive::respect),
     scenario("user timeouts", PROGRAMS, keepalive::user_timeouts),
     scenario("limits by hop", PROGRAMS, keepalive::hops),
-    scenario("probes are sent", PROGRAMS, silence::probe),
-    scenario("idle times", PROGRAMS, silence::idle),
-    scenario("the peer's probes count", PROGRAMS, silence::peer_probes),
-    scenario("cgroup and process of a flow", PROGRAMS, silence::ownership),
-    scenario("warnings", PROGRAMS, silence::warnings),
+    scenario("probes are sent", PROGRAMS, idle::probe),
+    scenario("idle times", PROGRAMS, idle::idle),
+    scenario("the peer's probes count", PROGRAMS, idle::peer_probes),
+    scenario("cgroup and process of a flow", PROGRAMS, idle::ownership),
+    scenario("warnings", PROGRAMS, idle::warnings),
     scenario("on conflict: respect", PROGRAMS, conflict::respect),
     Scenario {
         option: Some(["--on-conflict", "tighten"]),
@@ -56,7 +56,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ..scenario("packets", &["BTF", "programs", "tracking packets"], packets::count)
     },
     scenario("status", PROGRAMS, lifetime::status),
-    scenario("programs tell what they do", GUARD, lifetime::verbose),
+    scenario("programs log what they do", GUARD, lifetime::verbose),
     scenario("replaced in place", PROGRAMS, lifetime::replace),
     scenario("agent with policies", GUARD, agent::run),
     scenario("detach leaves nothing", GUARD, lifetime::detach),
@@ -78,4 +78,4 @@ const USUAL: Keepalive = Keepalive::on(240, 30, 9);
 /// How exact idle times have to be.
 const TOLERANCE: Duration = Duration::from_millis(100);
 /// Longer than delayed acknowledgements, and no round number of seconds.
-const SILENCE: Duration = Duration::from_millis(3300);
+const IDLE: Duration = Duration::from_millis(3300);

@@ -4,7 +4,7 @@ use std::thread::sleep;
 
 use injector_tests::{FlowPackets, Status};
 
-use super::SILENCE;
+use super::IDLE;
 use crate::scene::{Scene, flow_of};
 use crate::socket::{V4, V6};
 
@@ -16,7 +16,7 @@ pub(super) fn count() {
     for pair in &mut pairs {
         pair.talk();
     }
-    sleep(SILENCE);
+    sleep(IDLE);
     for socket in pairs.iter().flat_map(|pair| [&pair.connected, &pair.accepted]) {
         let flow = flow_of(&attachment, socket);
         assert_eq!(flow.status, Status::Protected, "{flow:?}");

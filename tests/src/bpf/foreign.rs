@@ -1,4 +1,4 @@
-//! A `sock_ops` program of somebody else, loaded and attached by bpftool.
+//! A foreign `sock_ops` program, loaded and attached by bpftool.
 
 use std::fs;
 use std::path::PathBuf;
@@ -58,7 +58,7 @@ impl Drop for ForeignProgram {
     }
 }
 
-/// The smallest object that libbpf takes: one function in a section that tells its type, and a licence.
+/// The smallest object that libbpf takes: one function in a section that names its type, and a licence.
 fn object_file() -> Vec<u8> {
     let mut object = Object::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little);
     let code = object.add_section(Vec::new(), b"sockops".to_vec(), SectionKind::Text);

@@ -44,7 +44,7 @@ impl Objects {
         }
     }
 
-    /// Waits until the kernel has freed all of them, which it does a moment after nobody holds them any more.
+    /// Waits until the kernel has freed all of them, which it does a moment after the last process has closed them.
     pub fn wait_until_freed(&self) {
         assert!(*self != Self::default(), "there were none");
         eventually("the kernel has freed all objects", SOON, || (self.alive() == Self::default()).then_some(()));

@@ -37,8 +37,9 @@ impl DaemonSet {
         let ports = container["ports"].as_array().expect("ports are listed");
         let number = |name: &Value| ports.iter().find(|port| port["name"] == *name)?["containerPort"].as_u64();
         let probes = ["startupProbe", "livenessProbe", "readinessProbe"].map(|probe| &container[probe]["httpGet"]);
-        let told = probes.map(|get| (get["path"].as_str().map(str::to_owned), number(&get["port"])));
-        told.map(|(path, port)| (path.expect("a path"), port.and_then(|port| port.try_into().ok()).expect("a port")))
+        let endpoints = probes.map(|get| (get["path"].as_str().map(str::to_owned), number(&get["port"])));
+        endpoints
+            .map(|(path, port)| (path.expect("a path"), port.and_then(|port| port.try_into().ok()).expect("a port")))
             .into()
     }
 

@@ -31,8 +31,8 @@ impl Image {
     /// What skopeo says of it, or of its configuration with `--config`.
     pub fn inspect(&self, options: &[&str]) -> Value {
         let reference = format!("oci:{}", self.reference);
-        let told = tool("skopeo", &[&["inspect"], options, &[reference.as_str()]].concat());
-        serde_json::from_str(&told).expect("skopeo prints JSON")
+        let inspected = tool("skopeo", &[&["inspect"], options, &[reference.as_str()]].concat());
+        serde_json::from_str(&inspected).expect("skopeo prints JSON")
     }
 
     /// Unpacks it, with what a runtime needs to know to run it as it is: `rootfs/` and `config.json`.

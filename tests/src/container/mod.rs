@@ -75,12 +75,12 @@ impl Container {
         self.directory.path().join("logs")
     }
 
-    /// Starts it, and waits until every probe says that all is well.
+    /// Starts it, and waits until every probe succeeds.
     pub fn start(&mut self) {
         assert!(self.running.is_none(), "it runs already");
         self.running = Some(self.spawn());
         for (path, _) in self.daemonset.probes() {
-            eventually(&format!("{path} says that all is well"), SOON, || {
+            eventually(&format!("{path} succeeds"), SOON, || {
                 assert!(!self.log().contains("injector: "), "{}", self.log());
                 (self.get_if_answered(&path)?.code == 200).then_some(())
             });

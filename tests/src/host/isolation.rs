@@ -17,9 +17,9 @@ pub(crate) const BPFFS: &str = "/sys/fs/bpf";
 /// The mount namespaces made here, by inode.
 static OWN: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
 
-/// Gives the calling thread mounts of its own and an empty bpffs, unless it has them already. All threads and programs that
-/// it starts from here on have them, too: they see no attachment but those of their test, and nobody else sees these. When
-/// the last of them has ended, the kernel frees what is pinned there.
+/// Gives the calling thread mounts of its own and an empty bpffs, unless it has them already. All threads and programs
+/// that it starts from here on have them, too: they see no attachment but those of their test, and no other process
+/// sees these. When the last of them has ended, the kernel frees what is pinned there.
 pub(crate) fn isolate() {
     require_root();
     if own().contains(&namespace()) {

@@ -1,16 +1,16 @@
-//! Who holds and who waits for the locks on the directories of pins.
+//! The holders of the locks on the directories of pins, and the processes that wait.
 
 use std::fs::{self, File};
 
 use crate::deadline::{SOON, eventually};
 use crate::injector::attachment::PINS;
 
-/// Locks as an `injector` does that lists attachments: nobody attaches or detaches while it lives.
+/// Locks as an `injector` does that lists attachments: no process attaches or detaches while it lives.
 #[derive(Debug)]
 pub struct Listing(#[expect(dead_code, reason = "the lock goes with the file")] File);
 
 impl Listing {
-    /// Begins once nobody attaches or detaches. Something must be attached.
+    /// Begins once no process attaches or detaches. Something must be attached.
     pub fn begin() -> Self {
         let directory = File::open(PINS).expect("something is attached");
         directory.lock_shared().expect("bpffs locks");

@@ -1,4 +1,4 @@
-//! What adopting came to, as `attach --existing` and `adopt` tell it (event `adopted`).
+//! The result of adoption, as `attach --existing` and `adopt` report it (event `adopted`).
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::injector::Injector;
 use crate::injector::attachment::Attachment;
 use crate::programs::output::Output;
 
-/// What became of the sockets that were there before.
+/// The outcomes of sockets that were open before.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the schema's")]
 pub struct Adoption {
@@ -28,7 +28,7 @@ pub struct Adoption {
     pub refused: BTreeMap<String, u64>,
 }
 
-/// A process that could not be looked into.
+/// A process that could not be inspected.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the schema's")]
 pub struct Denied {
@@ -40,7 +40,7 @@ pub struct Denied {
 impl Adoption {
     /// The only adoption among the events of a run with `-o jsonl`.
     #[track_caller]
-    pub fn told(output: &Output) -> Self {
+    pub fn reported(output: &Output) -> Self {
         let events = output.json_lines();
         let adopted: Vec<_> = events.into_iter().filter(|event| event["event"] == "adopted").collect();
         assert_eq!(adopted.len(), 1, "{output:?}");
@@ -66,10 +66,10 @@ impl Injector {
     /// Adopts into an attachment.
     #[track_caller]
     pub fn adopt(&self, name: &str) -> Adoption {
-        Adoption::told(&self.run(&["adopt", "--name", name, "-o", "jsonl"]).ok())
+        Adoption::reported(&self.run(&["adopt", "--name", name, "-o", "jsonl"]).ok())
     }
 
-    /// Attaches with `--detach --existing`, through another program such as `setpriv`, and tells how that ended.
+    /// Attaches with `--detach --existing`, through another program such as `setpriv`, and returns how that ended.
     pub fn attach_existing_through(&self, wrapper: &[&str], cgroup: &Cgroup) -> (Attachment, Output) {
         let arguments = ["attach", "--detach", "--existing", "--cgroup", cgroup.path_text(), "-o", "jsonl"];
         let output = self.run_through(wrapper, &arguments).ok();

@@ -88,7 +88,7 @@ impl Attachment {
         self.process.as_ref().expect("it runs in the foreground").signal(signal);
     }
 
-    /// Sends the foreground process a signal and waits for its end. Stdout is what nobody has read before.
+    /// Sends the foreground process a signal and waits for its end. Stdout is what was not read before.
     pub fn stop(&mut self, signal: Signal) -> Output {
         let process = self.process.take().expect("it runs in the foreground");
         process.signal(signal);

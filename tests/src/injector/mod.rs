@@ -123,12 +123,12 @@ impl Injector {
         let everyone = Permissions::from_mode(0o755);
         fs::set_permissions(directory.path(), everyone).expect("the directory is ours");
         let binary = directory.path().join("injector");
-        // Not written by this process: a child forked meanwhile would hold the file open, and nobody could run it.
+        // Not written by this process: a child forked meanwhile would hold the file open, and it could not be run.
         tool("install", &["--mode", "755", self.binary(), &binary.to_string_lossy()]);
         (Self { binary, ..self.clone() }, directory)
     }
 
-    /// The states that `status` tells of a name: none, or one for each pin layout that has it.
+    /// The states that `status` reports for a name: none, or one for each pin layout that has it.
     pub fn states(&self, name: &str) -> Vec<String> {
         let document = self.run(&["status", "-o", "json"]).ok().json();
         let attachments = document["attachments"].as_array().expect("attachments are listed");

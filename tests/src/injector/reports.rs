@@ -90,7 +90,7 @@ impl Flow {
     }
 }
 
-/// How near a flow is to being forgotten.
+/// How close a flow is to its idle timeout.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the schema's")]
@@ -107,7 +107,7 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserial
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Who opened the connection.
+/// The side that opened the connection.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -117,7 +117,7 @@ pub enum Direction {
     Passive,
 }
 
-/// A timer that keepalive can't hold off.
+/// A timer that keepalive does not reset.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the schema's")]
 pub struct Layer7 {
@@ -131,11 +131,11 @@ pub struct Layer7 {
 pub enum Origin {
     /// Seen when its connection was established.
     Established,
-    /// It was there before.
+    /// It was open before.
     Adopted,
 }
 
-/// The keepalive that is in force on a flow.
+/// The effective keepalive of a flow.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "the names are the schema's")]
 pub struct FlowKeepalive {
@@ -197,7 +197,7 @@ pub struct AttachmentKeepalive {
     pub user_timeout_ms: u64,
 }
 
-/// What became of the sockets that an attachment saw.
+/// The outcomes of the sockets that an attachment saw.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "the names are the schema's")]
 pub struct Sockets {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::host::netns::Netns;
 
-/// What the middlebox does with a packet of a connection that it forgot.
+/// What the middlebox does with a packet of an expired connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
     /// Drops it, as an EC2 network interface or a Gateway Load Balancer does: a silent black hole.
@@ -27,7 +27,7 @@ impl Middlebox {
     /// The server's IPv6 address, as the client reaches it.
     pub const SERVER_V6: &str = "fd77:2::2";
 
-    /// Builds the lab. Connections that are idle for `limit` are forgotten.
+    /// Builds the lab. Connections that are idle for `limit` expire.
     pub fn new(expiry: Expiry, limit: Duration) -> Self {
         let (client, router, server) = (Netns::new("client"), Netns::new("router"), Netns::new("server"));
         client.join("wire", &router, "inside");
@@ -42,12 +42,12 @@ impl Middlebox {
         }
         track(&router, expiry);
         let middlebox = Self { client, server, router };
-        middlebox.forget_after(limit);
+        middlebox.expire_after(limit);
         middlebox
     }
 
-    /// From its next packet on, a connection is forgotten when it is idle for `limit`.
-    pub fn forget_after(&self, limit: Duration) {
+    /// From its next packet on, a connection expires when it is idle for `limit`.
+    pub fn expire_after(&self, limit: Duration) {
         self.router.sysctl("net.netfilter.nf_conntrack_tcp_timeout_established", &limit.as_secs().to_string());
     }
 
@@ -81,7 +81,7 @@ impl Middlebox {
 fn track(router: &Netns, expiry: Expiry) {
     router.sysctl("net.ipv4.ip_forward", "1");
     router.sysctl("net.ipv6.conf.all.forwarding", "1");
-    let forgotten = match expiry {
+    let expired = match expiry {
         Expiry::Drop => "drop",
         Expiry::Reject => "meta l4proto tcp reject with tcp reset",
     };
@@ -91,10 +91,10 @@ fn track(router: &Netns, expiry: Expiry) {
                 type filter hook forward priority 0; policy drop;
                 ct state established,related accept
                 tcp flags & (fin|syn|rst|ack) == syn ct state new accept
-                {forgotten}
+                {expired}
             }}
         }}"
     ));
-    // Without `loose`, a packet in mid-connection doesn't make a forgotten connection known again.
+    // Without `loose`, a packet in mid-connection doesn't make an expired connection known again.
     router.sysctl("net.netfilter.nf_conntrack_tcp_loose", "0");
 }

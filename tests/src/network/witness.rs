@@ -16,7 +16,7 @@ pub struct Witness {
     process: Process,
 }
 
-/// When something was last seen on the wire, as closely as the test can tell: between `from` and `to`.
+/// When something was last seen on the wire, as closely as the test can measure: between `from` and `to`.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
     from: Instant,
@@ -29,7 +29,7 @@ impl Seen {
         (self.from, self.to)
     }
 
-    /// As far as the test can tell where it was seen now, and again `later`.
+    /// As far as the test can measure where it was seen now, and again `later`.
     #[must_use]
     pub const fn until(self, later: Self) -> Self {
         Self { from: self.from, to: later.to }

@@ -16,13 +16,13 @@ pub struct Crowd {
     process: Process,
 }
 
-/// What became of a PING on each connection.
+/// The outcome of a PING on each connection.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 pub struct Pings {
     /// Answered in time.
     pub answered: usize,
     /// No answer came in time.
-    pub silent: usize,
+    pub unanswered: usize,
     /// The connection is broken.
     pub broken: usize,
 }

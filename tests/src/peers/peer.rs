@@ -1,4 +1,4 @@
-//! A TCP program in another language (`peers/peer.py`), told what to do step by step.
+//! A TCP program in another language (`peers/peer.py`), controlled step by step.
 
 use std::time::Duration;
 

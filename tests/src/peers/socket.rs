@@ -1,4 +1,4 @@
-//! What a [`Peer`](crate::Peer) tells of its sockets.
+//! What a [`Peer`](crate::Peer) reports about its sockets.
 
 use std::net::SocketAddr;
 
@@ -41,7 +41,7 @@ pub struct Keepalive {
 }
 
 impl Keepalive {
-    /// What a socket has when nobody chose anything.
+    /// The defaults of a socket.
     pub const UNTOUCHED: Self = Self { enabled: 0, idle: 7200, interval: 75, probes: 9 };
 
     /// Keepalive switched on with these values.

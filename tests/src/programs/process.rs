@@ -165,7 +165,7 @@ impl Process {
         self.child.try_wait().expect("our own child can be waited for").is_some()
     }
 
-    /// The lines of stdout that nobody has read yet, after the program has ended.
+    /// The unread lines of stdout, after the program has ended.
     pub fn rest(&mut self) -> Vec<String> {
         self.stdout.iter().collect()
     }

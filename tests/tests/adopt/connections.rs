@@ -1,4 +1,4 @@
-//! Connections that were there before anything was attached.
+//! Connections that were open before anything was attached.
 
 use std::thread;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::attach::errors::{FAILURE, assert_fails};
 use crate::scene::{SOON, Scene, USUAL};
 
 const CLIENTS: usize = 500;
-const ALL: Pings = Pings { answered: CLIENTS, silent: 0, broken: 0 };
+const ALL: Pings = Pings { answered: CLIENTS, unanswered: 0, broken: 0 };
 const IDLE: Duration = Duration::from_secs(12);
 const LIMIT: Duration = Duration::from_secs(4);
 /// Long enough for whatever else this machine does.
@@ -30,7 +30,7 @@ struct Early {
 }
 
 impl Early {
-    /// Clients inside are in a nested cgroup. The middlebox has patience yet.
+    /// Clients inside are in a nested cgroup. The middlebox has a long limit at first.
     fn new(clients_inside: bool, server_inside: bool) -> Self {
         let (inside, outside) = (Cgroup::new("early"), Cgroup::new("not-early"));
         let nested = inside.child("nested");
@@ -42,9 +42,9 @@ impl Early {
         Self { crowd, redis, nested, inside, _outside: outside, lab }
     }
 
-    /// All are active once more, and then idle for far longer than the middlebox remembers them.
+    /// All are active once more, and then idle for far longer than the limit of the middlebox.
     fn idle(&mut self) {
-        self.lab.forget_after(LIMIT);
+        self.lab.expire_after(LIMIT);
         assert_eq!(self.crowd.ping(ANSWER), ALL);
         thread::sleep(IDLE);
     }
@@ -104,14 +104,14 @@ fn without_existing_they_die() {
     let attachment = Injector::find().attach(&early.inside, &["--timeout", "4s"]);
     assert_eq!(early.probing_soon(), (0, 0));
     early.idle();
-    assert_eq!(early.crowd.ping(ANSWER / 10), Pings { answered: 0, silent: CLIENTS, broken: 0 });
+    assert_eq!(early.crowd.ping(ANSWER / 10), Pings { answered: 0, unanswered: CLIENTS, broken: 0 });
     assert_eq!(attachment.flows().len(), 0);
     let own: Vec<_> = connections_of(early.redis.pid()).into_iter().map(|connection| connection.keepalive).collect();
     assert_eq!(own, vec![Keepalive::on(300, 100, 3); CLIENTS], "Redis' own");
 }
 
 #[test]
-fn what_is_known_is_left_alone() {
+fn known_connections_are_left_alone() {
     let scene = Scene::new("known");
     let (mut client, mut server) = (scene.inside_peer(), scene.inside_peer());
     let (early, _far) = connected(&mut client, &mut server, Route::V4);
@@ -235,13 +235,13 @@ fn processes_may_end_meanwhile() {
 
 /// SECURITY.md#processes
 #[test]
-fn without_the_privilege_it_says_what_is_not_covered() {
+fn without_the_privilege_it_reports_what_is_not_covered() {
     const NO_PTRACE: [&str; 5] = ["setpriv", "--bounding-set", "-all,+bpf,+net_admin,+perfmon", "--inh-caps", "-all"];
     let scene = Scene::new("unprivileged");
     let (mut client, mut server) = (scene.inside_peer(), scene.inside_peer());
     let (near, _far) = connected(&mut client, &mut server, Route::V4);
     let (attachment, output) = scene.injector.attach_existing_through(&NO_PTRACE, &scene.inside);
-    let adoption = Adoption::told(&output);
+    let adoption = Adoption::reported(&output);
     let mut denied: Vec<_> = adoption.denied.iter().map(|denied| (denied.pid, denied.name.as_str())).collect();
     denied.sort_unstable();
     let mut expected = [client.pid(), server.pid()].map(|pid| (pid, "python3"));

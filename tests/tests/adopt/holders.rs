@@ -24,7 +24,7 @@ fn hold_in(scene: &Scene, cgroup: &Cgroup, arguments: &[&str]) -> Process {
 }
 
 fn options(process: &mut Process) -> String {
-    process.send_line("tell");
+    process.send_line("report");
     process.expect_line(UP)
 }
 
@@ -115,7 +115,7 @@ fn a_cgroup_whose_name_is_no_text() {
     let arguments = ["attach", "--detach", "--existing", "--name", &name, "-o", "jsonl"];
     let output = scene.injector.run_through(&["sh", "-c", &path, "sh"], &arguments).ok();
     let attachment = scene.injector.clean_up_after(&scene.inside);
-    assert_eq!(Adoption::told(&output).of_outcome("injected"), 2, "{output:?}");
+    assert_eq!(Adoption::reported(&output).of_outcome("injected"), 2, "{output:?}");
     assert_eq!(attachment.status().coverage.adopted, 2);
     assert_eq!(options(&mut process), ADOPTED);
 }

@@ -1,4 +1,4 @@
-//! How long adopted connections have been idle: the silence before counts.
+//! How long adopted connections have been idle: the time before counts.
 
 use std::ops::RangeInclusive;
 use std::thread;
@@ -29,7 +29,7 @@ struct Watched {
 
 impl Watched {
     fn new(route: Route) -> Self {
-        let scene = Scene::new("silent");
+        let scene = Scene::new("idle");
         let witness = Witness::watch(&scene.netns, "lo");
         let (mut client, mut server) = (scene.inside_peer(), scene.inside_peer());
         let (near, far) = connected(&mut client, &mut server, route);
@@ -116,7 +116,7 @@ fn after_probes_of_the_peer() {
 }
 
 #[test]
-fn the_first_probe_counts_the_silence_before() {
+fn the_first_probe_counts_the_idle_time_before() {
     let mut watched = Watched::new(Route::V4);
     watched.client.send(&watched.near, "before").unwrap();
     thread::sleep(Duration::from_secs(5));
@@ -126,23 +126,23 @@ fn the_first_probe_counts_the_silence_before() {
         let last = watched.last_packet();
         (last.bounds().0 > before.bounds().1).then_some(last)
     });
-    let silence = first.bounds().0 - before.bounds().1;
-    // It would be 20 s where the silence before did not count.
-    assert!((14_800..17_500).contains(&silence.as_millis()), "{silence:?}");
+    let idle = first.bounds().0 - before.bounds().1;
+    // It would be 20 s where the idle time before did not count.
+    assert!((14_800..17_500).contains(&idle.as_millis()), "{idle:?}");
     assert_eq!(flow_of(&attachment, &watched.near).status, Status::Protected);
 }
 
-/// Nothing on this way forgets it, so that the probe is answered.
+/// No hop on this path drops it, so that the probe is answered.
 #[test]
 fn a_flow_beyond_its_limit_is_tried_at_once() {
-    const SILENCE: Duration = Duration::from_secs(22);
+    const IDLE: Duration = Duration::from_secs(22);
     let mut watched = Watched::new(Route::V6);
     watched.client.send(&watched.near, "before").unwrap();
-    thread::sleep(SILENCE);
+    thread::sleep(IDLE);
     let attachment = watched.adopt(&["--timeout", "20s"]);
     // Where it were not tried at once, it would be after 13 s.
     let flow = eventually("a probe", Duration::from_secs(10), || {
-        Some(flow_of(&attachment, &watched.near)).filter(|flow| flow.idle() < SILENCE)
+        Some(flow_of(&attachment, &watched.near)).filter(|flow| flow.idle() < IDLE)
     });
     assert_eq!(flow.status, Status::Protected, "{flow:#?}");
     watched.assert_idle(&attachment);
@@ -150,8 +150,8 @@ fn a_flow_beyond_its_limit_is_tried_at_once() {
 
 /// The middlebox has dropped it from its table before anything was attached.
 #[test]
-fn a_forgotten_flow_is_told() {
-    let inside = Cgroup::new("forgotten");
+fn a_dropped_flow_is_reported() {
+    let inside = Cgroup::new("dropped");
     let lab = Middlebox::new(Expiry::Drop, Duration::from_secs(4));
     let mut client = Peer::spawn(Place::cgroup(&inside).on(lab.client()));
     let mut server = Peer::spawn(Place::netns(lab.server()));
@@ -161,6 +161,10 @@ fn a_forgotten_flow_is_told() {
     thread::sleep(Duration::from_secs(6));
     let mut attachment = Injector::find().attach(&inside, &["--timeout", "4s", "--existing", "-o", "jsonl"]);
     assert_eq!(attachment.adoption().connections(), 1);
-    let told = attachment.event(SOON).expect("it is told");
-    assert_eq!((&told["event"], &told["flow"]["cookie"]), (&"overdue".into(), &near.cookie.into()), "{told:#}");
+    let reported = attachment.event(SOON).expect("it is reported");
+    assert_eq!(
+        (&reported["event"], &reported["flow"]["cookie"]),
+        (&"overdue".into(), &near.cookie.into()),
+        "{reported:#}"
+    );
 }

@@ -1,4 +1,4 @@
-//! Listeners that were there before: what they accept inherits from them. And which way a connection goes.
+//! Listeners that were open before: what they accept inherits from them. And which way a connection goes.
 
 use injector_tests::{Direction, Keepalive, Origin, Route, Signal};
 
@@ -75,7 +75,7 @@ fn a_listeners_own_choice_is_respected() {
 
 /// What a listener hands on ends with the attachment, unless its application chose it meanwhile.
 #[test]
-fn detaching_gives_listeners_back_what_they_had() {
+fn detaching_resets_listeners() {
     for (is_watched, mode) in [(false, "respect"), (true, "tighten"), (false, "enforce")] {
         let scene = Scene::new("given-back");
         let (mut client, mut server) = (scene.outside_peer(), scene.inside_peer());
@@ -108,7 +108,7 @@ fn detaching_gives_listeners_back_what_they_had() {
 }
 
 #[test]
-fn listeners_that_can_not_be_given_back_what_they_had_are_named() {
+fn listeners_that_can_not_be_reset_are_named() {
     const NO_PTRACE: [&str; 5] = ["setpriv", "--bounding-set", "-all,+bpf,+net_admin,+perfmon", "--inh-caps", "-all"];
     let scene = Scene::new("not-given-back");
     let mut server = scene.inside_peer();

@@ -1,4 +1,4 @@
-//! Connections and listeners that were there before anything was attached.
+//! Connections and listeners that were open before anything was attached.
 
 mod connections;
 mod holders;

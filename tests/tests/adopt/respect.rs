@@ -23,11 +23,11 @@ fn connected_with(client: &mut Peer, server: &mut Peer, options: Options<'_>) ->
 fn adopt_anew(scene: &Scene, timeout: &str) -> Adoption {
     let arguments =
         ["--cgroup", scene.inside.path_text(), "--timeout", timeout, "--on-conflict", "respect", "-o", "jsonl"];
-    Adoption::told(&scene.injector.run(&[&["attach", "--detach", "--existing"][..], &arguments].concat()).ok())
+    Adoption::reported(&scene.injector.run(&[&["attach", "--detach", "--existing"][..], &arguments].concat()).ok())
 }
 
 #[test]
-fn what_serves_stays_and_what_does_not_is_tightened() {
+fn settings_that_serve_stay_and_others_are_tightened() {
     const ON: (&str, u32) = ("SO_KEEPALIVE", 1);
     let table: [(Options<'_>, &str, Keepalive); 8] = [
         (&[], "injected", USUAL),
@@ -67,7 +67,7 @@ fn the_user_timeout_is_set_where_there_is_none() {
     assert_eq!([without, with].map(|socket| client.user_timeout(&socket).as_secs()), [45, 90]);
 }
 
-/// A namespace's own defaults are nobody's choice, and rule where keepalive is merely switched on.
+/// A namespace's own defaults are not a choice, and apply where keepalive is merely switched on.
 #[test]
 fn the_defaults_of_another_namespace() {
     let scene = Scene::new("defaults");

@@ -13,7 +13,7 @@ fn line<'a>(output: &'a Output, topic: &str) -> &'a str {
 }
 
 #[test]
-fn a_host_that_can_attach_is_well() {
+fn a_host_that_can_attach_has_no_findings() {
     let scene = Scene::new("well");
     let output = scene.injector.run(&["doctor", "--cgroup", scene.inside.path_text()]).ok();
     for topic in ["kernel", "BTF", "lockdown", "cgroup v2", "bpffs", "CAP_BPF", "programs", "overruling", "adoption"] {
@@ -34,7 +34,7 @@ fn it_names_programs_of_others_on_the_path() {
     let scene = Scene::new("others");
     let child = scene.inside.child("child");
     let _foreign = ForeignProgram::attach(&scene.inside);
-    // On the way to the child, and on the cgroup itself. Whether that is a finding is the doctor's to say.
+    // On the path to the child, and on the cgroup itself. Whether that is a finding is the doctor's to say.
     for cgroup in [&scene.inside, &child] {
         let output = scene.injector.run(&["doctor", "--cgroup", cgroup.path_text()]);
         assert!([0, FINDINGS].contains(&output.code), "{output:?}");
@@ -43,14 +43,14 @@ fn it_names_programs_of_others_on_the_path() {
 }
 
 #[test]
-fn it_tells_nobody_what_is_missing() {
+fn an_unprivileged_user_sees_what_is_missing() {
     let scene = Scene::new("nobody-doctor");
     let (injector, _directory) = scene.injector.for_everyone();
-    let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
-    let output = injector.run_through(&nobody, &["doctor"]);
+    let unprivileged = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let output = injector.run_through(&unprivileged, &["doctor"]);
     assert_eq!(output.code, FINDINGS, "{output:?}");
-    for told in ["CAP_BPF", "grant it", "not tried", "programs of others on the way: unknown"] {
-        assert!(output.stdout.contains(told), "{told}: {}", output.stdout);
+    for reported in ["CAP_BPF", "grant it", "not tried", "other BPF programs on the path: unknown"] {
+        assert!(output.stdout.contains(reported), "{reported}: {}", output.stdout);
     }
 }
 
@@ -60,10 +60,10 @@ fn it_names_the_feature_that_lacks_a_privilege() {
     let scene = Scene::new("no-ptrace-doctor");
     let few = ["setpriv", "--bounding-set", "-all,+bpf,+net_admin,+perfmon", "--inh-caps", "-all"];
     let output = scene.injector.run_through(&few, &["doctor"]).ok();
-    let told = line(&output, "adoption");
-    assert!(told.starts_with("no "), "{}", output.stdout);
+    let reported = line(&output, "adoption");
+    assert!(reported.starts_with("no "), "{}", output.stdout);
     for part in ["attach --existing", "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH missing"] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(reported.contains(part), "{part}: {reported}");
     }
     assert!(line(&output, "tracking packets").starts_with("ok "), "{}", output.stdout);
 }

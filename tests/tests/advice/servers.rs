@@ -67,7 +67,7 @@ fn mariadb_takes_it() {
     let server = Server::start(&netns, "mariadbd", &arguments, 3306);
     let mut client = Peer::spawn(Place::netns(&netns));
     let _socket = client.connect("127.0.0.1", 3306);
-    eventually("the server sets what it is told", SOON, || {
+    eventually("the server applies its settings", SOON, || {
         (accepted(server.pid(), 3306).keepalive == USUAL).then_some(())
     });
 }

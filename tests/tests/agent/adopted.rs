@@ -1,4 +1,4 @@
-//! What others adopt into an attachment of the agent.
+//! Adoption by other processes into an attachment of the agent.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::scene::Scene;
 
 /// A flow that is adopted may be at its mark already, long before a new one could be.
 #[test]
-fn what_is_adopted_is_looked_at_at_once() {
+fn adopted_flows_are_scanned_at_once() {
     const MARK: Duration = Duration::from_secs(20);
     let scene = Scene::new("agent-adopted");
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());

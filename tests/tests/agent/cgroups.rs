@@ -33,8 +33,8 @@ fn new_ones_as_they_appear() {
     assert_eq!(later.program_ids("sock_ops").len(), 1);
 }
 
-/// An agent that looked only now and then would take 10 s for each after the first one. One that has hints may be slow, too,
-/// where the machine is busy, but not each time.
+/// An agent that only polled would take 10 s for each after the first one. One that has hints may be slow, too, where
+/// the machine is busy, but not each time.
 #[test]
 fn new_ones_are_noticed_at_once() {
     let scene = Scene::new("agent-hints");
@@ -49,10 +49,10 @@ fn new_ones_are_noticed_at_once() {
 }
 
 #[test]
-fn who_is_attached_to_nothing_is_not_ready() {
+fn an_agent_attached_to_nothing_is_not_ready() {
     let scene = Scene::new("agent-idle");
     let agent = agent(&scene, "cgroups = [\"{cgroup}/kubepods*\", \"{cgroup}/kubelet*/*kubepods*\"]");
-    let told = || agent.log().matches("attached to nothing").count();
+    let reported = || agent.log().matches("attached to nothing").count();
     agent.says("attached to nothing: no cgroup matches");
     let ready = agent.get("/readyz");
     assert!(ready.code == 503 && ready.body.contains("kubelet*/*kubepods*"), "{ready:?}");
@@ -66,8 +66,8 @@ fn who_is_attached_to_nothing_is_not_ready() {
     drop((kubepods, kubelet));
     eventually("it is not", SOON, || (agent.get("/readyz").code == 503).then_some(()));
     // The log is a queue: the agent answers before its last line is written.
-    eventually("it is told again", SOON, || (told() >= 2).then_some(()));
-    assert_eq!(told(), 2, "once each time: {}", agent.log());
+    eventually("it is reported again", SOON, || (reported() >= 2).then_some(()));
+    assert_eq!(reported(), 2, "once each time: {}", agent.log());
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn what_is_left_is_as_configured() {
 }
 
 #[test]
-fn what_others_take_off_is_put_back() {
+fn programs_that_others_detach_are_attached_again() {
     let scene = Scene::new("agent-rival");
     let agent = agent(&scene, SHORT);
     let name = scene.inside.attachment_name();
@@ -104,7 +104,7 @@ fn what_others_take_off_is_put_back() {
 }
 
 #[test]
-fn what_can_not_be_is_told_at_once() {
+fn permanent_failures_are_reported_at_once() {
     let scene = Scene::new("agent-refused");
     let directory = tempfile::tempdir().expect("room");
     let file = directory.path().join("config.toml");

@@ -17,7 +17,7 @@ use crate::scene::{SOON, Scene};
 /// Above what the agent takes at rest.
 const ROOM: u64 = 48 * 1024 * 1024;
 
-/// An address for a client, and for 24 others: the agent lets nobody have more than 32 connections.
+/// An address for a client, and for 24 others: the agent allows each no more than 32 connections.
 fn one_of_many(client: usize) -> IpAddr {
     Ipv4Addr::from_bits(0x7f00_0101 + u32::try_from(client / 25).expect("a few")).into()
 }
@@ -84,7 +84,7 @@ fn a_thousand_scrapes_at_once() {
 }
 
 #[test]
-fn slow_clients_are_let_go_and_hold_nobody_up() {
+fn slow_clients_are_dropped_and_block_no_other() {
     let scene = Scene::new("agent-slow");
     let agent = agent(&scene, SHORT);
     let (before, _) = agent.usage();
@@ -101,7 +101,7 @@ fn slow_clients_are_let_go_and_hold_nobody_up() {
             stream
         })
         .collect();
-    told_in_time(&scene, &agent);
+    reported_in_time(&scene, &agent);
     assert!(agent.usage().0 < before + ROOM, "{} bytes", agent.usage().0);
     // More of them than it serves at a time: the rest has its turn when these are let go.
     assert_eq!(agent.get("/metrics").code, 200);
@@ -112,7 +112,7 @@ fn slow_clients_are_let_go_and_hold_nobody_up() {
 ///
 /// SECURITY.md#clients
 #[test]
-fn who_floods_it_keeps_nobody_away() {
+fn a_flood_does_not_block_other_clients() {
     let scene = Scene::new("agent-flood");
     let agent = agent(&scene, SHORT);
     let (address, until) = (agent.address(), Instant::now() + Duration::from_secs(6));
@@ -145,7 +145,7 @@ fn who_floods_it_keeps_nobody_away() {
     });
 }
 
-/// Somebody attaches and does not come to an end, say.
+/// For example, another process attaches and does not end.
 #[test]
 fn a_loop_that_is_stuck_holds_up_no_scrape() {
     let scene = Scene::new("agent-stuck");
@@ -174,16 +174,16 @@ fn a_loop_that_is_stuck_holds_up_no_scrape() {
     eventually("it goes on", SOON, || agent.metric("last_scan_timestamp_seconds").filter(|time| *time > known));
 }
 
-/// Nobody reads what it logs.
+/// The log has no reader.
 #[test]
-fn a_log_that_nobody_reads() {
+fn a_log_without_a_reader() {
     let scene = Scene::new("agent-log");
     let mut agent = agent(&scene, SHORT);
     agent.stop(Signal::TERM).ok();
     let (config, fifo) = (agent.file(), format!("{}.log", agent.file()));
     tool("mkfifo", &[&fifo]);
     let wrapper = ["sh", "-c", r#"exec 3<>"$0"; exec "$@" 2>"$0""#, &fifo];
-    // Nobody reads where it listens, so it has to be known.
+    // Its address can't be read from the log, so it has to be known.
     let address = unique_address(9435);
     let mut unread =
         scene.injector.spawn_through(&wrapper, &["run", "--config", &config, "--listen", &address.to_string()]);
@@ -204,11 +204,11 @@ fn a_log_that_nobody_reads() {
     agent.begin();
 }
 
-/// A flow that comes near its limit is told about when it does, and not when slow clients are let go, after 20 s.
-fn told_in_time(scene: &Scene, agent: &Agent) {
+/// A flow that gets close to its limit is reported then, and not when slow clients are dropped, after 20 s.
+fn reported_in_time(scene: &Scene, agent: &Agent) {
     let started = Instant::now();
     let _flow = exposed(scene);
     agent.says("flow at risk: close to its idle timeout");
     let took = started.elapsed();
-    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(15), "told after {took:?}");
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(15), "reported after {took:?}");
 }

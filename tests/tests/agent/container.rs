@@ -12,8 +12,8 @@ use crate::scene::USUAL;
 #[test]
 fn others_tools_take_the_image() {
     let image = Image::find();
-    let told = image.inspect(&[]);
-    let labels = told["Labels"].as_object().expect("labels");
+    let inspected = image.inspect(&[]);
+    let labels = inspected["Labels"].as_object().expect("labels");
     // The Dockerfile repeats what the manifests have.
     for (label, value) in [
         ("version", env!("CARGO_PKG_VERSION")),
@@ -22,7 +22,7 @@ fn others_tools_take_the_image() {
     ] {
         assert_eq!(labels[&format!("org.opencontainers.image.{label}")], value);
     }
-    assert_eq!(told["Os"], "linux");
+    assert_eq!(inspected["Os"], "linux");
     let configuration = image.inspect(&["--config"]);
     assert_eq!(configuration["config"]["Entrypoint"][0], "/usr/local/bin/injector");
 

@@ -46,7 +46,7 @@ fn it_takes_as_many_as_it_may() {
 }
 
 #[test]
-fn scans_that_fail_are_told() {
+fn failing_scans_are_reported() {
     let scene = Scene::new("agent-blind");
     let agent = agent(&scene, super::SHORT);
     let _flow = super::exposed(&scene);

@@ -103,7 +103,7 @@ fn it_is_asked_by_its_own_names_alone() {
     assert_eq!(code("injector.kube-system.svc", "/flows"), Some(421));
 }
 
-/// An agent that ends an exchange half-way says nothing of flows, least of all that all is well.
+/// An agent that ends an exchange half-way reports nothing about flows, least of all that there are no findings.
 #[test]
 fn a_server_that_closes_is_an_error() {
     let scene = Scene::new("server-closes");

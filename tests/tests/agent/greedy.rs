@@ -45,7 +45,7 @@ fn unread(agent: &Agent, source: IpAddr) -> TcpStream {
 
 /// SECURITY.md#clients
 #[test]
-fn who_does_not_read_keeps_nobody_waiting() {
+fn clients_that_do_not_read_block_no_other() {
     let scene = Scene::new("agent-unread");
     let agent = agent(&scene, "cgroups = [\"{cgroup}\"]\n");
     let _flows = many_flows(&scene);
@@ -62,7 +62,7 @@ fn who_does_not_read_keeps_nobody_waiting() {
         // They are let go after 20 s, and none has been waited for.
         assert!(started.elapsed() < SOON * 2, "{:?}", started.elapsed());
     }
-    // A few lists, whoever reads them.
+    // A few lists, for all clients together.
     assert!(agent.usage().0 < before + 160 * 1024 * 1024, "{} bytes", agent.usage().0);
 }
 

@@ -1,4 +1,4 @@
-//! What holds whatever becomes of the agent.
+//! Properties that hold for a long-running agent.
 
 use std::io::Write;
 use std::thread::sleep;
@@ -87,14 +87,14 @@ fn ten_thousand_flows_that_come_idle_and_go() {
     let (used, took) = (agent.cpu().saturating_sub(cpu), started.elapsed());
     let share = 100.0 * used.as_secs_f64() / took.as_secs_f64();
     let (after, left) = agent.usage();
-    let told = format!(
+    let reported = format!(
         "{opened} flows in {took:?}: {share:.2}% of a core; {memory} bytes, {most} at most, {after} at the end; \
          {descriptors} descriptors, {left} at the end"
     );
-    let _ = writeln!(std::io::stderr(), "{told}");
-    assert!(share < 1.0, "{told}");
-    assert!(most < memory + 4 * 1024 * 1024, "{told}");
-    assert!(left <= descriptors + 1, "{told}");
+    let _ = writeln!(std::io::stderr(), "{reported}");
+    assert!(share < 1.0, "{reported}");
+    assert!(most < memory + 4 * 1024 * 1024, "{reported}");
+    assert!(left <= descriptors + 1, "{reported}");
     for (direction, outcome) in [("active", "no_storage"), ("passive", "no_storage"), ("active", "failed")] {
         let name = format!("sockets_total{{direction=\"{direction}\",outcome=\"{outcome}\"}}");
         assert_eq!(agent.metric(&name), Some(0.0), "{name}");

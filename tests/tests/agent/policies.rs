@@ -1,4 +1,4 @@
-//! Policies: what becomes of which flows.
+//! Policies: which flows they apply to.
 
 use std::fs;
 use std::thread;
@@ -109,7 +109,7 @@ fn new_cgroups_and_pods_are_met_as_they_come() {
     let pod = kubepods.child(&format!("pod{UID}"));
     becomes(&scene, &pod, Keepalive::on(60, 7, 9));
     assert_eq!(keepalive_in(&scene, &kubepods, Route::V4), USUAL);
-    // What has a cgroup of its own may name others in it as the kubelet does: they are nobody's pods.
+    // The owner of a cgroup may name children as the kubelet does: they count for no pod.
     let (other, forged_root) = (scene.inside.child("delegated"), "kubepods");
     let root = other.child(forged_root);
     let forged = root.child(&format!("pod{UID}"));
@@ -129,7 +129,7 @@ fn new_cgroups_and_pods_are_met_as_they_come() {
 
 /// Cgroups are their owners' to touch, to make and to remove: that costs the agent a share of its time, not all of it.
 #[test]
-fn whoever_owns_a_cgroup_keeps_nobody_busy() {
+fn owners_of_cgroups_can_not_keep_the_agent_busy() {
     const STORM: Duration = Duration::from_secs(4);
     let scene = Scene::new("policies-storm");
     let config = "cgroups = [\"{cgroup}\"]\n[[policy]]\ncgroup = \"{cgroup}/*/quiet\"\nkeepalive = \"exempt\"\n";

@@ -1,4 +1,4 @@
-//! Another configuration takes the place of the one in force, under load.
+//! Another configuration replaces the applied one, under load.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const CHANGES: usize = 50;
 
 /// Valid and broken by turns: every connection has what a valid one says.
 #[test]
-fn every_connection_has_what_a_valid_file_says() {
+fn every_connection_has_the_values_of_a_valid_file() {
     let scene = Scene::new("agent-reload");
     let agent = agent(&scene, VALID[0]);
     let load = Load { rate: 1000, count: u32::MAX, step: 100 };
@@ -53,7 +53,7 @@ fn a_hangup_reads_it_again() {
     agent.shows("config_reloads_total{result=\"success\"}", 2.0);
     std::fs::remove_file(agent.file()).expect("there");
     agent.shows("config_reloads_total{result=\"failure\"}", 1.0);
-    assert_eq!(scene.keepalive_inside().0.idle, 41, "the old one stays in force");
+    assert_eq!(scene.keepalive_inside().0.idle, 41, "the old one stays applied");
     std::thread::sleep(Duration::from_millis(500));
     agent.shows("config_reloads_total{result=\"failure\"}", 1.0);
     agent.configure(VALID[1]);
@@ -63,7 +63,7 @@ fn a_hangup_reads_it_again() {
 
 /// The second of the new programs finds its place taken: the first one goes again, and the next attempt works.
 #[test]
-fn what_is_half_applied_is_taken_back() {
+fn a_half_applied_reload_is_rolled_back() {
     let scene = Scene::new("agent-half");
     let respect = "cgroups = [\"{cgroup}\"]\non_conflict = \"respect\"\n";
     let agent = agent(&scene, respect);

@@ -1,4 +1,4 @@
-//! What a service manager is told, as `Type=notify` in `deploy/systemd/injector.service` asks for.
+//! Notifications of the service manager, as `Type=notify` in `deploy/systemd/injector.service` asks for.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use injector_tests::{Agent, Signal};
 use super::SHORT;
 use crate::scene::{SOON, Scene};
 
-/// How often it wants to hear of the agent.
+/// Its watchdog interval.
 const WATCHDOG: Duration = Duration::from_secs(4);
 
-/// The next message that is no sign of life, a line each.
+/// The next message that is not a watchdog ping, a line each.
 fn news(socket: &UnixDatagram) -> Vec<String> {
     loop {
         let message = message(socket);
@@ -23,12 +23,12 @@ fn news(socket: &UnixDatagram) -> Vec<String> {
 
 fn message(socket: &UnixDatagram) -> Vec<String> {
     let mut bytes = [0; 4096];
-    let length = socket.recv(&mut bytes).expect("it is told in time");
+    let length = socket.recv(&mut bytes).expect("it is notified in time");
     String::from_utf8_lossy(&bytes[..length]).lines().map(str::to_owned).collect()
 }
 
 #[test]
-fn a_service_manager_is_told() {
+fn the_service_manager_is_notified() {
     let scene = Scene::new("agent-service");
     let _clean_up = scene.injector.clean_up_after(&scene.inside);
     let directory = tempfile::tempdir().expect("room");

@@ -103,7 +103,7 @@ fn detach_all_ends_every_attachment_it_can_see() {
     assert_nothing_left(&scene);
 }
 
-/// Lists and reports see others in the middle of attaching and detaching: that is nobody's failure.
+/// Lists and reports see others in the middle of attaching and detaching: that is not a failure.
 #[test]
 fn others_may_come_and_go_meanwhile() {
     let scene = Scene::new("stays");

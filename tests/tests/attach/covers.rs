@@ -82,10 +82,10 @@ fn parameters_follow_the_limit_or_the_command_line() {
         }
         assert_eq!(seen, expected, "{arguments:?}");
         assert_eq!(user_timeout_seen, Duration::from_secs(user_timeout), "{arguments:?}");
-        let told = attachment.status().keepalive;
-        assert_eq!(u64::from(told.idle_s), seen.idle, "{arguments:?}");
-        assert_eq!(u64::from(told.interval_s), seen.interval, "{arguments:?}");
-        assert_eq!(u64::from(told.probes), seen.probes, "{arguments:?}");
+        let reported = attachment.status().keepalive;
+        assert_eq!(u64::from(reported.idle_s), seen.idle, "{arguments:?}");
+        assert_eq!(u64::from(reported.interval_s), seen.interval, "{arguments:?}");
+        assert_eq!(u64::from(reported.probes), seen.probes, "{arguments:?}");
     }
 }
 

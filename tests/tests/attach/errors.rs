@@ -117,7 +117,7 @@ fn paths_that_leave_the_mount() {
     assert_eq!(output.code, USAGE, "{output:?}");
 }
 
-/// From within a cgroup's directory as well: nobody means the whole host by it.
+/// From within a cgroup's directory as well: `.` never means the whole host.
 #[test]
 fn paths_from_the_working_directory() {
     let scene = Scene::new("dot");

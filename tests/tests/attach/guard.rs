@@ -173,7 +173,7 @@ fn it_is_attached_only_where_it_has_something_to_do() {
 }
 
 #[test]
-fn status_tells_who_was_overruled() {
+fn status_counts_overruled_calls() {
     let scene = Scene::new("overruled");
     let attachment = scene.attach(&["--on-conflict", "tighten"]);
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());

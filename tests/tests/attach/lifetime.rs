@@ -143,9 +143,9 @@ fn the_attached_cgroup_may_go_away() {
     assert_eq!(pins(&name), None);
 }
 
-/// Wherever it dies, what it leaves behind keeps nobody from attaching again.
+/// Wherever it dies, its leftovers don't prevent attaching again.
 #[test]
-fn a_process_killed_halfway_leaves_nothing_in_the_way() {
+fn a_process_killed_halfway_blocks_nothing() {
     let scene = Scene::new("halfway");
     let attach = ["attach", "--detach", "--cgroup", scene.inside.path_text()];
     for delay in (0..12).map(|step| step * 7) {
@@ -161,7 +161,7 @@ fn a_process_killed_halfway_leaves_nothing_in_the_way() {
 }
 
 #[test]
-fn an_incomplete_attachment_is_told_and_cleaned_up() {
+fn an_incomplete_attachment_is_reported_and_cleaned_up() {
     let scene = Scene::new("incomplete");
     let attachment = scene.attach(&[]);
     let left = Path::new(PINS).join(attachment.name().to_owned() + "-left");
@@ -215,7 +215,7 @@ fn the_programs_speak_on_stderr_when_asked_to() {
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
     let (near, _far) = connected(&mut client, &mut server, Route::V4);
     let port = near.local.port().to_string();
-    eventually("the program tells of the socket", SOON, || attachment.stderr().contains(&port).then_some(()));
+    eventually("the program logs the socket", SOON, || attachment.stderr().contains(&port).then_some(()));
     let output = attachment.stop(Signal::TERM).ok();
     assert!(!output.stdout.contains(&port), "{output:?}");
     assert!(!output.stderr.contains('\x1b'), "no colours where no terminal is: {output:?}");

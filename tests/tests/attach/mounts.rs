@@ -38,7 +38,7 @@ fn every_way_to_write_a_path_means_the_same_cgroup() {
 }
 
 #[test]
-fn what_was_there_before_is_found_by_either_mount() {
+fn existing_attachments_are_found_by_either_mount() {
     let (scene, second) = (Scene::new("mounts-old"), tempfile::tempdir().expect("room"));
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
     let _early = connected(&mut client, &mut server, Route::V4);
@@ -132,5 +132,5 @@ fn an_agent_does_not_mind_mounts_that_come_and_go() {
     assert_eq!(ready.code, 200, "{ready:?}");
     assert!(!agent.log().contains("detached"), "{}", agent.log());
     assert_eq!(scene.injector.flows(&first.attachment_name()).len(), 1, "records are kept");
-    assert_ne!(first.only_program("sock_ops"), program, "70 s are in force");
+    assert_ne!(first.only_program("sock_ops"), program, "70 s are applied");
 }

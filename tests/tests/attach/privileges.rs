@@ -6,7 +6,7 @@ use crate::attach::errors::assert_fails;
 use crate::scene::{Scene, assert_nothing_left};
 
 const NO_PRIVILEGE: i32 = 4;
-const NOBODY: [&str; 6] = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+const UNPRIVILEGED: [&str; 6] = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
 
 /// Runs `injector` as root with only these capabilities.
 fn run_with(scene: &Scene, capabilities: &[&str], arguments: &[&str]) -> Output {
@@ -16,32 +16,33 @@ fn run_with(scene: &Scene, capabilities: &[&str], arguments: &[&str]) -> Output 
 
 /// SECURITY.md#privileges, SECURITY.md#pins, SECURITY.md#others
 #[test]
-fn as_nobody() {
-    let scene = Scene::new("nobody");
+fn as_an_unprivileged_user() {
+    let scene = Scene::new("unprivileged");
     let (injector, _directory) = scene.injector.for_everyone();
-    let output = injector.run_through(&NOBODY, &["attach", "--cgroup", scene.inside.path_text()]);
+    let output = injector.run_through(&UNPRIVILEGED, &["attach", "--cgroup", scene.inside.path_text()]);
     assert_fails(&output, NO_PRIVILEGE, &["root"]);
     assert_nothing_left(&scene);
 
     let attachment = scene.attach(&[]);
     for arguments in [&["flows"][..], &["detach", "--name", attachment.name()], &["status"]] {
-        let output = injector.run_through(&NOBODY, arguments);
+        let output = injector.run_through(&UNPRIVILEGED, arguments);
         assert_fails(&output, NO_PRIVILEGE, &["root"]);
     }
     assert!(pins(attachment.name()).is_some());
     assert_eq!(scene.inside.program_ids("sock_ops").len(), 1);
 }
 
-/// SECURITY.md#nobody
+/// SECURITY.md#unprivileged
 #[test]
-fn what_needs_no_privilege_works_as_nobody() {
-    let scene = Scene::new("nobody-help");
+fn what_needs_no_privilege_works_as_an_unprivileged_user() {
+    let scene = Scene::new("unprivileged-help");
     let (injector, _directory) = scene.injector.for_everyone();
     for arguments in [&["--help"][..], &["completions", "zsh"], &["man"]] {
-        injector.run_through(&NOBODY, arguments).ok();
+        injector.run_through(&UNPRIVILEGED, arguments).ok();
     }
-    // A mistake on the command line is told before the lack of privilege.
-    let output = injector.run_through(&NOBODY, &["attach", "--cgroup", scene.inside.path_text(), "--probes", "128"]);
+    // A mistake on the command line is reported before the lack of privilege.
+    let output =
+        injector.run_through(&UNPRIVILEGED, &["attach", "--cgroup", scene.inside.path_text(), "--probes", "128"]);
     assert_fails(&output, crate::attach::errors::USAGE, &["127"]);
 }
 

@@ -1,4 +1,4 @@
-//! "attached" is proved by a connection, or said not to be.
+//! "attached" is verified by a connection, or reported as not verified.
 
 use std::fs;
 use std::path::Path;
@@ -20,20 +20,20 @@ fn the_connection_that_proves_it_leaves_nothing() {
     assert!(!output.stderr.contains(NOTE), "{output:?}");
     assert!(output.stdout.contains("sockets: none; flows: none"), "it is not counted: {output:?}");
     let processes = fs::read_to_string(scene.inside.path().join("cgroup.procs")).expect("it is there");
-    assert_eq!(processes, "", "nobody stays in the cgroup");
+    assert_eq!(processes, "", "no process stays in the cgroup");
     assert_nothing_left(&scene);
 }
 
 #[test]
-fn what_can_not_be_proved_is_said() {
+fn attachments_that_can_not_be_verified_are_reported() {
     let scene = Scene::new("unproved");
     let freeze = |value: &str| fs::write(scene.inside.path().join("cgroup.freeze"), value).expect("it can be frozen");
     freeze("1");
     let frozen = attach(&scene, &scene.inside, &[]);
-    let silent = attach(&scene, &scene.inside, &["--no-self-test"]);
+    let untested = attach(&scene, &scene.inside, &["--no-self-test"]);
     freeze("0");
     assert!(frozen.stderr.contains("not verified: the cgroup is frozen"), "{frozen:?}");
-    assert!(!silent.stderr.contains(NOTE), "{silent:?}");
+    assert!(!!untested.stderr.contains(NOTE), "{untested:?}");
     let unit = scene.inside.child("empty.service");
     let output = attach(&scene, &unit, &[]);
     assert!(output.stderr.contains("not verified: nothing runs in the unit"), "{output:?}");

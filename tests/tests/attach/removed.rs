@@ -19,7 +19,7 @@ fn the_watch_ends_by_itself_and_cleans_up() {
     assert_eq!(pins(&name), None);
 }
 
-/// As a unit that is started again, whose cgroup is made anew.
+/// As a unit that is started again, whose cgroup is recreated.
 #[test]
 fn the_watch_follows_where_it_is_to() {
     let scene = Scene::new("followed");
@@ -36,7 +36,7 @@ fn the_watch_follows_where_it_is_to() {
     assert_eq!((pins(&name), child.programs()), (None, vec![]));
 }
 
-/// Makes the child anew, and waits until it is attached to.
+/// Recreates the child, and waits until it is attached to.
 fn child_anew(scene: &Scene, attachment: &mut Attachment) -> Cgroup {
     let child = scene.inside.child("child");
     let line = attachment.line(SOON).expect("it attaches again");
@@ -46,7 +46,7 @@ fn child_anew(scene: &Scene, attachment: &mut Attachment) -> Cgroup {
 }
 
 #[test]
-fn what_is_left_of_it_is_no_attachment() {
+fn its_leftovers_are_not_an_attachment() {
     let scene = Scene::new("removed-dead");
     let child = scene.inside.child("child");
     let attachment = scene.injector.attach_detached(&child, &[]);
@@ -73,7 +73,7 @@ fn what_is_left_of_it_is_no_attachment() {
 }
 
 #[test]
-fn status_does_not_claim_to_be_at_work() {
+fn status_does_not_claim_to_be_attached() {
     let scene = Scene::new("removed-status");
     let child = scene.inside.child("child");
     let attachment = scene.injector.attach_detached(&child, &[]);

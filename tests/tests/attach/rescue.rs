@@ -1,5 +1,5 @@
-//! Real programs through a middlebox that forgets after 4 s: idle for 12 s, they live inside an attached cgroup and die
-//! outside. Nothing is set on either program.
+//! Real programs through a middlebox that drops connections idle for 4 s: idle for 12 s, they live inside an attached
+//! cgroup and die outside. Nothing is set on either program.
 
 use std::thread;
 use std::time::Duration;

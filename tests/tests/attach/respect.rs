@@ -4,7 +4,7 @@ use injector_tests::{Flow, Keepalive, Outcomes, Owner, Peer, Route, Socket, Stat
 
 use crate::scene::{Scene, USUAL, flow_of};
 
-/// A socket on which the application chose `options` before it connected, and what became of it.
+/// A socket on which the application chose `options` before it connected, and its outcome.
 fn connected_with(scene: &Scene, options: &[(&str, u32)]) -> (Peer, Socket, Peer) {
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
     let listener = server.listen(Route::V4);
@@ -47,7 +47,7 @@ fn one_that_is_merely_switched_on_is_tightened() {
 }
 
 #[test]
-fn what_is_stricter_already_is_not_loosened() {
+fn stricter_settings_are_not_loosened() {
     let late_but_dense = [("SO_KEEPALIVE", 1), ("TCP_KEEPIDLE", 7200), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)];
     assert_eq!(outcome(&late_but_dense).0, Keepalive::on(240, 10, 3));
     let off_but_early = [("TCP_KEEPIDLE", 60)];
@@ -106,18 +106,18 @@ fn a_later_change_of_its_own_choice_shows_as_well() {
     let scene = Scene::new("later-own");
     let attachment = scene.attach(&["--on-conflict", "respect"]);
     let (mut client, socket, _server) = connected_with(&scene, &[("SO_KEEPALIVE", 1), ("TCP_KEEPIDLE", 20)]);
-    let told = |client: &mut Peer, option, value| {
+    let reported = |client: &mut Peer, option, value| {
         client.set(&socket, option, value);
         let flow = flow_of(&attachment, &socket);
         assert_eq!(flow.outcome, "respected");
         (flow.status, flow.reason)
     };
     let set = |what: &str| Some(format!("application set {what}"));
-    assert_eq!(told(&mut client, "TCP_KEEPIDLE", 30), (Status::Protected, None));
-    assert_eq!(told(&mut client, "TCP_KEEPIDLE", 7200), (Status::Exposed, set("KEEPIDLE 7200")));
-    assert_eq!(told(&mut client, "TCP_KEEPINTVL", 400), (Status::Exposed, set("KEEPIDLE 7200, KEEPINTVL 400")));
+    assert_eq!(reported(&mut client, "TCP_KEEPIDLE", 30), (Status::Protected, None));
+    assert_eq!(reported(&mut client, "TCP_KEEPIDLE", 7200), (Status::Exposed, set("KEEPIDLE 7200")));
+    assert_eq!(reported(&mut client, "TCP_KEEPINTVL", 400), (Status::Exposed, set("KEEPIDLE 7200, KEEPINTVL 400")));
     let off = Some("application switched SO_KEEPALIVE off".to_owned());
-    assert_eq!(told(&mut client, "SO_KEEPALIVE", 0), (Status::Exposed, off));
+    assert_eq!(reported(&mut client, "SO_KEEPALIVE", 0), (Status::Exposed, off));
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn assert_adds_up(attachment: &Attachment, connections: u64) {
 }
 
 /// How long `flows --at-risk` takes, with nothing at risk: the best of some runs.
-fn time_to_tell(scene: &Scene, attachment: &Attachment) -> Duration {
+fn time_to_list(scene: &Scene, attachment: &Attachment) -> Duration {
     let times = (0..5).map(|_| {
         let started = Instant::now();
         let arguments = ["flows", "--name", attachment.name(), "--at-risk", "-o", "jsonl"];
@@ -75,7 +75,7 @@ fn two_thousand_connections_are_all_accounted_for() {
     cookies.dedup();
     assert_eq!(cookies.len(), 4_000, "and none twice");
     assert!(flows.iter().all(|flow| flow.process.is_some()));
-    time_to_tell(&scene, &attachment);
+    time_to_list(&scene, &attachment);
 }
 
 /// The project's own figures for size and speed: on a release build and an idle machine.
@@ -91,10 +91,10 @@ fn a_hundred_thousand_connections() {
     let attached = started.elapsed();
     let _peers = open(&scene, 100_000);
     assert_adds_up(&attachment, CONNECTIONS);
-    let told = time_to_tell(&scene, &attachment);
+    let reported = time_to_list(&scene, &attachment);
     let resident = resident(attachment.pid());
-    let figures = format!("attached in {attached:?}, at-risk flows in {told:?}, {resident} KiB resident");
+    let figures = format!("attached in {attached:?}, at-risk flows in {reported:?}, {resident} KiB resident");
     assert!(attached < Duration::from_millis(150), "{figures}");
-    assert!(told < Duration::from_millis(200), "{figures}");
+    assert!(reported < Duration::from_millis(200), "{figures}");
     assert!(resident < 25 * 1024, "{figures}");
 }

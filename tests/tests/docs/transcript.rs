@@ -39,7 +39,7 @@ fn shape(line: &str) -> Vec<&str> {
 }
 
 #[test]
-fn the_readme_shows_what_is_printed() {
+fn the_readme_shows_real_output() {
     let scene = Scene::new("readme");
     let name = scene.inside.attachment_name();
     let path = scene.inside.kernel_path();

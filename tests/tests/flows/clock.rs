@@ -1,4 +1,4 @@
-//! The wall clock steps while an attachment is at work. Only the watch's own clock does: the machine's is everybody's.
+//! The wall clock steps while an attachment is active. Only the watch's own clock does: the machine's is shared.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::scene::{SOON, Scene, assert_nothing_left, flow_of};
 
-/// A command line that gives a program the clock that `file` tells, anew each time it looks.
+/// A command line that gives a program the clock that `file` has, read each time.
 fn with_clock(file: &Path) -> Vec<String> {
     let library = tool("faketime", &["-f", "+0", "printenv", "LD_PRELOAD"]);
     vec![

@@ -44,7 +44,7 @@ fn connections_that_are_older() {
 
 /// The first thing that `attach` shows beside what it attached to.
 #[test]
-fn attaching_says_what_is_not_covered() {
+fn attaching_reports_connections_that_are_not_covered() {
     let scene = Scene::new("says");
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
     let _early = connected(&mut client, &mut server, Route::V4);
@@ -66,7 +66,7 @@ fn attaching_says_what_is_not_covered() {
 
 /// It is no use to adopt what a policy has left alone.
 #[test]
-fn what_a_policy_leaves_alone_is_not_missing() {
+fn exempted_connections_are_not_missing() {
     const POLICIES: &str = r#"
         [[policy]]
         remote = "127.0.0.1"
@@ -127,7 +127,7 @@ fn connections_that_came_from_another_cgroup() {
 }
 
 #[test]
-fn what_is_neither_connected_nor_tcp_is_not_missing() {
+fn listeners_and_other_sockets_are_not_missing() {
     let scene = Scene::new("others");
     let (mut client, mut server) = (scene.inside_peer(), scene.inside_peer());
     let _listener = server.listen(Route::V6);

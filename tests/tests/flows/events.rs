@@ -9,7 +9,7 @@ use crate::scene::{SOON, Scene, assert_nothing_left, flow_of};
 
 /// The watcher's own floor between two scans, and what a busy machine takes for one.
 const SLACK: Duration = Duration::from_secs(5);
-/// How long a flow is idle when it comes near its limit, and when it passes it.
+/// How long a flow is idle when it is at risk, and when it is overdue.
 const MARK: Duration = Duration::from_secs(8);
 const LIMIT: Duration = Duration::from_secs(16);
 
@@ -97,7 +97,7 @@ fn a_line_for_each_in_the_table() {
     assert!(lines[1].contains("overdue"), "{lines:#?}");
 }
 
-/// A peer that vanished: at the mark two keepalive probes have gone out and nobody answered.
+/// A peer that vanished: at the mark two keepalive probes have gone out without an answer.
 #[test]
 fn a_peer_that_no_longer_answers() {
     let scene = Scene::new("stalled");
@@ -124,7 +124,7 @@ fn a_peer_that_no_longer_answers() {
 
 /// A flow that is adopted may be at its mark already, long before a new one could be.
 #[test]
-fn what_is_adopted_is_looked_at_at_once() {
+fn adopted_flows_are_scanned_at_once() {
     const MARK: Duration = Duration::from_secs(20);
     let scene = Scene::new("adopted-late");
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
@@ -138,7 +138,7 @@ fn what_is_adopted_is_looked_at_at_once() {
     assert!(adopted.elapsed() < MARK / 2, "after {:?}", adopted.elapsed());
 }
 
-/// Nobody reads what it prints: that is no reason to fall over, or to leave something behind.
+/// Its output has no reader: that is no reason to crash, or to leave anything attached.
 #[test]
 fn a_closed_pipe_is_no_crash() {
     let scene = Scene::new("unread");

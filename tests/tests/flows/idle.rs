@@ -1,4 +1,4 @@
-//! The idle times that `flows` tells, against an independent witness of the wire.
+//! The idle times that `flows` reports, against an independent witness of the wire.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -76,10 +76,10 @@ impl Look {
     }
 }
 
-fn assert_within(told: Duration, (least, most): (Duration, Duration), flow: &Flow) {
+fn assert_within(reported: Duration, (least, most): (Duration, Duration), flow: &Flow) {
     assert!(
-        told + TOLERANCE >= least && told <= most + TOLERANCE,
-        "told {told:?}, true is {least:?} to {most:?}: {flow:#?}"
+        reported + TOLERANCE >= least && reported <= most + TOLERANCE,
+        "reported {reported:?}, true is {least:?} to {most:?}: {flow:#?}"
     );
 }
 
@@ -161,7 +161,7 @@ fn the_peers_probes_only() {
 
 /// Probes that get lost may or may not have reached the hop that counts: they are no activity.
 #[test]
-fn probes_that_nobody_answers() {
+fn unanswered_probes() {
     let mut watched =
         Watched::new(Route::V4, &["--timeout", "60s", "--idle", "1s", "--interval", "1s", "--probes", "100"]);
     watched.client.send(&watched.near, "once").unwrap();
@@ -175,9 +175,9 @@ fn probes_that_nobody_answers() {
     assert!(watched.look().near.keepalive.unanswered_probes >= 1);
 }
 
-/// Data that is sent again and again is on the wire, but nobody answers: neither the wire nor the application was active.
+/// Retransmitted data is on the wire, but without an answer: neither the wire nor the application was active.
 #[test]
-fn data_that_nobody_acknowledges() {
+fn unacknowledged_data() {
     let mut watched = Watched::new(Route::V4, &[]);
     thread::sleep(Duration::from_millis(200));
     let answered = watched.witness.last_packet(&watched.near, &watched.far);

@@ -98,7 +98,7 @@ fn both_modes_tell_the_same_idle_times() {
 }
 
 #[test]
-fn classes_are_told_apart() {
+fn packets_are_classified() {
     for route in Route::ALL {
         let mut tracked = Tracked::new(route, &[]);
         let FlowPackets { received, sent, probed_by } = tracked.packets();
@@ -136,7 +136,7 @@ fn who_probes() {
 }
 
 #[test]
-fn nobody_answers() {
+fn no_answers() {
     let tracked = Tracked::new(Route::V4, &["--timeout", "60s", "--idle", "1s", "--interval", "1s", "--probes", "100"]);
     let port = tracked.far.local.port();
     tracked.scene.netns.nft(&format!(
@@ -147,7 +147,10 @@ fn nobody_answers() {
         (flow.packets.as_ref().expect("they are tracked").sent.unanswered_probes >= 3).then_some(flow)
     });
     let unanswered = flow.packets.as_ref().expect("they are tracked").sent.unanswered_probes;
-    assert!(flow.idle_ms + TOLERANCE_MS >= 1000 * u64::from(unanswered), "probes in vain are no activity: {flow:#?}");
+    assert!(
+        flow.idle_ms + TOLERANCE_MS >= 1000 * u64::from(unanswered),
+        "unanswered probes are no activity: {flow:#?}"
+    );
 }
 
 /// SECURITY.md#packets
@@ -256,8 +259,8 @@ fn nonsense_is_harmless() {
     }
 }
 
-/// Programs see a local socket's fragments only where somebody rewrites its packets on their way out. A later one begins
-/// with what can be read as a header: that of TCP, which the rewriting has turned into payload.
+/// Programs see a local socket's fragments only where its packets are rewritten at output. A later one begins with what
+/// can be read as a header: that of TCP, which the rewriting has turned into payload.
 #[test]
 fn fragments_on_their_way_out() {
     type Class = fn(&PacketCounts) -> u32;

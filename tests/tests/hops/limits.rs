@@ -29,7 +29,7 @@ pub(crate) fn path(file: &NamedTempFile) -> &str {
     file.path().to_str().expect("temporary paths are UTF-8")
 }
 
-/// The hop and limit of a flow, as `flows` tells them.
+/// The hop and limit of a flow, as `flows` reports them.
 #[track_caller]
 pub(crate) fn assert_limited(flow: &Flow, hop: Option<&str>, limit_ms: u64) {
     assert_eq!((flow.hop.as_deref(), flow.limit_ms), (hop, limit_ms), "{flow:#?}");
@@ -118,7 +118,7 @@ fn each_flow_has_the_keepalive_of_its_own_hop() {
     }
 }
 
-fn told_of_timer(attachment: &Attachment, socket: &Socket) -> Flow {
+fn flow_behind_timer(attachment: &Attachment, socket: &Socket) -> Flow {
     let flow = flow_of(attachment, socket);
     let timer = flow.layer7.as_ref().expect("a timer");
     assert_eq!((timer.hop.as_deref(), timer.timeout_ms), (Some("web"), 20_000));
@@ -126,7 +126,7 @@ fn told_of_timer(attachment: &Attachment, socket: &Socket) -> Flow {
     flow
 }
 
-/// Probes hold off what counts packets, and nothing that counts requests.
+/// Probes reset timers that count packets, and none that count requests.
 #[test]
 fn keepalive_does_not_help_against_a_timer_of_the_application_layer() {
     let scene = Scene::new("layer7");
@@ -146,11 +146,11 @@ fn keepalive_does_not_help_against_a_timer_of_the_application_layer() {
     let (near, _far) = connected(&mut client, &mut server, Route::V4);
     let (free, _far) = connected(&mut client, &mut server, Route::V6);
     client.send(&near, "request").unwrap();
-    let fresh = told_of_timer(&attachment, &near);
+    let fresh = flow_behind_timer(&attachment, &near);
     assert_eq!((fresh.status, fresh.hop.as_deref()), (Status::Exposed, None));
     for status in [Status::AtRisk, Status::Overdue] {
         let flow = injector_tests::eventually("the status follows the applications", SOON, || {
-            Some(told_of_timer(&attachment, &near)).filter(|flow| flow.status == status)
+            Some(flow_behind_timer(&attachment, &near)).filter(|flow| flow.status == status)
         });
         assert!(flow.keepalive.enabled && flow.idle() < Duration::from_secs(2), "{flow:#?}");
         assert_eq!(flow.remaining_ms, 20_000 - flow.app_idle_ms.cast_signed(), "{flow:#?}");
@@ -158,7 +158,7 @@ fn keepalive_does_not_help_against_a_timer_of_the_application_layer() {
     let kept = flow_of(&attachment, &free);
     assert_eq!((kept.status, kept.layer7), (Status::Protected, None));
     client.send(&near, "another").unwrap();
-    assert_eq!(told_of_timer(&attachment, &near).status, Status::Exposed);
+    assert_eq!(flow_behind_timer(&attachment, &near).status, Status::Exposed);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Hops as they are told by options and files: `timeouts`, `check` and `config`, in a network namespace whose sysctls
-//! are ours.
+//! Hops configured by options and files: `timeouts`, `check` and `config`, in a network namespace whose sysctls are
+//! ours.
 
 use std::fs;
 
@@ -62,7 +62,7 @@ fn codes(output: &Output) -> Vec<String> {
 }
 
 #[test]
-fn check_finds_the_example_of_the_article_and_is_silent_once_it_is_mended() {
+fn check_finds_the_example_of_the_article_and_nothing_once_it_is_fixed() {
     let namespace = Netns::new("article");
     let article = file(ARTICLE);
     let output = run_in(&namespace, &["check", "--config", path(&article), "-o", "json"]);
@@ -109,7 +109,7 @@ fn options_take_the_place_of_the_files_hops() {
 }
 
 #[test]
-fn mistakes_are_told_with_their_place() {
+fn mistakes_are_reported_with_their_position() {
     let injector = Injector::find();
     let wrong = file("[[hop]]\nname = \"lb\"\nkind = \"nlb-tcp\"\ntimeout = \"30s\"\n");
     let place = format!("{}:4:11: ", path(&wrong));
@@ -157,9 +157,9 @@ fn the_default_file_is_right_and_shown_files_are_files_again() {
 }
 
 #[test]
-fn nobody_may_ask_too() {
+fn unprivileged_users_may_ask_too() {
     let (injector, _directory): (_, TempDir) = Injector::find().for_everyone();
-    let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
-    let output = injector.run_through(&nobody, &["timeouts", "--hop", "eni=eni"]).ok();
+    let unprivileged = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let output = injector.run_through(&unprivileged, &["timeouts", "--hop", "eni=eni"]).ok();
     assert!(output.stdout.contains("240/30/9"), "{output:?}");
 }

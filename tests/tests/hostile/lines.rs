@@ -1,4 +1,4 @@
-//! Names with line ends, of processes and cgroups: what is said of them stays on its line.
+//! Names with line ends, of processes and cgroups: text about them stays on its line.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -18,7 +18,7 @@ fn assert_one_line(text: &str, escape: &str) {
     assert!(!text.split(['\n', '\r']).any(|line| line.starts_with("ERROR forged")), "{text}");
 }
 
-/// Somebody else's process of that name, which may not be looked into.
+/// A foreign process of that name, which injector may not inspect.
 fn stranger(scene: &Scene) -> (Process, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("room");
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("ours");

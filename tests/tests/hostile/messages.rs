@@ -1,4 +1,4 @@
-//! The BPF programs' own log: nobody else writes there who has not taken the host already.
+//! The BPF programs' own log: only a process that controls the host can write there.
 
 use injector_tests::{Objects, PINS, tool};
 use serde_json::Value;

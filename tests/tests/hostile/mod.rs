@@ -1,4 +1,4 @@
-//! What others may put in injector's way: objects, links, permissions, names, packets, messages.
+//! What other users can do against injector: objects, links, permissions, names, packets, messages.
 
 mod lines;
 mod messages;

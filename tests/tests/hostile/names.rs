@@ -1,4 +1,5 @@
-//! Names of attachments, cgroups, processes and mounts that somebody chose for what they do to a program that reads them.
+//! Names of attachments, cgroups, processes and mounts that an attacker chose for their effect on a program that reads
+//! them.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -50,7 +51,7 @@ fn paths_of_cgroups() {
     assert_eq!(injector_tests::pins(&name), None);
 }
 
-/// Whoever may make cgroups below one that is attached to chooses their names.
+/// A process that may create cgroups below an attached one chooses their names.
 ///
 /// SECURITY.md#names
 #[test]

@@ -1,4 +1,4 @@
-//! Pins of an attachment that hold something else than they should: refused by whoever needs them, and left alone.
+//! Pins of an attachment that hold something else than they should: refused by commands that need them, and left alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ struct Exchanged {
 }
 
 impl Exchanged {
-    /// `put` is called once the pin is out of the way.
+    /// `put` is called once the pin is removed.
     fn new(pin: PathBuf, put: impl Fn(&str)) -> Self {
         let aside = Path::new(BPFFS).join(unique_name("aside"));
         // A companion need not be there.
@@ -48,7 +48,7 @@ fn array(pin: &str) {
     );
 }
 
-/// Whoever would use the pin refuses it and names it. The programs stay at work.
+/// Commands that use the pin refuse it and name it. The programs stay attached.
 fn assert_refused(scene: &Scene, attachment: &Attachment, exchanged: &Exchanged, is_link: bool) {
     let name = attachment.name();
     let pin = exchanged.pin.to_string_lossy();
@@ -58,7 +58,7 @@ fn assert_refused(scene: &Scene, attachment: &Attachment, exchanged: &Exchanged,
         &["adopt", "--name", name],
         &["detach", "--name", name],
     ];
-    // What takes programs off needs their links alone.
+    // Detaching needs only the links of the programs.
     for command in &commands[..if is_link { 4 } else { 3 }] {
         assert_fails(&scene.injector.run(command), FAILURE, &["refused", &pin]);
     }
@@ -122,7 +122,7 @@ fn a_link_to_something_else() {
     assert_eq!((scene.outside.program_ids("sock_ops"), scene.outside.program_ids("setsockopt")), before);
 }
 
-/// Somebody's link alone in a directory of ours.
+/// A foreign link alone in a directory of ours.
 #[test]
 fn a_foreign_link_under_a_new_name() {
     let scene = Scene::new("alone");

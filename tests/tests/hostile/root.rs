@@ -58,7 +58,7 @@ fn a_mount_that_is_open_to_all_with_the_sticky_bit() {
 }
 
 #[test]
-fn the_agent_says_why_it_is_not_at_work() {
+fn the_agent_reports_why_it_is_not_attached() {
     let scene = Scene::new("agent-root");
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.toml");

@@ -1,4 +1,4 @@
-//! The lab itself: it isolates, it cleans up, and its middlebox does forget.
+//! The lab itself: it isolates, it cleans up, and its middlebox does expire connections.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -87,12 +87,12 @@ fn the_witness_tells_payload_from_probes() {
 }
 
 #[test]
-fn the_middlebox_forgets_by_dropping() {
+fn the_middlebox_expires_by_dropping() {
     assert_eq!(answer_after_idling(Expiry::Drop), Err(Failure::Timeout));
 }
 
 #[test]
-fn the_middlebox_forgets_by_resetting() {
+fn the_middlebox_expires_by_resetting() {
     assert_eq!(answer_after_idling(Expiry::Reject), Err(Failure::Errno("ECONNRESET".into())));
 }
 
@@ -108,7 +108,7 @@ fn answer_after_idling(expiry: Expiry) -> Result<String, Failure> {
         let near = client.connect(address, listener.local.port());
         (near, server.accept(listener))
     };
-    let forgotten = connect(Middlebox::SERVER_V4, &v4);
+    let expired = connect(Middlebox::SERVER_V4, &v4);
     let kept = [connect(Middlebox::SERVER_V4, &v4), connect(Middlebox::SERVER_V6, &v6)];
     for (near, _) in &kept {
         client.set_keepalive(near, 2);
@@ -118,7 +118,7 @@ fn answer_after_idling(expiry: Expiry) -> Result<String, Failure> {
         let answer = ask(&mut client, &mut server, near, far);
         assert_eq!(answer, Ok("pong".into()), "over {}", near.local);
     }
-    ask(&mut client, &mut server, &forgotten.0, &forgotten.1)
+    ask(&mut client, &mut server, &expired.0, &expired.1)
 }
 
 fn ask(client: &mut Peer, server: &mut Peer, near: &Socket, far: &Socket) -> Result<String, Failure> {
@@ -131,7 +131,7 @@ fn ask(client: &mut Peer, server: &mut Peer, near: &Socket, far: &Socket) -> Res
 }
 
 #[test]
-fn a_program_of_somebody_else_can_be_attached() {
+fn a_foreign_program_can_be_attached() {
     let cgroup = Cgroup::new("foreign");
     assert_eq!(cgroup.programs(), []);
     let foreign = ForeignProgram::attach(&cgroup);

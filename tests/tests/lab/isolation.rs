@@ -21,13 +21,13 @@ fn attachments(scene: &Scene) -> [Attachment; 3] {
 
 #[test]
 fn attachments_of_others_are_out_of_sight() {
-    let (tell, attached) = mpsc::channel();
+    let (notify, attached) = mpsc::channel();
     let (end, ended) = mpsc::channel();
     // Threads take after the one that starts them: this one has nothing of its own yet.
     let other = thread::spawn(move || {
         let scene = Scene::new("neighbour");
         let attachments = attachments(&scene);
-        tell.send(()).expect("the test waits");
+        notify.send(()).expect("the test waits");
         ended.recv().expect("the test comes to its end");
         assert_eq!(attachments.each_ref().map(|one| scene.injector.states(one.name()).len()), [1; 3]);
         assert_eq!(scene.inside.program_ids("sock_ops").len(), 3);

@@ -101,9 +101,9 @@ fn the_reader_of_a_watch_has_seen_enough() {
     objects.wait_until_freed();
 }
 
-/// A pipe that is full: it waits, and hears signals.
+/// A pipe that is full: it waits, and handles signals.
 #[test]
-fn nobody_reads_what_a_watch_says() {
+fn a_watch_without_a_reader() {
     const CONNECTIONS: usize = 500;
     let scene = Scene::new("unread-watch");
     let _clean_up = scene.injector.clean_up_after(&scene.inside);
@@ -136,11 +136,11 @@ fn nobody_reads_what_a_watch_says() {
     watch.signal(Signal::TERM);
     let status = watch.wait(SOON);
     assert_eq!(status.code(), Some(FAILURE), "{}", watch.stderr());
-    assert!(watch.stderr().contains("nobody reads it"), "{}", watch.stderr());
+    assert!(watch.stderr().contains("not being read"), "{}", watch.stderr());
     assert_nothing_left(&scene);
 }
 
-/// A program that does not end while it lists keeps nobody from ending.
+/// A program that does not end while it lists does not prevent others from ending.
 #[test]
 fn who_waits_for_others_hears_signals() {
     let scene = Scene::new("waiting");
@@ -166,9 +166,9 @@ fn who_waits_for_others_hears_signals() {
     drop(other);
 }
 
-/// What is to be done is done, whether anybody reads of it or not.
+/// The work is done, with or without a reader.
 #[test]
-fn nobody_reads_of_detaching_and_adopting() {
+fn detaching_and_adopting_without_a_reader() {
     const CLOSED: &str = "exec 3> >(exec true); wait $!; exec \"$@\" >&3";
     const FULL: &str = "exec \"$@\" > /dev/full";
     for (script, code) in [(CLOSED, 0), (FULL, FAILURE)] {
@@ -223,7 +223,7 @@ fn connections_come_and_go_under_a_watch() {
     objects.wait_until_freed();
 }
 
-/// Those that stay among many that go are told once, and listed once.
+/// Those that stay among many that go are reported once, and listed once.
 #[test]
 fn connections_come_and_go_beside_others() {
     const CONNECTIONS: usize = 1_500;
@@ -243,12 +243,12 @@ fn connections_come_and_go_beside_others() {
     }
     churn.report();
     let output = attachment.stop(Signal::TERM).ok();
-    let told = output.json_lines();
+    let reported = output.json_lines();
     let port = format!(":{}", listener.local.port());
     let stays = |event: &&Value| {
         ["local", "peer"].iter().any(|end| event["flow"][end].as_str().is_some_and(|end| end.ends_with(&port)))
     };
-    let count = |name: &str| told.iter().filter(stays).filter(|event| event["event"] == name).count();
+    let count = |name: &str| reported.iter().filter(stays).filter(|event| event["event"] == name).count();
     assert_eq!((count("at_risk"), count("closed")), (2 * CONNECTIONS, 0));
 }
 

@@ -44,7 +44,7 @@ fn a_guard_of_other_parameters_is_replaced() {
     assert_eq!(client.keepalive(&near).idle, 10, "a faster one stands");
 }
 
-/// As left by a process that was killed before its programs were at work.
+/// As left by a process that was killed before its programs were attached.
 #[test]
 fn a_generation_that_never_worked_is_removed() {
     for timeout in ["350s", "60s"] {

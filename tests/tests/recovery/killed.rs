@@ -1,4 +1,4 @@
-//! SIGKILL at any moment of what `injector` does: what is left is understood by the next one, and `status` tells the truth.
+//! SIGKILL at any moment of what `injector` does: leftovers are understood by the next one, and `status` is correct.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -69,7 +69,7 @@ impl Rounds {
         }
     }
 
-    /// How long it takes when nobody kills it.
+    /// How long it takes without being killed.
     fn time_of(&mut self, before: Before, arguments: &[&str]) -> Duration {
         let mut time = || {
             self.prepare(before);

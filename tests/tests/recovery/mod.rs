@@ -1,4 +1,4 @@
-//! What goes wrong or is replaced under an attachment, and what becomes of it.
+//! What goes wrong or is replaced under an attachment, and its effects.
 
 mod faults;
 mod halfway;

@@ -20,7 +20,7 @@ fn holder(directory: &Path) -> Process {
 
 /// SECURITY.md#locks
 #[test]
-fn commands_name_who_holds_them_up() {
+fn commands_name_the_process_that_blocks_them() {
     let scene = Scene::new("stopped-commands");
     let attachment = scene.injector.attach_detached(&scene.inside, &[]);
     let holder = holder(&attachment.generations()[0]);
@@ -35,7 +35,7 @@ fn commands_name_who_holds_them_up() {
     assert!(attachment.flows().is_empty());
 }
 
-/// Somebody attaches, and was stopped half-way: flows are watched all the same.
+/// Another process attaches, and was stopped half-way: flows are watched nevertheless.
 ///
 /// SECURITY.md#locks
 #[test]
@@ -55,7 +55,7 @@ fn the_agent_sees_meanwhile_what_happens() {
 
 /// SECURITY.md#locks
 #[test]
-fn the_agent_waits_for_nobody() {
+fn the_agent_does_not_wait() {
     let scene = Scene::new("stopped-agent");
     let attachment = scene.injector.clean_up_after(&scene.inside);
     let agent = Agent::start(&scene.injector, &scene.inside, "cgroups = [\"{cgroup}\"]\ntimeout = \"4s\"\n");

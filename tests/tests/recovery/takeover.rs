@@ -108,7 +108,7 @@ fn the_guard_comes_and_goes() {
 }
 
 #[test]
-fn what_is_off_its_hook_is_attached_anew() {
+fn detached_programs_are_attached_again() {
     let scene = Scene::new("off");
     let mut attachment = scene.injector.attach_detached(&scene.inside, &[]);
     let keepalive = format!("{PINS}/{}/keepalive", attachment.name());

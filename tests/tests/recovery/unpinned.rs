@@ -1,4 +1,4 @@
-//! Pins that are removed from outside while the attachment is at work.
+//! Pins that another process removes while the attachment is active.
 
 use std::fs;
 use std::path::Path;
@@ -73,7 +73,7 @@ fn the_pin_of_the_guard_is_removed() {
     assert_survives(|attachment| fs::remove_file(attachment.directory().join("guard")).unwrap());
 }
 
-/// Whoever removes pins meets the watch that makes them anew.
+/// Removing pins races with the watch that restores them.
 #[test]
 fn pins_are_removed_again_and_again() {
     let scene = Scene::new("again-and-again");
@@ -111,9 +111,9 @@ fn a_name_that_was_taken_meanwhile_stays_taken() {
     assert_eq!(scene.keepalive_inside().0, Keepalive::on(41, 5, 9));
 }
 
-/// Others' attachments are none of its matter.
+/// Other attachments don't matter.
 #[test]
-fn damaged_pins_keep_nobody_from_the_others() {
+fn damaged_pins_do_not_hide_other_attachments() {
     for damage in ["rm -r /sys/fs/bpf/injector/v1/damaged/[0-9]*", "rm /sys/fs/bpf/injector/v1/damaged/*/SCAN_CONTROL"]
     {
         let scene = Scene::new("damaged");

@@ -23,7 +23,7 @@ pub(crate) struct Toolchain {
     pub(crate) rust_src: PathBuf,
     /// What the compiler says about itself.
     pub(crate) version: RustcVersion,
-    /// A release compiler must be told to accept `-Z build-std`.
+    /// A release compiler must be configured to accept `-Z build-std`.
     stable: bool,
 }
 

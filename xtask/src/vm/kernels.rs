@@ -109,12 +109,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_has_no_network_is_told_what_to_do() {
-        let told = cure(&KERNELS[1], Path::new("/cache/bookworm/vmlinuz"));
+    fn without_a_network_it_explains_what_to_do() {
+        let reported = cure(&KERNELS[1], Path::new("/cache/bookworm/vmlinuz"));
         for part in
             ["kernel 6.1 ", "Debian bookworm's", "at /cache/bookworm/vmlinuz", "`cargo xtask vm 5.10 6.12 newest`"]
         {
-            assert!(told.contains(part), "{told}");
+            assert!(reported.contains(part), "{reported}");
         }
     }
 

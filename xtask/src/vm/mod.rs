@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// The kernels to try; all of them when none is named.
     #[arg(value_name = "KERNEL", value_parser = KERNELS.map(|kernel| kernel.name))]
     kernels: Vec<String>,
-    /// Fetch the kernels anew: Debian may have newer builds of them.
+    /// Fetch the kernels again: Debian may have newer builds of them.
     #[arg(long)]
     refresh: bool,
 }

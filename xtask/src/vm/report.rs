@@ -1,4 +1,4 @@
-//! What a guest told, and whether it is what was expected.
+//! The report of a guest, and whether it is as expected.
 
 use super::kernels::Kernel;
 
@@ -13,7 +13,7 @@ pub(super) enum Outcome {
     Unsupported(String),
 }
 
-/// What one guest told. `tests/guest/main.rs` writes it.
+/// The report of one guest. `tests/guest/main.rs` writes it.
 #[derive(Debug)]
 pub(super) struct Report {
     /// The kernel that was asked for.

@@ -2,7 +2,7 @@
 
 use injector::internals::{PodName, workload_of};
 
-/// A file name a line. What is taken for names of objects has no markup, path or control character.
+/// A file name a line. Accepted names of objects have no markup, path or control character.
 pub fn log_names(bytes: &[u8]) {
     for name in super::lines(bytes) {
         for (id, found) in [PodName::of_directory(&name), PodName::of_log(&name)].into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! How long connections have been silent, and whose they are.
+//! How long connections have been idle, and their owners.
 
 use std::fs;
 use std::thread::sleep;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use injector_tests::Status;
 
-use super::{SILENCE, TOLERANCE};
+use super::{IDLE, TOLERANCE};
 use crate::scene::{Scene, flow_of};
 use crate::socket::{V4, join, listen, open, set_idle, set_interval, switch};
 
@@ -15,10 +15,10 @@ pub(super) fn probe() {
     let attachment = scene.attach(&["--timeout", "4s"]);
     let mut pair = scene.pair(V4);
     pair.talk();
-    sleep(SILENCE);
+    sleep(IDLE);
     for socket in [&pair.connected, &pair.accepted] {
         let flow = flow_of(&attachment, socket);
-        assert!(flow.idle() < Duration::from_secs(1) + TOLERANCE && flow.app_idle() >= SILENCE, "{flow:?}");
+        assert!(flow.idle() < Duration::from_secs(1) + TOLERANCE && flow.app_idle() >= IDLE, "{flow:?}");
         assert_eq!((flow.status, flow.keepalive.unanswered_probes), (Status::Protected, 0), "{flow:?}");
     }
 }
@@ -27,24 +27,24 @@ pub(super) fn idle() {
     let scene = Scene::new();
     let attachment = scene.attach(&[]);
     let mut pair = scene.pair(V4);
-    sleep(SILENCE / 3);
+    sleep(IDLE / 3);
     let talk_from = Instant::now();
     pair.talk();
     let talk_to = Instant::now();
-    sleep(SILENCE);
+    sleep(IDLE);
     for socket in [&pair.connected, &pair.accepted] {
         let (from, flow, to) = (Instant::now(), flow_of(&attachment, socket), Instant::now());
-        for told in [flow.idle(), flow.app_idle()] {
+        for reported in [flow.idle(), flow.app_idle()] {
             let (least, most) = (from - talk_to, to - talk_from);
             assert!(
-                told + TOLERANCE >= least && told <= most + TOLERANCE,
-                "told {told:?}, true is {least:?} to {most:?}: {flow:?}"
+                reported + TOLERANCE >= least && reported <= most + TOLERANCE,
+                "reported {reported:?}, true is {least:?} to {most:?}: {flow:?}"
             );
         }
     }
 }
 
-/// Our side is silent; the peer, of whom we know nothing, sends probes.
+/// Our side is idle; the peer, which has no record, sends probes.
 pub(super) fn peer_probes() {
     let scene = Scene::new();
     let attachment = scene.attach(&[]);
@@ -54,11 +54,11 @@ pub(super) fn peer_probes() {
     switch(&listener, true);
     let mut pair = join(scene.inside(|| open(V4)), &listener);
     pair.talk();
-    // The first scan after the talk sees its segments; only the second one tells whether probes are seen for what they are.
+    // The first scan after the talk sees its segments; only the second one shows whether probes are recognised.
     flow_of(&attachment, &pair.connected);
-    sleep(SILENCE);
+    sleep(IDLE);
     let flow = flow_of(&attachment, &pair.connected);
-    assert!(flow.idle() < Duration::from_secs(1) + TOLERANCE && flow.app_idle() >= SILENCE, "{flow:?}");
+    assert!(flow.idle() < Duration::from_secs(1) + TOLERANCE && flow.app_idle() >= IDLE, "{flow:?}");
 }
 
 /// An application that switches keepalive off again is reported before and at its limit.
