@@ -1,7 +1,7 @@
 //! Packets, as the `ingress` and `egress` programs look at them.
 
 use injector_common::packets::{
-    CLASSES, DATA, Direction, FIN, GARBAGE_PROBE, Next, PROBE, RESET, Segment, UNKNOWN, flag, next_header,
+    CLASSES, DATA, FIN, GARBAGE_PROBE, Next, PROBE, RESET, Segment, Traffic, UNKNOWN, flag, next_header,
 };
 
 /// An IPv6 extension header at a time: its type, and its first four bytes. Then a segment: flags, two sequence numbers, and
@@ -26,7 +26,7 @@ fn check(segment: Segment, due: u32) {
     if matches!(class, PROBE | GARBAGE_PROBE) {
         assert!(segment.sequence.wrapping_add(1) == due && segment.payload <= 1, "{segment:?} {due}");
     }
-    let mut direction = Direction::default();
+    let mut direction = Traffic::default();
     direction.note(due, class, has_payload);
     assert_eq!(direction.counts.iter().sum::<u32>(), 1, "{segment:?}");
     assert!(class != UNKNOWN || direction.last_payload == 0, "{segment:?}");
