@@ -52,7 +52,7 @@ pub mod internals {
             pods::{PodName, PodRoots, workload_of},
             process::socket,
         },
-        output::{FlowFormat, Listed, flow_line, flows_document, flows_of_document},
+        output::{FlowFormat, ListedFlows, flow_line, flows_document, flows_of_document},
         rules::values::Warn,
         units::{exact, moment, parse as parse_duration},
     };

@@ -15,7 +15,7 @@ use super::{
     sink::Sink,
 };
 use crate::{
-    attachment::{adopt::Report, coverage::Coverage, watch::Change},
+    attachment::{adopt::Report, coverage::Coverage, watch::FlowChange},
     bpf::{Attached, AttachmentState},
     config::OnExit,
     discovery,
@@ -34,7 +34,7 @@ pub(super) struct Journal {
     names: Names,
     log: AgentLog,
     shared: Arc<Shared>,
-    changes: HashMap<Change, Limiter>,
+    changes: HashMap<FlowChange, Limiter>,
     discovered: Limiter,
     /// The last failure of each subject, and when it was logged.
     failures: HashMap<String, (String, Instant)>,
@@ -94,7 +94,7 @@ impl Sink for Journal {
         }
     }
 
-    fn changed(&mut self, origin: &Origin, changes: &[(Change, FlowSample)]) {
+    fn changed(&mut self, origin: &Origin, changes: &[(FlowChange, FlowSample)]) {
         let now = Instant::now();
         for (change, limiter) in &mut self.changes {
             if let Some(held) = limiter.held_back(now) {
@@ -111,7 +111,7 @@ impl Sink for Journal {
         }
     }
 
-    fn discovered(&mut self, changes: &[discovery::Change], _hops: &[Hop]) {
+    fn discovered(&mut self, changes: &[discovery::HopChange], _hops: &[Hop]) {
         for change in changes {
             if self.admits_discovered() {
                 tracing::info!(event = "discovered", "discovered: {change}");
@@ -188,7 +188,7 @@ impl Sink for Journal {
     }
 }
 
-fn log_change(change: Change, flow: &Flow) {
+fn log_change(change: FlowChange, flow: &Flow) {
     // Processes choose their own names, control characters included.
     let process = flow.process.as_ref().map(|process| format!("{} {:?}", process.pid, process.name));
     let pod = flow.pod.as_ref().map(|pod| format!("{}/{}", pod.namespace, pod.name));
@@ -206,20 +206,20 @@ fn log_change(change: Change, flow: &Flow) {
         };
     }
     match change {
-        Change::AtRisk => log!(warn, "flow at risk: close to its idle timeout"),
-        Change::Overdue => log!(warn, "flow overdue: passed its idle timeout, expect it to be dead"),
-        Change::Stalled => log!(warn, "flow stalled: its peer no longer answers"),
-        Change::Recovered => log!(info, "flow recovered"),
-        Change::Closed => log!(info, "reported flow closed"),
+        FlowChange::AtRisk => log!(warn, "flow at risk: close to its idle timeout"),
+        FlowChange::Overdue => log!(warn, "flow overdue: passed its idle timeout, expect it to be dead"),
+        FlowChange::Stalled => log!(warn, "flow stalled: its peer no longer answers"),
+        FlowChange::Recovered => log!(info, "flow recovered"),
+        FlowChange::Closed => log!(info, "reported flow closed"),
     }
 }
 
-const fn name(change: Change) -> &'static str {
+const fn name(change: FlowChange) -> &'static str {
     match change {
-        Change::AtRisk => "at_risk",
-        Change::Overdue => "overdue",
-        Change::Stalled => "stalled",
-        Change::Recovered => "recovered",
-        Change::Closed => "closed",
+        FlowChange::AtRisk => "at_risk",
+        FlowChange::Overdue => "overdue",
+        FlowChange::Stalled => "stalled",
+        FlowChange::Recovered => "recovered",
+        FlowChange::Closed => "closed",
     }
 }

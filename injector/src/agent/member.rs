@@ -50,14 +50,14 @@ pub(super) struct Member {
     /// When to scan next.
     pub(super) due: Instant,
     /// What the last successful scan for the server saw.
-    pub(super) seen: Seen,
+    pub(super) seen: Scanned,
     /// What the last look for connections without a record found.
     pub(super) coverage: Option<Coverage>,
 }
 
 /// What a scan saw.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct Scanned {
     /// When it ended; the time of the attachment before the first one.
     pub(super) at: SystemTime,
     pub(super) totals: ScanTotals,
@@ -75,7 +75,7 @@ impl Member {
         let Acquired { held, notes, failed } = acquire::take(&pins::lock_all()?, pins, &cgroup, rules, purpose)?;
         let origin = Arc::new(Origin::of(&held.attached));
         let rules = Arc::clone(rules);
-        let seen = Seen { at: SystemTime::now(), totals: ScanTotals::EMPTY, at_risk: AtRisk::default() };
+        let seen = Scanned { at: SystemTime::now(), totals: ScanTotals::EMPTY, at_risk: AtRisk::default() };
         let (watch, due) = (Watch::default(), Instant::now());
         Ok((Self { cgroup, held, rules, origin, watch, failed, due, seen, coverage: None }, notes))
     }

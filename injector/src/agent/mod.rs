@@ -52,12 +52,12 @@ use self::{
     health::Health,
     journal::Journal,
     orders::{Order, Orders},
-    source::Source,
+    source::ConfigFile,
 };
 pub(crate) use self::{
     plan::{OnLoss, Plan},
     sink::Sink,
-    targets::Target,
+    targets::TargetCgroup,
     thread::{Started, WatchThread, attach_once},
 };
 use crate::{
@@ -65,7 +65,7 @@ use crate::{
     bpf::{pins, preflight},
     host::{
         logging,
-        signals::{OnHangup, Request, Signals},
+        signals::{OnHangup, SignalRequest, Signals},
     },
 };
 
@@ -90,7 +90,7 @@ struct Shared {
 /// Errors before it is attached where the host, a privilege or the
 /// configuration does not allow it.
 pub fn run(config: PathBuf, listen: &Listen, verbose: u8) -> anyhow::Result<()> {
-    let mut source = Source::new(config);
+    let mut source = ConfigFile::new(config);
     let plan = source.load()?;
     // It serves clients: a lock that is held for longer is tried again later.
     pins::wait_at_most(LOCKED_WITHIN);
@@ -139,7 +139,7 @@ async fn until_asked(started: Started, mut signals: Signals, orders: &Orders, sh
     }
     tracing::info!(cgroups = shared.metrics.figures().attached_cgroups, "agent started");
     service::ready();
-    while signals.next().await == Request::Reload {
+    while signals.next().await == SignalRequest::Reload {
         orders.give(Order::Reload);
     }
 }

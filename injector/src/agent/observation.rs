@@ -18,12 +18,12 @@ pub(super) type Owned = (Arc<Origin>, FlowSample, Option<PacketRecord>);
 pub(super) struct Observation {
     pub(super) statuses: Vec<AttachmentStatus>,
     /// Flows at risk, overdue or stalled, with the least time left first.
-    pub(super) listing: Listing,
+    pub(super) listing: FlowListing,
 }
 
 /// Flows of all attachments, as many as were asked for.
 #[derive(Debug)]
-pub(super) struct Listing {
+pub(super) struct FlowListing {
     pub(super) flows: Vec<Owned>,
     /// Over all flows, listed or not.
     pub(super) totals: ScanTotals,

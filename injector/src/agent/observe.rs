@@ -8,12 +8,12 @@ use std::{
 use injector_common::scan::ScanTotals;
 
 use super::{
-    member::{Member, Seen},
-    observation::{Listing, Observation, Owned, add},
+    member::{Member, Scanned},
+    observation::{FlowListing, Observation, Owned, add},
     watcher::Watcher,
 };
 use crate::{
-    agent::metrics::{AtRisk, Conntrack, Ena, Memory, Scan},
+    agent::metrics::{AtRisk, ConntrackUse, EnaAllowance, Memory, Scan},
     discovery::local::Host,
     flow::{Names, remaining_ms, urgency},
     host::pods::workload_of,
@@ -42,7 +42,7 @@ impl Watcher {
                 Ok((status, totals)) => {
                     flows += totals.flows() + totals.closing;
                     let at_risk = count(&mut self.names, &findings[first..]);
-                    member.seen = Seen { at: SystemTime::now(), totals, at_risk };
+                    member.seen = Scanned { at: SystemTime::now(), totals, at_risk };
                     statuses.push(status);
                 }
                 Err(error) => {
@@ -59,7 +59,7 @@ impl Watcher {
         self.shared.metrics.scanned(Scan { at, totals: sum, flows, at_risk }, start.elapsed());
         self.shared.metrics.figures().scan_failures += failed.len() as u64;
         self.update_host(&sum);
-        Observation { statuses, listing: Listing { flows: findings, totals: sum, failed } }
+        Observation { statuses, listing: FlowListing { flows: findings, totals: sum, failed } }
     }
 
     fn update_host(&self, totals: &ScanTotals) {
@@ -68,14 +68,14 @@ impl Watcher {
         let storage_bytes = (totals.flows() + totals.closing) * RECORD_BYTES;
         let mut figures = self.shared.metrics.figures();
         figures.memory = Some(Memory { maps_bytes, storage_bytes });
-        figures.conntrack = host.nf_conntrack.map(|table| Conntrack { entries: table.count, limit: table.max });
+        figures.conntrack = host.nf_conntrack.map(|table| ConntrackUse { entries: table.count, limit: table.max });
         figures.interfaces(host.ena.into_iter().map(interface).collect());
         figures.log_lines_dropped = self.sink.held_back();
     }
 
     /// Flows of all attachments, as many as `budget`.
-    pub(super) fn flows(&mut self, budget: u32) -> Listing {
-        let mut listing = Listing { flows: Vec::new(), totals: ScanTotals::EMPTY, failed: Vec::new() };
+    pub(super) fn flows(&mut self, budget: u32) -> FlowListing {
+        let mut listing = FlowListing { flows: Vec::new(), totals: ScanTotals::EMPTY, failed: Vec::new() };
         for member in self.members.values_mut() {
             let left = budget.saturating_sub(u32::try_from(listing.flows.len()).unwrap_or(u32::MAX));
             let origin = member.origin();
@@ -105,8 +105,8 @@ fn count(names: &mut Names, findings: &[Owned]) -> AtRisk {
     at_risk
 }
 
-fn interface(ena: crate::discovery::local::Ena) -> Ena {
-    Ena {
+fn interface(ena: crate::discovery::local::Ena) -> EnaAllowance {
+    EnaAllowance {
         interface: ena.interface,
         available: ena.conntrack_allowance_available,
         exceeded: ena.conntrack_allowance_exceeded.unwrap_or(0),

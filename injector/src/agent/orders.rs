@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     coverage::Found,
-    observation::{Listing, Observation},
+    observation::{FlowListing, Observation},
 };
 use crate::{attachment::coverage::Snapshot, discovery::aws::answers::Answers};
 
@@ -24,7 +24,7 @@ pub(crate) enum Order {
     /// All figures.
     Observe(oneshot::Sender<Arc<Observation>>),
     /// All flows, so many at most.
-    Flows(u32, oneshot::Sender<Listing>),
+    Flows(u32, oneshot::Sender<FlowListing>),
     /// Which of these connections have no record.
     Compare(Box<Snapshot>, oneshot::Sender<Found>),
     /// Connections that are not covered, at two looks.

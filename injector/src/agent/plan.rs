@@ -2,9 +2,9 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use super::targets::{Target, Targets};
+use super::targets::{TargetCgroup, Targets};
 use crate::{
-    agent::metrics::Limit,
+    agent::metrics::HopLimit,
     bpf::AttachmentState,
     config::{Agent, Config, OnExit},
     discovery,
@@ -16,7 +16,7 @@ use crate::{
     },
     rules::{
         Rules,
-        policy::{Policy, Resident, Sets},
+        policy::{PodCgroup, Policy, Sets},
         settings::{self, Settings},
     },
 };
@@ -39,7 +39,7 @@ pub(crate) struct Plan {
     policies: Vec<Policy>,
     sets: Sets,
     /// The idle timeouts that are applied.
-    pub(super) limits: Vec<Limit>,
+    pub(super) limits: Vec<HopLimit>,
     remarks: Vec<String>,
 }
 
@@ -92,7 +92,7 @@ impl Plan {
     ///
     /// Errors as [`Self::of_file`] does, and where a policy is for some cgroups
     /// only.
-    pub(crate) fn of_one(config: Config, target: Target, on_loss: OnLoss) -> Result<Self, Error> {
+    pub(crate) fn of_one(config: Config, target: TargetCgroup, on_loss: OnLoss) -> Result<Self, Error> {
         Rules::without_selectors(&config.attach, &config.hops, &config.policies)?;
         Self::new(config, Targets::One(target), on_loss)
     }
@@ -168,7 +168,7 @@ impl Plan {
 
     /// Adapts the rules to the cgroups there are. Returns whether others have to
     /// be applied, beyond the numbers of the cgroups.
-    pub(super) fn survey(&mut self, residents: &[Resident]) -> Result<bool, Error> {
+    pub(super) fn survey(&mut self, residents: &[PodCgroup]) -> Result<bool, Error> {
         let sets = Sets::of(&self.policies, residents);
         if sets.sets == self.sets.sets {
             Arc::make_mut(&mut self.rules).cgroups = sets.cgroups;
@@ -197,10 +197,10 @@ fn path_below_mount(path: &str) -> String {
 }
 
 /// Those of the hops, and the default.
-fn limits(rules: &Rules, hops: &[Hop]) -> Vec<Limit> {
+fn limits(rules: &Rules, hops: &[Hop]) -> Vec<HopLimit> {
     let timeout = Duration::from_millis(rules.fallback().limit_ms.into());
-    let fallback = Limit { hop: String::new(), source: "timeout".to_owned(), timeout };
-    let of = |hop: &Hop| Limit { hop: hop.name.clone(), source: hop.source.kind().to_owned(), timeout: hop.timeout };
+    let fallback = HopLimit { hop: String::new(), source: "timeout".to_owned(), timeout };
+    let of = |hop: &Hop| HopLimit { hop: hop.name.clone(), source: hop.source.kind().to_owned(), timeout: hop.timeout };
     [fallback].into_iter().chain(hops.iter().map(of)).collect()
 }
 

@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use injector_common::record::FlowSample;
 
 use crate::{
-    attachment::{adopt::Report, coverage::Coverage, watch::Change},
+    attachment::{adopt::Report, coverage::Coverage, watch::FlowChange},
     bpf::{Attached, AttachmentState},
     config::OnExit,
     discovery,
@@ -28,10 +28,10 @@ pub(crate) trait Sink: Debug + Send {
     fn coverage(&mut self, coverages: &BTreeMap<String, Coverage>);
 
     /// Flows changed.
-    fn changed(&mut self, origin: &Origin, changes: &[(Change, FlowSample)]);
+    fn changed(&mut self, origin: &Origin, changes: &[(FlowChange, FlowSample)]);
 
     /// Discovery found other hops: `hops` are applied now.
-    fn discovered(&mut self, changes: &[discovery::Change], hops: &[Hop]);
+    fn discovered(&mut self, changes: &[discovery::HopChange], hops: &[Hop]);
 
     /// Notes on failed discovery calls.
     fn undiscovered(&mut self, notes: Vec<String>);

@@ -13,7 +13,7 @@ use crate::{
 
 /// The file, and what was last read from it.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct ConfigFile {
     path: PathBuf,
     /// What a plan was last made of, or refused for.
     taken: Text,
@@ -33,7 +33,7 @@ pub(super) enum FileState {
     Changed,
 }
 
-impl Source {
+impl ConfigFile {
     /// The file at `path`, not read yet.
     pub(super) const fn new(path: PathBuf) -> Self {
         Self { path, taken: None, seen: None }
@@ -74,7 +74,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("config.toml");
         fs::write(&path, "cgroups = [\"/\"]").expect("written");
-        let mut source = Source::new(path.clone());
+        let mut source = ConfigFile::new(path.clone());
         assert_eq!(source.load().expect("valid").agent.cgroups.len(), 1);
         assert_eq!(source.look(), FileState::Same);
         for text in ["", "cgroups = [\"/\"]\ntimeout = 60"] {

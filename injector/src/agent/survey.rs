@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{member::Member, watcher::Watcher};
-use crate::{host::cgroup, rules::policy::Resident};
+use crate::{host::cgroup, rules::policy::PodCgroup};
 
 impl Watcher {
     /// Looks at all cgroups in and below `roots`, and applies rules for them. Adds the directories where new ones can
@@ -40,7 +40,7 @@ impl Watcher {
     }
 
     /// The cgroups in and below `roots`, where it matters which there are.
-    pub(super) fn residents(&mut self, roots: &BTreeSet<PathBuf>, watched: &mut BTreeSet<PathBuf>) -> Vec<Resident> {
+    pub(super) fn residents(&mut self, roots: &BTreeSet<PathBuf>, watched: &mut BTreeSet<PathBuf>) -> Vec<PodCgroup> {
         let Some(mount) = self.plan.asks_whose().then(cgroup::mount_point).and_then(Result::ok) else {
             return Vec::new();
         };
@@ -51,9 +51,9 @@ impl Watcher {
         residents
     }
 
-    fn resident(&mut self, directory: &Path, mount: &Path) -> Option<Resident> {
+    fn resident(&mut self, directory: &Path, mount: &Path) -> Option<PodCgroup> {
         let (id, path) = cgroup::identify(directory, mount)?;
         let pod = self.names.pod_at(&path);
-        Some(Resident { id, path, pod })
+        Some(PodCgroup { id, path, pod })
     }
 }

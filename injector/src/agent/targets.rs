@@ -17,12 +17,12 @@ pub(super) enum Targets {
     /// All cgroups that match, as they come and go.
     Matching(Vec<Pattern>),
     /// This one.
-    One(Target),
+    One(TargetCgroup),
 }
 
 /// One cgroup.
 #[derive(Clone, Debug)]
-pub(crate) struct Target {
+pub(crate) struct TargetCgroup {
     /// Path, relative to the mount.
     pub(crate) cgroup: PathBuf,
     /// Where to pin the attachment.
@@ -60,7 +60,7 @@ impl Targets {
     }
 }
 
-impl Target {
+impl TargetCgroup {
     fn expand(&self, mount: &Path) -> Expansion {
         let directory = cgroup::below(mount, &self.cgroup);
         let is_there = directory.is_dir();

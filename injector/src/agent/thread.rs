@@ -14,7 +14,7 @@ use super::{
     orders::{Order, Orders},
     plan::Plan,
     sink::Sink,
-    source::Source,
+    source::ConfigFile,
     watcher::Watcher,
 };
 use crate::{discovery::aws, host::clock::ClockJumps};
@@ -34,7 +34,7 @@ pub(crate) struct WatchThread {
 impl WatchThread {
     /// Starts it. To be called within a runtime.
     pub(super) fn spawn(
-        source: Option<Source>,
+        source: Option<ConfigFile>,
         plan: Plan,
         sink: Box<dyn Sink>,
         shared: Arc<Shared>,

@@ -28,7 +28,7 @@ use super::{
     pacer::Pacer,
     plan::Plan,
     sink::Sink,
-    source::{FileState, Source},
+    source::{ConfigFile, FileState},
 };
 use crate::{bpf::AttachmentState, discovery::Known, error::Error, flow::Names};
 
@@ -47,7 +47,7 @@ pub(super) const PINS: &str = "pins";
 #[derive(Debug)]
 pub(crate) struct Watcher {
     /// The file that the plan is of, where there is one.
-    pub(super) source: Option<Source>,
+    pub(super) source: Option<ConfigFile>,
     pub(super) plan: Plan,
     /// By the cgroup's path: where cgroup v2 is mounted may change.
     pub(super) members: BTreeMap<PathBuf, Member>,
@@ -71,7 +71,7 @@ pub(crate) struct Watcher {
 impl Watcher {
     /// Attached to nothing yet. Also returns how often the cloud is to be asked.
     pub(super) fn new(
-        source: Option<Source>,
+        source: Option<ConfigFile>,
         plan: Plan,
         sink: Box<dyn Sink>,
         shared: Arc<Shared>,
@@ -245,7 +245,7 @@ impl Watcher {
     pub(super) fn look(&mut self, is_first: bool) -> anyhow::Result<()> {
         let start = Instant::now();
         self.look_at = start + ROUND;
-        match self.source.as_mut().map(Source::look) {
+        match self.source.as_mut().map(ConfigFile::look) {
             None | Some(FileState::Same) => {}
             Some(FileState::Changing) => self.look_at = Instant::now() + SOON,
             Some(FileState::Changed) => self.reload(),

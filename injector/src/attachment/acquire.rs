@@ -11,7 +11,7 @@ use crate::{
         proof::{self, Proof},
     },
     bpf::{
-        self, Attached, AttachmentState, BpfLog, GuardRefused, Plan,
+        self, AttachPlan, Attached, AttachmentState, BpfLog, GuardRefused,
         pins::{self, Lock, PinDir},
     },
     error::Error,
@@ -110,14 +110,14 @@ fn put(
 ) -> anyhow::Result<Option<BpfLog>> {
     let describe = |since| Attachment::new(since, cgroup.id(), cgroup.path().as_os_str().as_encoded_bytes());
     let Some(there) = takeable(pins, cgroup, notes)? else {
-        return bpf::attach(pins, cgroup, &Plan { rules, attachment: &describe(now()), log });
+        return bpf::attach(pins, cgroup, &AttachPlan { rules, attachment: &describe(now()), log });
     };
     if !log && bpf::resume(&there, rules)? {
         notes.push("taken over as it was".to_owned());
         return Ok(None);
     }
     let attachment = describe(there.description().since());
-    let log = bpf::replace(&there, cgroup, &Plan { rules, attachment: &attachment, log })?;
+    let log = bpf::replace(&there, cgroup, &AttachPlan { rules, attachment: &attachment, log })?;
     notes.push("taken over, with programs and parameters replaced".to_owned());
     Ok(log)
 }

@@ -15,9 +15,9 @@ use injector_common::{
 };
 
 use crate::{
-    attachment::watch::{Change, Watch},
+    attachment::watch::{FlowChange, Watch},
     bpf::{
-        self, Attached, AttachmentState, BpfLog, Plan,
+        self, AttachPlan, Attached, AttachmentState, BpfLog,
         pins::{self, Lock, PinDir},
         preflight,
     },
@@ -40,7 +40,7 @@ pub struct Held {
 #[derive(Debug)]
 pub struct Round {
     /// Changes.
-    pub changes: Vec<(Change, FlowSample)>,
+    pub changes: Vec<(FlowChange, FlowSample)>,
     /// Sums over all flows.
     pub totals: ScanTotals,
     /// How long no flow can change.
@@ -87,12 +87,12 @@ impl Held {
             // Where others close meanwhile a scan passes over some: gone is what two don't come upon.
             totals = self.pass(watch, &mut changes)?;
         }
-        changes.extend(watch.finish().into_iter().map(|sample| (Change::Closed, sample)));
+        changes.extend(watch.finish().into_iter().map(|sample| (FlowChange::Closed, sample)));
         let pause = watch.pause(self.attached.description().pace, &totals);
         Ok(Round { changes, totals, pause })
     }
 
-    fn pass(&mut self, watch: &mut Watch, changes: &mut Vec<(Change, FlowSample)>) -> anyhow::Result<ScanTotals> {
+    fn pass(&mut self, watch: &mut Watch, changes: &mut Vec<(FlowChange, FlowSample)>) -> anyhow::Result<ScanTotals> {
         let request = ScanControl::request(scan::WATCH, 0, watch.room());
         self.attached.scan(request, |sample| {
             changes.extend(watch.observe(sample).map(|change| (change, *sample)));
@@ -117,7 +117,7 @@ impl Held {
         }
         let attachment = *self.attached.description();
         let log = self.log.is_some();
-        self.log = bpf::replace(&self.attached, cgroup, &Plan { rules, attachment: &attachment, log })?;
+        self.log = bpf::replace(&self.attached, cgroup, &AttachPlan { rules, attachment: &attachment, log })?;
         self.attached = Attached::open(self.attached.pins().clone())?;
         Ok(())
     }

@@ -19,7 +19,7 @@ const MAX_FOLLOWED: usize = 20_000;
 
 /// What happened to a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Change {
+pub enum FlowChange {
     /// It is at risk: close to its limit.
     AtRisk,
     /// It passed its limit.
@@ -62,7 +62,7 @@ impl Watch {
     }
 
     /// Takes a flow that the scan wrote out; returns what changed.
-    pub fn observe(&mut self, sample: &FlowSample) -> Option<Change> {
+    pub fn observe(&mut self, sample: &FlowSample) -> Option<FlowChange> {
         let before = self.followed.get(&sample.cookie).map(|followed| followed.sample);
         if is_finding(sample.status) {
             if before.is_none() && self.followed.len() >= MAX_FOLLOWED {
@@ -129,17 +129,17 @@ fn floor(pace: Pace) -> Duration {
     (margin / 4).clamp(Duration::from_millis(50), Duration::from_secs(1))
 }
 
-fn change(before: Option<&FlowSample>, now: &FlowSample) -> Option<Change> {
+fn change(before: Option<&FlowSample>, now: &FlowSample) -> Option<FlowChange> {
     if before.is_some_and(|before| before.status == now.status) {
         return None;
     }
     match now.status {
-        AT_RISK => Some(Change::AtRisk),
-        OVERDUE => Some(Change::Overdue),
-        STALLED => Some(Change::Stalled),
+        AT_RISK => Some(FlowChange::AtRisk),
+        OVERDUE => Some(FlowChange::Overdue),
+        STALLED => Some(FlowChange::Stalled),
         // The scan writes out a recovery once; one of a flow that was never reported is not an event. Nor is a flow
         // that is fine only by changed rules.
-        _ => before.filter(|before| was_heard_since(before, now)).map(|_| Change::Recovered),
+        _ => before.filter(|before| was_heard_since(before, now)).map(|_| FlowChange::Recovered),
     }
 }
 
@@ -164,7 +164,7 @@ mod tests {
         FlowSample { cookie, status, age_ms: 300_000, idle_ms, ..FlowSample::default() }
     }
 
-    fn scan(watch: &mut Watch, flows: &[(u64, u8)]) -> (Vec<(u64, Change)>, Vec<u64>) {
+    fn scan(watch: &mut Watch, flows: &[(u64, u8)]) -> (Vec<(u64, FlowChange)>, Vec<u64>) {
         watch.begin();
         let changes = flows
             .iter()
@@ -176,10 +176,10 @@ mod tests {
     #[test]
     fn each_change_of_a_flow_is_reported_once() {
         let mut watch = Watch::default();
-        assert_eq!(scan(&mut watch, &[(1, AT_RISK)]), (vec![(1, Change::AtRisk)], vec![]));
+        assert_eq!(scan(&mut watch, &[(1, AT_RISK)]), (vec![(1, FlowChange::AtRisk)], vec![]));
         assert_eq!(scan(&mut watch, &[(1, AT_RISK)]), (vec![], vec![]));
-        assert_eq!(scan(&mut watch, &[(1, OVERDUE)]), (vec![(1, Change::Overdue)], vec![]));
-        assert_eq!(scan(&mut watch, &[(1, PROTECTED)]), (vec![(1, Change::Recovered)], vec![]));
+        assert_eq!(scan(&mut watch, &[(1, OVERDUE)]), (vec![(1, FlowChange::Overdue)], vec![]));
+        assert_eq!(scan(&mut watch, &[(1, PROTECTED)]), (vec![(1, FlowChange::Recovered)], vec![]));
         assert_eq!(scan(&mut watch, &[]), (vec![], vec![]));
     }
 
@@ -198,7 +198,7 @@ mod tests {
         let mut watch = Watch::default();
         scan(&mut watch, &[(1, OVERDUE)]);
         let heard = FlowSample { age_ms: 310_000, idle_ms: 9000, ..idle(PROTECTED) };
-        assert_eq!(watch.observe(&heard), Some(Change::Recovered));
+        assert_eq!(watch.observe(&heard), Some(FlowChange::Recovered));
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
         scan(&mut watch, &[(1, AT_RISK), (2, AT_RISK)]);
         watch.begin();
         assert_eq!((watch.observe(&sample(1, AT_RISK)), watch.misses_any()), (None, true));
-        assert_eq!((watch.observe(&sample(2, OVERDUE)), watch.misses_any()), (Some(Change::Overdue), false));
+        assert_eq!((watch.observe(&sample(2, OVERDUE)), watch.misses_any()), (Some(FlowChange::Overdue), false));
         assert!(watch.finish().is_empty());
     }
 

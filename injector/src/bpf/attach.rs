@@ -26,7 +26,7 @@ use crate::{bpf::pins::PinDir, host::cgroup::Cgroup, rules::Rules};
 
 /// What to attach.
 #[derive(Debug)]
-pub struct Plan<'a> {
+pub struct AttachPlan<'a> {
     /// The rules.
     pub rules: &'a Rules,
     /// The description for later invocations.
@@ -40,7 +40,7 @@ pub struct Plan<'a> {
 /// the stream of the programs' own messages, if requested.
 ///
 /// The caller holds [`crate::bpf::pins::lock_all`]. Errors leave nothing attached and nothing pinned.
-pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result<Option<BpfLog>> {
+pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &AttachPlan<'_>) -> anyhow::Result<Option<BpfLog>> {
     pins.check()?;
     reach::check(cgroup)?;
     let hooks = hook::wanted(plan.rules);
@@ -77,7 +77,7 @@ pub fn resume(there: &Attached, rules: &Rules) -> anyhow::Result<bool> {
 /// Replaces the build, or the parameters, of an attachment. Flows and counters are kept.
 ///
 /// The caller holds [`crate::bpf::pins::lock_all`]. Errors leave the previous one.
-pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &Plan<'_>) -> anyhow::Result<Option<BpfLog>> {
+pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &AttachPlan<'_>) -> anyhow::Result<Option<BpfLog>> {
     let pins = there.pins();
     let hooks = hook::wanted(plan.rules);
     let new: Vec<_> = hooks.iter().copied().filter(|hook| there.link(hook.program).is_none()).collect();
@@ -119,7 +119,7 @@ struct Loaded {
 
 impl Loaded {
     /// With the lasting maps of `there`, or with new ones.
-    fn new(plan: &Plan<'_>, hooks: Vec<&'static Hook>, there: Option<&PinDir>) -> anyhow::Result<Self> {
+    fn new(plan: &AttachPlan<'_>, hooks: Vec<&'static Hook>, there: Option<&PinDir>) -> anyhow::Result<Self> {
         let mut ebpf = object::load(plan.log, plan.rules, &hooks, there)?;
         // Opened before anything is attached: it may fail.
         let log = if plan.log { BpfLog::open(&mut ebpf)? } else { None };

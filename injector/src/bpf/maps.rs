@@ -56,15 +56,15 @@ impl<T: Value> Single<T> {
 }
 
 /// A pinned array of many values.
-pub(super) struct Table<T: Value>(Array<MapData, Plain<T>>);
+pub(super) struct PinnedArray<T: Value>(Array<MapData, Plain<T>>);
 
-impl<T: Value> Debug for Table<T> {
+impl<T: Value> Debug for PinnedArray<T> {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("Table").field(&self.0.len()).finish()
+        formatter.debug_tuple("PinnedArray").field(&self.0.len()).finish()
     }
 }
 
-impl<T: Value> Table<T> {
+impl<T: Value> PinnedArray<T> {
     /// How many values it has room for.
     pub(super) fn len(&self) -> u32 {
         self.0.len()

@@ -30,7 +30,7 @@ mod tcp_info;
 
 use crate::rules::{Rules, settings::Settings};
 
-pub use attach::{Plan, attach, replace, resume};
+pub use attach::{AttachPlan, attach, replace, resume};
 pub use attached::{Attached, Opened, detach, hooked_to};
 pub use btf::Btf;
 pub use foreign::{Foreign, foreign_programs};

@@ -15,12 +15,12 @@ use injector_common::{
     stats::PASSIVE,
 };
 
-use super::maps::{self, Cgroups, Plain, Table};
+use super::maps::{self, Cgroups, PinnedArray, Plain};
 
 /// Pinned rules and decisions.
 pub(super) struct PinnedRules {
     rules: LpmTrie<MapData, Plain<RuleKey>, u32>,
-    decisions: Table<Decision>,
+    decisions: PinnedArray<Decision>,
     pub(super) cgroups: Cgroups,
 }
 
@@ -32,12 +32,12 @@ impl Debug for PinnedRules {
 
 /// Names of the hops of a generation, looked up where they are needed.
 #[derive(Clone, Debug)]
-pub struct Hops(Arc<Table<HopName>>);
+pub struct Hops(Arc<PinnedArray<HopName>>);
 
 impl Hops {
     /// Opens the pin in `directory`.
     pub(super) fn open(directory: &Path) -> anyhow::Result<Self> {
-        Ok(Self(Arc::new(Table::open(directory, names::HOPS)?)))
+        Ok(Self(Arc::new(PinnedArray::open(directory, names::HOPS)?)))
     }
 
     /// All names.
@@ -57,7 +57,11 @@ impl PinnedRules {
     pub(super) fn open(directory: &Path) -> anyhow::Result<Self> {
         let pin = directory.join(names::RULES);
         let rules = maps::of_expected_type(maps::open(&pin)?.try_into(), &pin)?;
-        Ok(Self { rules, decisions: Table::open(directory, names::DECISIONS)?, cgroups: Cgroups::open(directory)? })
+        Ok(Self {
+            rules,
+            decisions: PinnedArray::open(directory, names::DECISIONS)?,
+            cgroups: Cgroups::open(directory)?,
+        })
     }
 
     /// A decision, by its index.

@@ -14,8 +14,8 @@ use std::{
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use self::args::{
-    Adopt, Attach, Check, ConfigCommand, Detach, Doctor, FileFormat, Flows, HopArgs, Recommend, Run, Sort, Status,
-    Target, Timeouts,
+    Adopt, Attach, AttachmentArgs, Check, ConfigCommand, Detach, Doctor, FileFormat, Flows, HopArgs, Recommend, Run,
+    Sort, Status, Timeouts,
 };
 
 use crate::{

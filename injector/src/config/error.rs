@@ -6,7 +6,7 @@ use crate::{error::ConfigError, suggest::nearest};
 
 /// An error at the byte `offset` of `text`.
 pub fn at(path: &Path, text: &str, offset: usize, message: String) -> ConfigError {
-    let (line, column) = Lines::of(text).position(offset);
+    let (line, column) = LineStarts::of(text).position(offset);
     ConfigError::At { path: path.to_owned(), line, column, message }
 }
 
@@ -24,12 +24,12 @@ pub fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
 
 /// Where the lines of a text start.
 #[derive(Debug)]
-pub struct Lines<'a> {
+pub struct LineStarts<'a> {
     text: &'a str,
     starts: Vec<usize>,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> LineStarts<'a> {
     /// Looks through `text` once.
     pub fn of(text: &'a str) -> Self {
         let starts = text.match_indices('\n').map(|(index, _)| index + 1);
@@ -71,9 +71,9 @@ mod tests {
     fn positions_count_characters() {
         let text = "a = 1\nö = 2\n";
         for (offset, expected) in [(0, (1, 1)), (4, (1, 5)), (6, (2, 1)), (8, (2, 2)), (99, (3, 1))] {
-            assert_eq!(Lines::of(text).position(offset), expected, "{offset}");
+            assert_eq!(LineStarts::of(text).position(offset), expected, "{offset}");
         }
-        assert_eq!(Lines::of("").position(0), (1, 1));
+        assert_eq!(LineStarts::of("").position(0), (1, 1));
     }
 
     #[test]

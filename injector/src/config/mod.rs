@@ -31,7 +31,7 @@ use rustix::process::geteuid;
 
 use crate::{
     error::ConfigError,
-    hop::{Hop, Place, Source},
+    hop::{Hop, Scope, Source},
     host::trust,
     rules::{policy::Policy, settings::Settings},
 };
@@ -63,16 +63,16 @@ pub struct Application {
     /// Idle time after which it closes a connection itself; `None` where it never does.
     pub idle: Option<Duration>,
     /// The keepalive it sets; `None` where it leaves that alone.
-    pub keepalive: Option<Keepalive>,
+    pub keepalive: Option<ApplicationKeepalive>,
     /// Where its connections go.
-    pub place: Place,
+    pub scope: Scope,
     /// Where it is configured.
     pub source: Source,
 }
 
 /// Keepalive that an application sets. Values that it does not set come from the sysctls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Keepalive {
+pub struct ApplicationKeepalive {
     /// `TCP_KEEPIDLE`.
     pub idle: Option<Duration>,
     /// `TCP_KEEPINTVL`.

@@ -5,7 +5,7 @@ use toml::Spanned;
 
 use super::{
     raw::{RawKeepalive, RawMode, RawPolicy},
-    resolve::{keepalive, place, start_or},
+    resolve::{keepalive, scope, start_or},
     values::Text,
 };
 use crate::{
@@ -28,7 +28,7 @@ pub(super) fn policy(raw: &RawPolicy) -> Result<Policy, Complaint> {
             pod: glob(raw.pod.as_ref())?,
             container: glob(raw.container.as_ref())?,
         },
-        place: place(raw.remote.as_ref(), raw.port.as_ref(), None, raw.direction.as_ref())?,
+        scope: scope(raw.remote.as_ref(), raw.port.as_ref(), None, raw.direction.as_ref())?,
         keepalive: mode.map_or(Ok(Mode::Derived), self::mode)?,
         on_conflict: raw.on_conflict.as_ref().map(|rule| *rule.get_ref()),
         adopt: raw.adopt,

@@ -5,8 +5,8 @@ use std::{collections::HashMap, path::Path, time::Duration};
 use toml::Spanned;
 
 use super::{
-    Application, Config, Keepalive, agent,
-    error::{Lines, at},
+    Application, ApplicationKeepalive, Config, agent,
+    error::{LineStarts, at},
     policies,
     raw::{RawApplication, RawFile, RawHop, RawKeepalive},
     values::{Port, Prefixes, Time},
@@ -15,7 +15,7 @@ use crate::{
     bpf::pins::PinDir,
     discovery,
     error::{self, ConfigError},
-    hop::{Conflict, Direction, Ends, Hop, MAX_LIMIT, Place, Refused, Source, check_name, conflicts},
+    hop::{Conflict, Direction, Ends, Hop, HopError, MAX_LIMIT, Scope, Source, check_name, conflicts},
     rules::settings::{self, Settings},
 };
 
@@ -24,7 +24,7 @@ type Complaint = (usize, String);
 
 /// Checks a whole file.
 pub fn resolve(raw: &RawFile, path: &Path, text: &str) -> Result<Config, ConfigError> {
-    let lines = Lines::of(text);
+    let lines = LineStarts::of(text);
     let line = |offset: usize| lines.line(offset);
     let resolved = || {
         let attach = attach(raw)?;
@@ -89,14 +89,14 @@ fn by_option(error: &error::Error, offsets: &[(&str, usize)]) -> Complaint {
 }
 
 fn hop(raw: &RawHop, path: &Path, line: impl Fn(usize) -> usize) -> Result<Hop, Complaint> {
-    let place = place(raw.remote.as_ref(), raw.port.as_ref(), raw.local.as_ref(), raw.direction.as_ref())?;
+    let scope = scope(raw.remote.as_ref(), raw.port.as_ref(), raw.local.as_ref(), raw.direction.as_ref())?;
     let kind = *raw.kind.get_ref();
     let value = start_or(raw.timeout.as_ref(), raw.kind.span().start);
     let source = Source::File { path: path.to_owned(), line: line(value) };
-    Hop::new(&raw.name.get_ref().0, kind, time(raw.timeout.as_ref()), place, source).map_err(|refused| {
-        let offset = if matches!(refused, Refused::Name(_)) { raw.name.span().start } else { value };
+    Hop::new(&raw.name.get_ref().0, kind, time(raw.timeout.as_ref()), scope, source).map_err(|refused| {
+        let offset = if matches!(refused, HopError::Name(_)) { raw.name.span().start } else { value };
         let message = match &refused {
-            Refused::NoTimeout(kind) => {
+            HopError::NoTimeout(kind) => {
                 format!("a hop of kind {kind} has no default timeout: add timeout = \"60s\"")
             }
             _ => refused.to_string(),
@@ -105,12 +105,12 @@ fn hop(raw: &RawHop, path: &Path, line: impl Fn(usize) -> usize) -> Result<Hop, 
     })
 }
 
-pub(super) fn place(
+pub(super) fn scope(
     remote: Option<&Spanned<Prefixes>>,
     port: Option<&Spanned<Port>>,
     local: Option<&Spanned<Prefixes>>,
     direction: Option<&Spanned<Direction>>,
-) -> Result<Place, Complaint> {
+) -> Result<Scope, Complaint> {
     let ends = match (remote, local, port) {
         (None, None, None) => Ends::Any,
         (Some(remote), None, port) => {
@@ -126,7 +126,7 @@ pub(super) fn place(
         }
         (None, Some(local), None) => Ends::Local { prefixes: local.get_ref().0.clone() },
     };
-    Ok(Place { ends, direction: direction.map(|direction| *direction.get_ref()) })
+    Ok(Scope { ends, direction: direction.map(|direction| *direction.get_ref()) })
 }
 
 fn check_conflicts(hops: &[Hop], raw: &[RawHop], line: impl Fn(usize) -> usize) -> Result<(), Complaint> {
@@ -154,20 +154,20 @@ fn application(raw: &RawApplication, path: &Path, line: impl Fn(usize) -> usize)
         name: name.clone(),
         idle: time(raw.idle.as_ref()),
         keepalive: raw.keepalive.as_ref().map(keepalive).transpose()?,
-        place: place(raw.remote.as_ref(), raw.port.as_ref(), None, None)?,
+        scope: scope(raw.remote.as_ref(), raw.port.as_ref(), None, None)?,
         source: Source::File { path: path.to_owned(), line: line(raw.name.span().start) },
     })
 }
 
 /// Checked as the options of `attach` are, under the longest limit there is.
-pub(super) fn keepalive(raw: &RawKeepalive) -> Result<Keepalive, Complaint> {
-    let keepalive = Keepalive {
+pub(super) fn keepalive(raw: &RawKeepalive) -> Result<ApplicationKeepalive, Complaint> {
+    let keepalive = ApplicationKeepalive {
         idle: time(raw.idle.as_ref()),
         interval: time(raw.interval.as_ref()),
         probes: raw.probes.as_ref().map(|probes| probes.get_ref().0),
         user_timeout: time(raw.user_timeout.as_ref()),
     };
-    let Keepalive { idle, interval, probes, user_timeout } = keepalive;
+    let ApplicationKeepalive { idle, interval, probes, user_timeout } = keepalive;
     let settings = Settings { idle, interval, probes, user_timeout, ..Settings::default() };
     let longest = settings::limit(MAX_LIMIT);
     longest.and_then(|limit_ms| settings::parameters(&settings, limit_ms)).map_err(|error| {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::Value;
 
-use super::{Agent, Application, Config, Keepalive};
+use super::{Agent, Application, ApplicationKeepalive, Config};
 use crate::{
-    hop::{Ends, Hop, Place},
+    hop::{Ends, Hop, Scope},
     host::cgroup::Pattern,
     rules::{
         policy::{Mode, Policy, Selector},
@@ -82,14 +82,14 @@ fn agent(agent: &Agent) -> String {
 }
 
 fn policy(policy: &Policy) -> String {
-    let Policy { selector, place, keepalive, on_conflict, adopt } = policy;
+    let Policy { selector, scope, keepalive, on_conflict, adopt } = policy;
     let Selector { cgroup, namespace, pod, container } = selector;
     let mut text = "\n[[policy]]\n".to_owned();
     line(&mut text, "cgroup", cgroup.as_ref().map(|pattern| quoted(pattern.as_str())));
     for (key, pattern) in [("namespace", namespace), ("pod", pod), ("container", container)] {
         line(&mut text, key, pattern.as_ref().map(|pattern| quoted(pattern.as_str())));
     }
-    text += &self::place(place);
+    text += &self::scope(scope);
     line(&mut text, "keepalive", Some(mode(keepalive)));
     line(&mut text, "on_conflict", on_conflict.map(|on_conflict| quoted(rule(on_conflict))));
     line(&mut text, "adopt", adopt.map(|adopt| adopt.to_string()));
@@ -101,7 +101,7 @@ fn mode(mode: &Mode) -> String {
     match mode {
         Mode::Derived => quoted("derived"),
         Mode::Exempt => quoted("exempt"),
-        Mode::Explicit(values) => keepalive(&Keepalive {
+        Mode::Explicit(values) => keepalive(&ApplicationKeepalive {
             idle: seconds(values.idle_s),
             interval: seconds(values.interval_s),
             probes: Some(values.probes),
@@ -118,7 +118,7 @@ fn hop(hop: &Hop) -> String {
     line(&mut text, "name", Some(quoted(&hop.name)));
     line(&mut text, "kind", Some(quoted(hop.kind.name())));
     line(&mut text, "timeout", Some(time(hop.timeout)));
-    text + &place(&hop.place)
+    text + &scope(&hop.scope)
 }
 
 fn application(application: &Application) -> String {
@@ -126,12 +126,12 @@ fn application(application: &Application) -> String {
     line(&mut text, "name", Some(quoted(&application.name)));
     line(&mut text, "idle", application.idle.map(time));
     line(&mut text, "keepalive", application.keepalive.as_ref().map(keepalive));
-    text + &place(&application.place)
+    text + &scope(&application.scope)
 }
 
-fn place(place: &Place) -> String {
+fn scope(scope: &Scope) -> String {
     let mut text = String::new();
-    match &place.ends {
+    match &scope.ends {
         Ends::Any => {}
         Ends::Remote { prefixes, port } => {
             line(&mut text, "remote", Some(list(prefixes)));
@@ -139,12 +139,12 @@ fn place(place: &Place) -> String {
         }
         Ends::Local { prefixes } => line(&mut text, "local", Some(list(prefixes))),
     }
-    line(&mut text, "direction", place.direction.map(|direction| quoted(direction.name())));
+    line(&mut text, "direction", scope.direction.map(|direction| quoted(direction.name())));
     text
 }
 
-fn keepalive(keepalive: &Keepalive) -> String {
-    let Keepalive { idle, interval, probes, user_timeout } = *keepalive;
+fn keepalive(keepalive: &ApplicationKeepalive) -> String {
+    let ApplicationKeepalive { idle, interval, probes, user_timeout } = *keepalive;
     let given: Vec<_> = [
         ("idle", idle.map(time)),
         ("interval", interval.map(time)),

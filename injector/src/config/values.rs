@@ -138,7 +138,7 @@ scalar!(Port, "a port, 1 to 65535", text: None, number: Some(|number| {
     port.ok_or_else(|| format!("invalid port {number}: expected 1 to 65535"))
 }));
 scalar!(Kind, "the kind of the hop in quotes, \"eni\" or \"nlb-tcp\", say",
-    text: Some(|text| text.parse().map_err(|error: hop::Refused| error.to_string())), number: None);
+    text: Some(|text| text.parse().map_err(|error: hop::HopError| error.to_string())), number: None);
 scalar!(Way, "\"active\" or \"passive\"", text: Some(way), number: None);
 scalar!(Mark, "a share such as \"80%\", or a duration", text: Some(str::parse),
     number: Some(|number| seconds(number).map(Warn::Idle)));

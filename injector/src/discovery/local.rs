@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    hop::{Hop, Kind, Place, Source},
+    hop::{Hop, Kind, Scope, Source},
     host::{
-        ethtool::{self, Counters},
+        ethtool::{self, DriverCounters},
         sysctl::sysctl,
     },
 };
@@ -75,7 +75,7 @@ impl Host {
             name: "nf_conntrack".to_owned(),
             kind: Kind::NfConntrack,
             timeout: Duration::from_secs(conntrack.tcp_established_s.into()),
-            place: Place::ANYWHERE,
+            scope: Scope::ANYWHERE,
             source: Source::Kernel { sysctl: CONNTRACK_SYSCTL },
         })
     }
@@ -109,7 +109,7 @@ fn ena() -> Vec<Ena> {
     counters.iter().filter_map(|(interface, counters)| allowance(interface, counters)).collect()
 }
 
-fn allowance(interface: &str, counters: &Counters) -> Option<Ena> {
+fn allowance(interface: &str, counters: &DriverCounters) -> Option<Ena> {
     let counter = |name: &str| counters.get(name).copied();
     let (available, exceeded) = (counter("conntrack_allowance_available"), counter("conntrack_allowance_exceeded"));
     available.or(exceeded)?;

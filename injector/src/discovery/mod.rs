@@ -41,7 +41,7 @@ pub struct Discovery {
 
 /// How a hop changed since the last discovery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Change {
+pub struct HopChange {
     /// The hop.
     pub hop: String,
     /// Its timeout before; `None` where there was none of that name.
@@ -74,7 +74,7 @@ pub fn beside(configured: &[Hop], discovery: Discovery) -> Discovery {
 }
 
 /// What differs, in the order of the names.
-pub fn changes(before: &[Hop], now: &[Hop]) -> Vec<Change> {
+pub fn changes(before: &[Hop], now: &[Hop]) -> Vec<HopChange> {
     let names: BTreeSet<&str> = before.iter().chain(now).map(|hop| hop.name.as_str()).collect();
     let find = |hops: &[Hop], name: &str| hops.iter().find(|hop| hop.name == name).cloned();
     let mut changes = Vec::new();
@@ -82,14 +82,14 @@ pub fn changes(before: &[Hop], now: &[Hop]) -> Vec<Change> {
         let (from, to) = (find(before, name), find(now, name));
         if from != to {
             let ms = |hop: Option<Hop>| hop.map(|hop| hop.timeout_ms());
-            changes.push(Change { hop: name.to_owned(), from_ms: ms(from), to_ms: ms(to) });
+            changes.push(HopChange { hop: name.to_owned(), from_ms: ms(from), to_ms: ms(to) });
         }
     }
     changes
 }
 
 /// `eni-1 350s`, `eni-1 350s -> 1800s`, `eni-1 gone`, `eni-1 350s elsewhere`.
-impl Display for Change {
+impl Display for HopChange {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         let text = |ms: u32| exact(Duration::from_millis(ms.into()));
         let hop = &self.hop;

@@ -62,7 +62,7 @@ pub struct Flow {
     /// Time left until the first of both; negative beyond it, `null` where there is no limit.
     pub remaining_ms: Option<i64>,
     /// Effective keepalive.
-    pub keepalive: Keepalive,
+    pub keepalive: FlowKeepalive,
     /// Outcome of the socket.
     pub outcome: Cow<'static, str>,
     /// `established` where it was seen then, or `adopted`.
@@ -97,7 +97,7 @@ pub struct Layer7 {
 
 /// Effective keepalive of a flow, with sysctl defaults filled in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Keepalive {
+pub struct FlowKeepalive {
     /// `SO_KEEPALIVE`.
     pub enabled: bool,
     /// `TCP_KEEPIDLE`.
@@ -235,9 +235,9 @@ fn endpoints(sample: &FlowSample) -> (SocketAddr, SocketAddr) {
     (address(ends.local_address, ends.local_port), address(ends.peer_address, ends.peer_port))
 }
 
-fn keepalive(sample: &FlowSample) -> Keepalive {
+fn keepalive(sample: &FlowSample) -> FlowKeepalive {
     let Parameters { idle_s, interval_s, probes, user_timeout_ms } = sample.effective;
-    Keepalive {
+    FlowKeepalive {
         enabled: sample.enabled != 0,
         idle_s,
         interval_s,

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use thiserror::Error;
 
-use super::{Hop, Kind, Place};
+use super::{Hop, Kind, Scope};
 
 /// Two hops that conflict.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum Conflict {
     },
     /// The same kind at the same place, with two timeouts.
     #[error(
-        "{second_name:?} says {} where {first_name:?} says {} for the same {kind}, {place}: keep one of them, or give them different places",
+        "{second_name:?} says {} where {first_name:?} says {} for the same {kind}, {scope}: keep one of them, or give them different places",
         crate::units::exact(*.second_timeout), crate::units::exact(*.first_timeout)
     )]
     Contradiction {
@@ -40,10 +40,10 @@ pub enum Conflict {
         /// What both are.
         kind: Kind,
         /// Where both are.
-        place: String,
+        scope: String,
     },
     /// The same hop under two names.
-    #[error("{second_name:?} repeats {first_name:?}: same kind, same timeout, {place}; keep one of them")]
+    #[error("{second_name:?} repeats {first_name:?}: same kind, same timeout, {scope}; keep one of them")]
     Repeated {
         /// Index of the first one.
         first: usize,
@@ -54,36 +54,36 @@ pub enum Conflict {
         /// Name of the second one.
         second_name: String,
         /// Where both are.
-        place: String,
+        scope: String,
     },
 }
 
 /// Finds hops that conflict, in the order of the later one.
 pub fn conflicts(hops: &[Hop]) -> Vec<Conflict> {
     let mut names = HashMap::new();
-    let mut places = HashMap::new();
+    let mut scopes = HashMap::new();
     let mut found = Vec::new();
     for (second, hop) in hops.iter().enumerate() {
         if let Some(&first) = names.get(hop.name.as_str()) {
             found.push(Conflict::Name { name: hop.name.clone(), first, second });
         }
         names.entry(hop.name.as_str()).or_insert(second);
-        for place in hop.place.parts() {
-            match places.get(&(hop.kind, place.clone())) {
-                Some(&first) => found.push(clash(hops, first, second, &place)),
-                None => drop(places.insert((hop.kind, place), second)),
+        for scope in hop.scope.parts() {
+            match scopes.get(&(hop.kind, scope.clone())) {
+                Some(&first) => found.push(clash(hops, first, second, &scope)),
+                None => drop(scopes.insert((hop.kind, scope), second)),
             }
         }
     }
     found
 }
 
-fn clash(hops: &[Hop], first: usize, second: usize, place: &Place) -> Conflict {
+fn clash(hops: &[Hop], first: usize, second: usize, scope: &Scope) -> Conflict {
     let (one, other) = (&hops[first], &hops[second]);
     let (first_name, second_name) = (one.name.clone(), other.name.clone());
-    let place = place.to_string();
+    let scope = scope.to_string();
     if one.timeout == other.timeout {
-        return Conflict::Repeated { first, second, first_name, second_name, place };
+        return Conflict::Repeated { first, second, first_name, second_name, scope };
     }
     Conflict::Contradiction {
         first,
@@ -93,7 +93,7 @@ fn clash(hops: &[Hop], first: usize, second: usize, place: &Place) -> Conflict {
         first_timeout: one.timeout,
         second_timeout: other.timeout,
         kind: one.kind,
-        place,
+        scope,
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{MAX_LIMIT, MIN_LIMIT, Refused};
+use super::{HopError, MAX_LIMIT, MIN_LIMIT};
 use crate::{suggest::nearest, units::exact};
 
 /// What a hop is.
@@ -51,7 +51,7 @@ pub enum Kind {
 
 /// Documented facts about a kind of hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct KindFacts {
     /// Its name on the command line and in files.
     pub name: &'static str,
     /// Default idle timeout; `None` where there is none.
@@ -137,7 +137,7 @@ impl Kind {
     ///
     /// An ENI has 432,000 s on instances before Nitro v6 and 350 s since. The
     /// shorter one stands as the default: it serves both.
-    pub const fn facts(self) -> Facts {
+    pub const fn facts(self) -> KindFacts {
         use Expiry::{Close, Reset, Silent};
         match self {
             Self::Eni => l4("eni", 350, within(60, 432_000), Silent, EC2),
@@ -157,7 +157,7 @@ impl Kind {
             Self::Ipvs => with_half_closed(l4("ipvs", 900, ANY, Silent, IPVS), 60),
             // `nf_conntrack_tcp_timeout_close_wait`; `_fin_wait` has 120.
             Self::NfConntrack => with_half_closed(l4("nf-conntrack", 432_000, ANY, Silent, CONNTRACK), 60),
-            Self::Custom => Facts { default: None, ..l4("custom", 0, ANY, Silent, OURS) },
+            Self::Custom => KindFacts { default: None, ..l4("custom", 0, ANY, Silent, OURS) },
         }
     }
 
@@ -181,18 +181,18 @@ const fn fixed(seconds: u64) -> Range {
 }
 
 /// A hop that sees packets, and so keepalive probes.
-const fn l4(name: &'static str, default_s: u64, range: Range, expiry: Expiry, source: &'static str) -> Facts {
+const fn l4(name: &'static str, default_s: u64, range: Range, expiry: Expiry, source: &'static str) -> KindFacts {
     let default = Some(Duration::from_secs(default_s));
-    Facts { name, default, range, expiry, half_closed: None, keepalive: true, source }
+    KindFacts { name, default, range, expiry, half_closed: None, keepalive: true, source }
 }
 
-const fn with_half_closed(facts: Facts, seconds: u64) -> Facts {
-    Facts { half_closed: Some(Duration::from_secs(seconds)), ..facts }
+const fn with_half_closed(facts: KindFacts, seconds: u64) -> KindFacts {
+    KindFacts { half_closed: Some(Duration::from_secs(seconds)), ..facts }
 }
 
 /// A hop that sees payload only.
-const fn l7(name: &'static str, default_s: u64, range: Range, expiry: Expiry, source: &'static str) -> Facts {
-    Facts { keepalive: false, ..l4(name, default_s, range, expiry, source) }
+const fn l7(name: &'static str, default_s: u64, range: Range, expiry: Expiry, source: &'static str) -> KindFacts {
+    KindFacts { keepalive: false, ..l4(name, default_s, range, expiry, source) }
 }
 
 impl Range {
@@ -241,11 +241,11 @@ impl Display for Kind {
 }
 
 impl FromStr for Kind {
-    type Err = Refused;
+    type Err = HopError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = Self::ALL.into_iter().find(|kind| kind.name() == text);
-        found.ok_or_else(|| Refused::Kind {
+        found.ok_or_else(|| HopError::Kind {
             given: text.to_owned(),
             nearest: nearest(text, Self::ALL.iter().map(|kind| kind.name())),
         })
@@ -302,9 +302,9 @@ mod tests {
             error.starts_with("unknown kind of hop \"nlb-tpc\", \"nlb-tcp\" perhaps: expected one of eni, "),
             "{error}"
         );
-        let error = Refused::Timeout { given: Duration::from_secs(30), kind: Kind::NlbTcp }.to_string();
+        let error = HopError::Timeout { given: Duration::from_secs(30), kind: Kind::NlbTcp }.to_string();
         assert!(error.starts_with("invalid timeout 30s: nlb-tcp takes 60s to 6000s (https://"), "{error}");
-        let error = Refused::Timeout { given: Duration::from_secs(30), kind: Kind::NatGateway }.to_string();
+        let error = HopError::Timeout { given: Duration::from_secs(30), kind: Kind::NatGateway }.to_string();
         assert!(error.contains("nat-gateway always has 350s (https://"), "{error}");
     }
 }

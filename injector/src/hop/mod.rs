@@ -23,8 +23,8 @@ pub use kind::{Expiry, Kind, Range};
 pub use parse::HopArg;
 pub use prefix::parse_prefix;
 #[cfg(test)]
-pub use scope::Flow;
-pub use scope::{Direction, Ends, Place};
+pub use scope::Tuple;
+pub use scope::{Direction, Ends, Scope};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
@@ -50,7 +50,7 @@ pub struct Hop {
     /// Its idle timeout, within the range of its kind.
     pub timeout: Duration,
     /// Which flows it lies on.
-    pub place: Place,
+    pub scope: Scope,
     /// Where the timeout came from.
     pub source: Source,
 }
@@ -83,7 +83,7 @@ pub enum Source {
 
 /// What is wrong with a hop. The text is a whole sentence about the value.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Refused {
+pub enum HopError {
     /// No name, or one with characters that would not survive a command line.
     #[error("invalid name {0:?} for a hop: expected 1 to 63 letters, digits, '-', '_' or '.'")]
     Name(String),
@@ -114,19 +114,19 @@ impl Hop {
         name: &str,
         kind: Kind,
         timeout: Option<Duration>,
-        place: Place,
+        scope: Scope,
         source: Source,
-    ) -> Result<Self, Refused> {
+    ) -> Result<Self, HopError> {
         check_name(name)?;
         let (timeout, source) = match (timeout, kind.facts().default) {
             (Some(timeout), _) => (timeout, source),
             (None, Some(default)) => (default, Source::Default),
-            (None, None) => return Err(Refused::NoTimeout(kind)),
+            (None, None) => return Err(HopError::NoTimeout(kind)),
         };
         if !kind.facts().range.contains(timeout) {
-            return Err(Refused::Timeout { given: timeout, kind });
+            return Err(HopError::Timeout { given: timeout, kind });
         }
-        Ok(Self { name: name.to_owned(), kind, timeout, place, source })
+        Ok(Self { name: name.to_owned(), kind, timeout, scope, source })
     }
 
     /// How long it keeps a connection that one side has ended.
@@ -141,12 +141,12 @@ impl Hop {
 }
 
 /// Whether `name` will do for a hop.
-pub fn check_name(name: &str) -> Result<(), Refused> {
+pub fn check_name(name: &str) -> Result<(), HopError> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(fits) {
         Ok(())
     } else {
-        Err(Refused::Name(name.to_owned()))
+        Err(HopError::Name(name.to_owned()))
     }
 }
 
@@ -191,12 +191,12 @@ mod tests {
 
     #[test]
     fn a_missing_timeout_is_the_kinds() {
-        let hop = Hop::new("x", Kind::Eni, None, Place::ANYWHERE, Source::Flag).expect("a hop");
+        let hop = Hop::new("x", Kind::Eni, None, Scope::ANYWHERE, Source::Flag).expect("a hop");
         assert_eq!((hop.timeout, hop.source), (Duration::from_secs(350), Source::Default));
-        let hop = Hop::new("x", Kind::Eni, Some(Duration::from_secs(60)), Place::ANYWHERE, Source::Flag);
+        let hop = Hop::new("x", Kind::Eni, Some(Duration::from_secs(60)), Scope::ANYWHERE, Source::Flag);
         assert_eq!(hop.expect("a hop").source, Source::Flag);
-        let refused = Hop::new("x", Kind::Custom, None, Place::ANYWHERE, Source::Flag);
-        assert_eq!(refused, Err(Refused::NoTimeout(Kind::Custom)));
+        let refused = Hop::new("x", Kind::Custom, None, Scope::ANYWHERE, Source::Flag);
+        assert_eq!(refused, Err(HopError::NoTimeout(Kind::Custom)));
     }
 
     #[test]

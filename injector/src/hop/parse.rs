@@ -8,7 +8,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{Hop, Kind, Place, Refused, Source, check_name, parse_prefix};
+use super::{Hop, HopError, Kind, Scope, Source, check_name, parse_prefix};
 use crate::units;
 
 /// A hop as typed.
@@ -29,8 +29,8 @@ const FORM: &str = "NAME=KIND[:TIMEOUT][@PREFIX[:PORT]]";
 impl HopArg {
     /// The hop that is meant. Errors with what its kind refuses.
     pub fn hop(&self) -> Result<Hop, String> {
-        let place = self.remote.map_or(Place::ANYWHERE, |(prefix, port)| Place::remote(vec![prefix], port));
-        Hop::new(&self.name, self.kind, self.timeout, place, Source::Flag).map_err(|refused| refused.to_string())
+        let scope = self.remote.map_or(Scope::ANYWHERE, |(prefix, port)| Scope::remote(vec![prefix], port));
+        Hop::new(&self.name, self.kind, self.timeout, scope, Source::Flag).map_err(|refused| refused.to_string())
     }
 
     /// Parses a hop for the command line: its form, and what its kind takes.
@@ -44,11 +44,11 @@ impl FromStr for HopArg {
 
     /// Errors with a sentence that names the part that is wrong.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let sentence = |refused: Refused| refused.to_string();
+        let sentence = |refused: HopError| refused.to_string();
         let (name, rest) = text.split_once('=').ok_or_else(|| format!("{text:?} has no '=': write {FORM}"))?;
         check_name(name).map_err(sentence)?;
-        let (what, place) = match rest.split_once('@') {
-            Some((what, place)) => (what, Some(place)),
+        let (what, scope) = match rest.split_once('@') {
+            Some((what, scope)) => (what, Some(scope)),
             None => (rest, None),
         };
         let (kind, timeout) = match what.split_once(':') {
@@ -59,7 +59,7 @@ impl FromStr for HopArg {
             name: name.to_owned(),
             kind: kind.parse().map_err(sentence)?,
             timeout: timeout.map(|text| units::parse(text).map_err(|error| format!("timeout: {error}"))).transpose()?,
-            remote: place.map(remote).transpose()?,
+            remote: scope.map(remote).transpose()?,
         })
     }
 }
@@ -118,10 +118,10 @@ mod tests {
             ("x=nat-gateway@[2001:db8::1]:80", Kind::NatGateway, 350, "peer 2001:db8::1/128 port 80"),
             ("x=custom:60s@[::ffff:10.0.0.0]/104", Kind::Custom, 60, "peer 10.0.0.0/8"),
         ];
-        for (text, kind, seconds, place) in table {
+        for (text, kind, seconds, scope) in table {
             let hop = HopArg::parse_hop(text).expect(text);
-            let found = (hop.kind, hop.timeout, hop.place.to_string());
-            assert_eq!(found, (kind, Duration::from_secs(seconds), place.to_owned()), "{text}");
+            let found = (hop.kind, hop.timeout, hop.scope.to_string());
+            assert_eq!(found, (kind, Duration::from_secs(seconds), scope.to_owned()), "{text}");
         }
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which flows pass a hop.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct Scope {
     /// Which ends they have.
     pub ends: Ends,
     /// Which side opened them; `None` for both.
@@ -48,7 +48,7 @@ pub enum Direction {
 /// What decides which hops a flow passes.
 #[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flow {
+pub struct Tuple {
     /// Our end.
     pub local: SocketAddr,
     /// The other end.
@@ -57,7 +57,7 @@ pub struct Flow {
     pub direction: Direction,
 }
 
-impl Place {
+impl Scope {
     /// On the path of every flow.
     pub const ANYWHERE: Self = Self { ends: Ends::Any, direction: None };
 
@@ -74,7 +74,7 @@ impl Place {
     /// Whether `flow` passes here. This is the definition: what the kernel looks up is compiled from the same places, and
     /// tested against it.
     #[cfg(test)]
-    pub fn contains(&self, flow: &Flow) -> bool {
+    pub fn contains(&self, flow: &Tuple) -> bool {
         let ends = match &self.ends {
             Ends::Any => true,
             Ends::Remote { prefixes, port } => {
@@ -96,7 +96,7 @@ impl Place {
 
     /// The same place as several with one prefix each.
     pub fn parts(&self) -> Vec<Self> {
-        let at = |place: Self| Self { direction: self.direction, ..place };
+        let at = |scope: Self| Self { direction: self.direction, ..scope };
         match &self.ends {
             Ends::Any => vec![self.clone()],
             Ends::Remote { prefixes, port } => {
@@ -149,7 +149,7 @@ impl Direction {
 }
 
 /// `anywhere`, `to 10.0.9.0/24 port 5432`, `from local 10.0.1.0/24, passive`.
-impl Display for Place {
+impl Display for Scope {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match &self.ends {
             Ends::Any => formatter.write_str("anywhere")?,
@@ -168,24 +168,24 @@ mod tests {
     use super::*;
     use crate::hop::parse_prefix;
 
-    fn flow(local: &str, peer: &str, direction: Direction) -> Flow {
-        Flow { local: local.parse().expect(local), peer: peer.parse().expect(peer), direction }
+    fn flow(local: &str, peer: &str, direction: Direction) -> Tuple {
+        Tuple { local: local.parse().expect(local), peer: peer.parse().expect(peer), direction }
     }
 
-    fn to(prefix: &str, port: Option<u16>) -> Place {
-        Place::remote(vec![parse_prefix(prefix).expect(prefix)], port)
+    fn to(prefix: &str, port: Option<u16>) -> Scope {
+        Scope::remote(vec![parse_prefix(prefix).expect(prefix)], port)
     }
 
     #[test]
-    fn flows_and_places() {
+    fn flows_and_scopes() {
         use Direction::{Active, Passive};
         let v4 = flow("10.0.1.5:40000", "10.0.9.7:5432", Active);
         let mapped = flow("[::ffff:10.0.1.5]:40000", "[::ffff:10.0.9.7]:5432", Passive);
         let v6 = flow("[2001:db8::5]:40000", "[2001:db8::7]:443", Active);
-        let passive = Place { direction: Some(Passive), ..Place::ANYWHERE };
-        let local = Place::local(vec!["10.9.0.0/16".parse().expect("valid"), "10.0.1.0/24".parse().expect("valid")]);
+        let passive = Scope { direction: Some(Passive), ..Scope::ANYWHERE };
+        let local = Scope::local(vec!["10.9.0.0/16".parse().expect("valid"), "10.0.1.0/24".parse().expect("valid")]);
         let table = [
-            (Place::ANYWHERE, [true, true, true]),
+            (Scope::ANYWHERE, [true, true, true]),
             (passive, [false, true, false]),
             (to("10.0.9.0/24", None), [true, true, false]),
             (to("10.0.9.0/24", Some(5432)), [true, true, false]),
@@ -195,26 +195,26 @@ mod tests {
             (to("2001:db8::/32", Some(443)), [false, false, true]),
             (local, [true, true, false]),
         ];
-        for (place, expected) in table {
-            assert_eq!([v4, mapped, v6].map(|flow| place.contains(&flow)), expected, "{place}");
+        for (scope, expected) in table {
+            assert_eq!([v4, mapped, v6].map(|flow| scope.contains(&flow)), expected, "{scope}");
         }
     }
 
     #[test]
-    fn places_that_share_flows() {
-        let active = |place: Place| Place { direction: Some(Direction::Active), ..place };
-        let passive = |place: Place| Place { direction: Some(Direction::Passive), ..place };
-        let local = |prefix: &str| Place::local(vec![prefix.parse().expect(prefix)]);
+    fn scopes_that_share_flows() {
+        let active = |scope: Scope| Scope { direction: Some(Direction::Active), ..scope };
+        let passive = |scope: Scope| Scope { direction: Some(Direction::Passive), ..scope };
+        let local = |prefix: &str| Scope::local(vec![prefix.parse().expect(prefix)]);
         let table = [
-            (Place::ANYWHERE, to("10.0.0.0/8", None), true),
+            (Scope::ANYWHERE, to("10.0.0.0/8", None), true),
             (to("10.0.0.0/8", None), to("10.1.0.0/16", Some(443)), true),
             (to("10.0.0.0/8", Some(80)), to("10.1.0.0/16", Some(443)), false),
             (to("10.0.0.0/8", None), to("11.0.0.0/8", None), false),
             (to("10.0.0.0/8", None), to("::/0", None), false),
             (to("10.0.0.0/8", None), local("10.0.0.0/8"), true),
             (local("10.0.0.0/24"), local("10.0.1.0/24"), false),
-            (active(Place::ANYWHERE), passive(Place::ANYWHERE), false),
-            (active(Place::ANYWHERE), Place::ANYWHERE, true),
+            (active(Scope::ANYWHERE), passive(Scope::ANYWHERE), false),
+            (active(Scope::ANYWHERE), Scope::ANYWHERE, true),
         ];
         for (one, other, expected) in table {
             assert_eq!(one.may_share_a_flow(&other), expected, "{one} and {other}");

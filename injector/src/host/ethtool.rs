@@ -35,10 +35,10 @@ struct SetInfo {
 }
 
 /// Counters of a driver by their names.
-pub type Counters = BTreeMap<String, u64>;
+pub type DriverCounters = BTreeMap<String, u64>;
 
 /// The counters of each interface of this network namespace whose driver has any.
-pub fn read() -> io::Result<BTreeMap<String, Counters>> {
+pub fn read() -> io::Result<BTreeMap<String, DriverCounters>> {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     let devices = fs::read_to_string("/proc/net/dev")?;
     let counters = |interface: &str| Some((interface.to_owned(), counters(&socket, interface).ok()?));
@@ -50,7 +50,7 @@ fn interfaces(devices: &str) -> impl Iterator<Item = &str> {
     devices.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim()))
 }
 
-fn counters(socket: &OwnedFd, interface: &str) -> io::Result<Counters> {
+fn counters(socket: &OwnedFd, interface: &str) -> io::Result<DriverCounters> {
     let mut info = SetInfo { cmd: ETHTOOL_GSSET_INFO, reserved: 0, sset_mask: 1 << ETH_SS_STATS, count: 0, padding: 0 };
     ask(socket, interface, info.as_mut_bytes())?;
     let has_any = info.sset_mask != 0;

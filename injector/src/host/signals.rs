@@ -19,7 +19,7 @@ pub enum OnHangup {
 
 /// What a signal means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
+pub enum SignalRequest {
     /// Shut down.
     End,
     /// The configuration is to be read again.
@@ -50,20 +50,20 @@ impl Signals {
     }
 
     /// Waits for the next one.
-    pub async fn next(&mut self) -> Request {
+    pub async fn next(&mut self) -> SignalRequest {
         tokio::select! {
-            () = self.interrupt.recv() => Request::End,
-            () = self.terminate.recv() => Request::End,
+            () = self.interrupt.recv() => SignalRequest::End,
+            () = self.terminate.recv() => SignalRequest::End,
             () = self.hangup.recv() => match self.on_hangup {
-                OnHangup::End => Request::End,
-                OnHangup::Reload => Request::Reload,
+                OnHangup::End => SignalRequest::End,
+                OnHangup::Reload => SignalRequest::Reload,
             },
         }
     }
 
     /// Waits for one that means shutdown.
     pub async fn end(&mut self) {
-        while self.next().await == Request::Reload {}
+        while self.next().await == SignalRequest::Reload {}
     }
 }
 

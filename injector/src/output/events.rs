@@ -12,7 +12,7 @@ use super::{
     stdout,
 };
 use crate::{
-    attachment::{adopt::Report, watch::Change},
+    attachment::{adopt::Report, watch::FlowChange},
     bpf::{Attached, stats::Counters},
     discovery,
     flow::Flow,
@@ -53,7 +53,7 @@ pub enum Event<'a> {
         /// Name of the attachment.
         name: &'a str,
         /// What differs.
-        changes: &'a [discovery::Change],
+        changes: &'a [discovery::HopChange],
         /// All hops that are applied.
         hops: Vec<HopReport>,
     },
@@ -113,18 +113,18 @@ impl<'a> Event<'a> {
     }
 
     /// Hops that are applied now.
-    pub fn discovered(name: &'a str, hops: &[Hop], changes: &'a [discovery::Change]) -> Self {
+    pub fn discovered(name: &'a str, hops: &[Hop], changes: &'a [discovery::HopChange]) -> Self {
         Self::Discovered { name, changes, hops: hops.iter().map(HopReport::of).collect() }
     }
 
     /// A change of a flow.
-    pub const fn change(change: Change, flow: &'a Flow) -> Self {
+    pub const fn change(change: FlowChange, flow: &'a Flow) -> Self {
         match change {
-            Change::AtRisk => Self::AtRisk { flow },
-            Change::Overdue => Self::Overdue { flow },
-            Change::Stalled => Self::Stalled { flow },
-            Change::Recovered => Self::Recovered { flow },
-            Change::Closed => Self::Closed { flow },
+            FlowChange::AtRisk => Self::AtRisk { flow },
+            FlowChange::Overdue => Self::Overdue { flow },
+            FlowChange::Stalled => Self::Stalled { flow },
+            FlowChange::Recovered => Self::Recovered { flow },
+            FlowChange::Closed => Self::Closed { flow },
         }
     }
 }

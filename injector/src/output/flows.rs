@@ -87,7 +87,7 @@ pub fn served_flows(flows: impl Iterator<Item = Flow>, totals: Totals) -> serde_
 
 /// What is read of such a document.
 #[derive(Debug, Deserialize)]
-pub struct Listed {
+pub struct ListedFlows {
     schema: String,
     /// Those that are listed.
     pub flows: Vec<Flow>,
@@ -98,8 +98,8 @@ pub struct Listed {
 /// Reads such a document.
 ///
 /// Errors where it is none.
-pub fn flows_of_document(text: &[u8]) -> anyhow::Result<Listed> {
-    let listed: Listed = serde_json::from_slice(text)?;
+pub fn flows_of_document(text: &[u8]) -> anyhow::Result<ListedFlows> {
+    let listed: ListedFlows = serde_json::from_slice(text)?;
     anyhow::ensure!(listed.schema == SCHEMA, "{:?} is not {SCHEMA:?}", listed.schema);
     Ok(listed)
 }
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn other_documents_are_refused() {
         let text = serde_json::to_vec(&flows_document(&[], &[])).expect("JSON");
-        let Listed { flows, totals, .. } = flows_of_document(&text).expect("flows");
+        let ListedFlows { flows, totals, .. } = flows_of_document(&text).expect("flows");
         assert_eq!((flows.len(), totals), (0, None));
         let totals = Totals { flows: 3, findings: 2 };
         let text = served_flows(std::iter::empty(), totals).expect("JSON").first(1).concat();

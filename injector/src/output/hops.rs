@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     config::{Agent, Application, Config, OnExit, cloud, rule, source},
-    hop::{Direction, Ends, Expiry, Hop, Kind, Place, Range, Source},
+    hop::{Direction, Ends, Expiry, Hop, Kind, Range, Scope, Source},
     host::logging::LogFormat,
     rules::{
         policy::{Mode, Policy},
@@ -43,7 +43,7 @@ pub struct HopReport {
     /// Keepalive that beats it; `null` where none can.
     pub keepalive: Option<KeepaliveReport>,
     /// Which flows it lies on.
-    pub place: PlaceReport,
+    pub place: ScopeReport,
     /// Flows that it limits now; `null` where they were not counted.
     pub flows: Option<u64>,
 }
@@ -65,7 +65,7 @@ pub struct KeepaliveReport {
 
 /// A place.
 #[derive(Debug, Serialize)]
-pub struct PlaceReport {
+pub struct ScopeReport {
     /// Prefixes of the peer; empty for any.
     pub remote: Vec<String>,
     /// Port of the peer; `null` for any.
@@ -94,7 +94,7 @@ impl HopReport {
             expiry: facts.expiry,
             keepalive_counts: facts.keepalive,
             keepalive: facts.keepalive.then(|| KeepaliveReport::of(hop.timeout)).flatten(),
-            place: PlaceReport::of(&hop.place),
+            place: ScopeReport::of(&hop.scope),
             flows: None,
         }
     }
@@ -113,14 +113,14 @@ impl KeepaliveReport {
     }
 }
 
-impl PlaceReport {
-    fn of(place: &Place) -> Self {
-        let (remote, port, local) = match &place.ends {
+impl ScopeReport {
+    fn of(scope: &Scope) -> Self {
+        let (remote, port, local) = match &scope.ends {
             Ends::Any => (vec![], None, vec![]),
             Ends::Remote { prefixes, port } => (texts(prefixes), *port, vec![]),
             Ends::Local { prefixes } => (vec![], None, texts(prefixes)),
         };
-        Self { remote, port, local, direction: place.direction }
+        Self { remote, port, local, direction: scope.direction }
     }
 }
 
@@ -169,7 +169,7 @@ struct PolicyReport {
     namespace: Option<String>,
     pod: Option<String>,
     container: Option<String>,
-    place: PlaceReport,
+    place: ScopeReport,
     /// `derived`, `exempt` or `explicit`.
     mode: &'static str,
     keepalive: Option<OwnKeepalive>,
@@ -183,7 +183,7 @@ struct ApplicationReport {
     source: Source,
     idle_ms: Option<u64>,
     keepalive: Option<OwnKeepalive>,
-    place: PlaceReport,
+    place: ScopeReport,
 }
 
 #[derive(Debug, Serialize)]
@@ -253,7 +253,7 @@ impl PolicyReport {
             namespace: name(&policy.selector.namespace),
             pod: name(&policy.selector.pod),
             container: name(&policy.selector.container),
-            place: PlaceReport::of(&policy.place),
+            place: ScopeReport::of(&policy.scope),
             mode,
             keepalive,
             on_conflict: policy.on_conflict.map(rule),
@@ -285,7 +285,7 @@ impl ApplicationReport {
                 probes: own.probes,
                 user_timeout_ms: own.user_timeout.map(ms),
             }),
-            place: PlaceReport::of(&application.place),
+            place: ScopeReport::of(&application.scope),
         }
     }
 }

@@ -18,7 +18,7 @@ use std::{
 
 pub use events::{Event, EventWriter, Summary};
 pub use findings::{findings_document, findings_report};
-pub use flows::{FlowWriter, Listed, Served, Totals, flow_line, flows_document, flows_of_document, served_flows};
+pub use flows::{FlowWriter, ListedFlows, Served, Totals, flow_line, flows_document, flows_of_document, served_flows};
 pub use format::{EventFormat, FlowFormat, Format};
 pub use hops::{HopReport, config_document};
 pub use outlet::{Outlet, Written};

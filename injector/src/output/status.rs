@@ -39,7 +39,7 @@ const BAR: u64 = 40;
 pub struct Parameters {
     limit_ms: u32,
     warn_ms: u32,
-    keepalive: Keepalive,
+    keepalive: InjectedKeepalive,
     /// `respect`, `tighten` or `enforce`.
     on_conflict: &'static str,
     /// This host refused the guard that the default needs, so it is `respect`.
@@ -48,7 +48,7 @@ pub struct Parameters {
 }
 
 #[derive(Debug, Serialize)]
-struct Keepalive {
+struct InjectedKeepalive {
     idle_s: u32,
     interval_s: u32,
     probes: u32,
@@ -193,7 +193,7 @@ impl Parameters {
         Self {
             limit_ms: policy.limit_ms,
             warn_ms: policy.warn_ms,
-            keepalive: Keepalive {
+            keepalive: InjectedKeepalive {
                 idle_s: keepalive.idle_s,
                 interval_s: keepalive.interval_s,
                 probes: keepalive.probes,
@@ -241,7 +241,7 @@ fn histogram(totals: &ScanTotals) -> Vec<Bucket> {
 impl Display for Parameters {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         let ms = |ms: u32| exact(Duration::from_millis(ms.into()));
-        let Keepalive { idle_s, interval_s, probes, user_timeout_ms } = self.keepalive;
+        let InjectedKeepalive { idle_s, interval_s, probes, user_timeout_ms } = self.keepalive;
         write!(formatter, "idle timeout {}, warn at {}", ms(self.limit_ms), ms(self.warn_ms))?;
         write!(formatter, ", keepalive {idle_s}s/{interval_s}s/{probes}")?;
         if user_timeout_ms > 0 {

@@ -45,7 +45,7 @@ pub fn timeouts_report(hops: &[Hop], host: &Host, limited: &Limited) -> String {
             keepalive(hop),
             limited.get(&hop.name).map_or_else(|| "-".to_owned(), ToString::to_string),
             hop.source.to_string(),
-            hop.place.to_string(),
+            hop.scope.to_string(),
         ]);
     }
     let mut text = table.to_string();

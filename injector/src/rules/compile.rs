@@ -192,9 +192,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        hop::{HopArg, Place},
+        hop::{HopArg, Scope},
         rules::{
-            policy::{Mode, Resident, Selector},
+            policy::{Mode, PodCgroup, Selector},
             values::OnConflict,
         },
     };
@@ -226,14 +226,14 @@ mod tests {
     fn policies_come_with_their_cgroups() {
         let policy = |cgroup: Option<&str>, keepalive, on_conflict| Policy {
             selector: Selector { cgroup: cgroup.map(|text| text.parse().expect(text)), ..Selector::default() },
-            place: Place::ANYWHERE,
+            scope: Scope::ANYWHERE,
             keepalive,
             on_conflict,
             adopt: None,
         };
         let explicit = Mode::Explicit(Keepalive { idle_s: 60, interval_s: 8, probes: 9, user_timeout_ms: 0 });
         let policies = [policy(Some("a"), Mode::Exempt, None), policy(None, explicit, Some(OnConflict::Enforce))];
-        let resident = Resident { id: 7, path: "/a/b".to_owned(), pod: None };
+        let resident = PodCgroup { id: 7, path: "/a/b".to_owned(), pod: None };
         let sets = Sets::of(&policies, &[resident]);
         let rules = Rules::with(&Settings::default(), &[], &policies, &sets).expect("they go together");
         assert_eq!((rules.lookups, &rules.cgroups[..]), (BY_PEER | BY_CGROUP, &[(7, 1)][..]));
@@ -253,7 +253,7 @@ mod tests {
             let policies: Vec<_> = of_policy
                 .map(|on_conflict| Policy {
                     selector: Selector::default(),
-                    place: Place::ANYWHERE,
+                    scope: Scope::ANYWHERE,
                     keepalive: Mode::Derived,
                     on_conflict,
                     adopt: None,

@@ -12,7 +12,7 @@ use injector_common::{
 };
 
 use crate::{
-    hop::Place,
+    hop::Scope,
     host::{cgroup::Pattern, pods::Pod},
     rules::values::OnConflict,
 };
@@ -23,7 +23,7 @@ pub struct Policy {
     /// Whose flows.
     pub selector: Selector,
     /// Flows to where.
-    pub place: Place,
+    pub scope: Scope,
     /// What they get.
     pub keepalive: Mode,
     /// What becomes of their applications' own calls; `None` for the rule of
@@ -60,7 +60,7 @@ pub struct Selector {
 
 /// A cgroup, and its pod where it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resident {
+pub struct PodCgroup {
     /// The kernel's id.
     pub id: u64,
     /// Path, relative to the mount.
@@ -86,7 +86,7 @@ impl Selector {
     }
 
     /// Whether it matches this cgroup.
-    pub fn matches(&self, resident: &Resident) -> bool {
+    pub fn matches(&self, resident: &PodCgroup) -> bool {
         let Self { cgroup, namespace, pod, container } = self;
         let named = |pattern: &Option<glob::Pattern>, name: Option<&str>| {
             pattern.as_ref().is_none_or(|pattern| name.is_some_and(|name| pattern.matches(name)))
@@ -129,8 +129,8 @@ impl Policy {
 impl Sets {
     /// Numbers for `residents`. The same ones get the same numbers, in any order. Beyond [`MAX_SET`] different sets
     /// cgroups have no number.
-    pub fn of(policies: &[Policy], residents: &[Resident]) -> Self {
-        let met = |resident: Option<&Resident>| -> Vec<usize> {
+    pub fn of(policies: &[Policy], residents: &[PodCgroup]) -> Self {
+        let met = |resident: Option<&PodCgroup>| -> Vec<usize> {
             let is_met =
                 |selector: &Selector| resident.map_or(selector.selects_all(), |resident| selector.matches(resident));
             policies.iter().enumerate().filter(|(_, policy)| is_met(&policy.selector)).map(|(index, _)| index).collect()
@@ -157,12 +157,12 @@ mod tests {
     }
 
     fn policy(selector: Selector) -> Policy {
-        Policy { selector, place: Place::ANYWHERE, keepalive: Mode::Exempt, on_conflict: None, adopt: None }
+        Policy { selector, scope: Scope::ANYWHERE, keepalive: Mode::Exempt, on_conflict: None, adopt: None }
     }
 
-    fn resident(id: u64, path: &str, pod: Option<(&str, &str)>) -> Resident {
+    fn resident(id: u64, path: &str, pod: Option<(&str, &str)>) -> PodCgroup {
         let pod = pod.map(|(namespace, name)| Pod { namespace: namespace.into(), name: name.into(), container: None });
-        Resident { id, path: path.to_owned(), pod }
+        PodCgroup { id, path: path.to_owned(), pod }
     }
 
     #[test]

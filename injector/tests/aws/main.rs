@@ -7,7 +7,7 @@ mod timeouts;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
-use injector_tests::{Cgroup, Injector, Keepalive, Peer, Place, Route, connected};
+use injector_tests::{Cgroup, Injector, Keepalive, Peer, Route, Scope, connected};
 use tempfile::TempDir;
 
 use crate::fake::Fake;
@@ -43,7 +43,7 @@ pub(crate) fn configuration(text: &str) -> (String, TempDir) {
 
 /// The keepalive of a fresh connection over the loopback device, which the first interface has an address of.
 pub(crate) fn fresh(cgroup: &Cgroup) -> Keepalive {
-    let (mut client, mut server) = (Peer::spawn(Place::cgroup(cgroup)), Peer::spawn(Place::default()));
+    let (mut client, mut server) = (Peer::spawn(Scope::cgroup(cgroup)), Peer::spawn(Scope::default()));
     let (near, _far) = connected(&mut client, &mut server, Route::V4);
     client.keepalive(&near)
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use injector::internals::metrics::{Format, PREFIX};
+use injector::internals::metrics::{PREFIX, TextFormat};
 use serde_json::Value;
 
 use crate::full;
@@ -14,7 +14,7 @@ fn read(path: &str) -> String {
 
 /// Names of all samples that the agent exports.
 fn exported() -> BTreeSet<String> {
-    let text = full::metrics().encode(Format::Prometheus);
+    let text = full::metrics().encode(TextFormat::Prometheus);
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     samples.filter_map(|line| line.split(['{', ' ']).next()).map(str::to_owned).collect()
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use injector::internals::{
     Counters,
-    metrics::{AtRisk, Conntrack, Ena, Limit, Memory, Metrics, Reload, Scan},
+    metrics::{AtRisk, ConntrackUse, EnaAllowance, HopLimit, Memory, Metrics, Reload, Scan},
 };
 use injector_common::{
     scan::ScanTotals,
@@ -23,7 +23,7 @@ pub(crate) fn metrics() -> Metrics {
     let mut figures = metrics.figures();
     figures.counted("kubepods", counters());
     figures.limits(vec![limit("nat", "default", 350), limit("lb \"eu\"", "config", 60)]);
-    figures.interfaces(vec![Ena { interface: "eth0".to_owned(), available: Some(136_812), exceeded: 5 }]);
+    figures.interfaces(vec![EnaAllowance { interface: "eth0".to_owned(), available: Some(136_812), exceeded: 5 }]);
     figures.reloaded(Reload::Taken(moment()));
     figures.asked([("imds", false), ("ec2:DescribeNetworkInterfaces", true)]);
     figures.uncovered([("before_attach", 6), ("mptcp", 0)].into());
@@ -33,7 +33,7 @@ pub(crate) fn metrics() -> Metrics {
     figures.flows_lost = 4;
     figures.log_lines_dropped = 7;
     figures.memory = Some(Memory { maps_bytes: 8192, storage_bytes: 4096 });
-    figures.conntrack = Some(Conntrack { entries: 250, limit: 262_144 });
+    figures.conntrack = Some(ConntrackUse { entries: 250, limit: 262_144 });
     drop(figures);
     metrics
 }
@@ -58,6 +58,6 @@ fn counters() -> Counters {
     Counters::new(values)
 }
 
-fn limit(hop: &str, source: &str, seconds: u64) -> Limit {
-    Limit { hop: hop.to_owned(), source: source.to_owned(), timeout: Duration::from_secs(seconds) }
+fn limit(hop: &str, source: &str, seconds: u64) -> HopLimit {
+    HopLimit { hop: hop.to_owned(), source: source.to_owned(), timeout: Duration::from_secs(seconds) }
 }

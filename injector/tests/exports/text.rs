@@ -6,13 +6,13 @@ use std::{
     process::{Command, Stdio},
 };
 
-use injector::internals::metrics::{Format, Metrics, PREFIX};
+use injector::internals::metrics::{Metrics, PREFIX, TextFormat};
 
 use crate::full;
 
 #[test]
 fn every_figure_has_its_line() {
-    let text = full::metrics().encode(Format::Prometheus);
+    let text = full::metrics().encode(TextFormat::Prometheus);
     for line in [
         concat!("build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         "sockets_total{direction=\"active\",outcome=\"injected\"} 12",
@@ -62,7 +62,7 @@ fn every_figure_has_its_line() {
 
 #[test]
 fn unknown_values_are_omitted() {
-    let text = Metrics::new().encode(Format::Prometheus);
+    let text = Metrics::new().encode(TextFormat::Prometheus);
     for name in ["flows{", "flow_idle", "last_scan", "config_last", "memory", "conntrack", "flow_limit", "discovery"] {
         assert!(!text.contains(&format!("{PREFIX}_{name}")), "{name} in\n{text}");
     }
@@ -74,7 +74,7 @@ fn unknown_values_are_omitted() {
 
 #[test]
 fn the_process_is_exported_under_the_usual_names() {
-    let text = Metrics::new().encode(Format::Prometheus);
+    let text = Metrics::new().encode(TextFormat::Prometheus);
     let value = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.and_then(|value| value.parse::<f64>().ok()).unwrap_or_else(|| panic!("no {name} in\n{text}"))
@@ -87,7 +87,7 @@ fn the_process_is_exported_under_the_usual_names() {
 
 #[test]
 fn openmetrics_ends_as_it_should() {
-    let text = full::metrics().encode(Format::OpenMetrics);
+    let text = full::metrics().encode(TextFormat::OpenMetrics);
     assert!(text.ends_with("\n# EOF\n"), "{text}");
     assert!(text.contains(&format!("# TYPE {PREFIX}_sockets counter\n")), "{text}");
     assert!(text.contains(&format!("# TYPE {PREFIX}_flow_idle_seconds_bucket unknown\n")), "{text}");
@@ -95,7 +95,7 @@ fn openmetrics_ends_as_it_should() {
 
 #[test]
 fn no_family_is_exported_twice() {
-    let text = full::metrics().encode(Format::Prometheus);
+    let text = full::metrics().encode(TextFormat::Prometheus);
     let families: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     assert_eq!(families.iter().collect::<BTreeSet<_>>().len(), families.len(), "{text}");
 }
@@ -110,7 +110,7 @@ fn promtool_has_nothing_to_say() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("promtool is there: `cargo xtask setup` installs it");
-    let text = full::metrics().encode(Format::Prometheus);
+    let text = full::metrics().encode(TextFormat::Prometheus);
     promtool.stdin.take().expect("piped").write_all(text.as_bytes()).expect("read");
     let output = promtool.wait_with_output().expect("waited for");
     let said = [output.stdout, output.stderr].concat();

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Facts, Finding, cure, latest, outlives};
+use super::{Evidence, Finding, cure, latest, outlives};
 use crate::{
     config::Application,
-    hop::Place,
+    hop::Scope,
     rules::{
         policy::{Mode, Policy},
         timing::derive_with_reasons,
@@ -13,7 +13,7 @@ use crate::{
     units::exact,
 };
 
-pub(super) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
+pub(super) fn findings(facts: &Evidence<'_>) -> Vec<Finding> {
     let applications = || facts.config.applications.iter();
     let mut found: Vec<_> = applications().filter_map(|one| idle_or_late(facts, one)).collect();
     found.extend(applications().filter_map(|one| user_timeout(facts, one)));
@@ -26,8 +26,8 @@ pub(super) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
 
 /// An application that keeps connections beyond the shortest limit, with no
 /// keepalive or one that comes too late.
-fn idle_or_late(facts: &Facts<'_>, application: &Application) -> Option<Finding> {
-    let hop = facts.shortest(&application.place).filter(|hop| outlives(application, hop.timeout))?;
+fn idle_or_late(facts: &Evidence<'_>, application: &Application) -> Option<Finding> {
+    let hop = facts.shortest(&application.scope).filter(|hop| outlives(application, hop.timeout))?;
     let (name, limit) = (&application.name, exact(hop.timeout));
     let kept = application.idle.map_or_else(|| "for good".to_owned(), |idle| format!("for {}", exact(idle)));
     let set = format!("let {name} close connections that are idle for less than {limit}; or {}", cure(hop.timeout));
@@ -59,7 +59,7 @@ fn idle_or_late(facts: &Facts<'_>, application: &Application) -> Option<Finding>
     }
 }
 
-fn user_timeout(facts: &Facts<'_>, application: &Application) -> Option<Finding> {
+fn user_timeout(facts: &Evidence<'_>, application: &Application) -> Option<Finding> {
     let user_timeout = application.keepalive?.user_timeout?;
     let (idle, interval) = facts.times(application)?;
     short_user_timeout(&application.name, user_timeout, idle, interval, application.source.to_string())
@@ -93,19 +93,19 @@ fn short_user_timeout(
 }
 
 /// `idle` or `interval` of the file, beyond a limit.
-fn attach_late(facts: &Facts<'_>) -> Option<Finding> {
+fn attach_late(facts: &Evidence<'_>) -> Option<Finding> {
     let attach = &facts.config.attach;
     let longest = latest(attach.idle.into_iter().chain(attach.interval).max()?);
     let whose = "`idle` and `interval` of attach";
-    late(facts, "keepalive that `attach` is to set", longest, &Place::ANYWHERE, whose, "`idle` and `interval`")
+    late(facts, "keepalive that `attach` is to set", longest, &Scope::ANYWHERE, whose, "`idle` and `interval`")
 }
 
 /// The values of a policy, beyond a limit on the path of its flows. The limit
 /// stays what it is, so these flows are exposed.
-fn policy_late(facts: &Facts<'_>, number: usize, policy: &Policy) -> Option<Finding> {
+fn policy_late(facts: &Evidence<'_>, number: usize, policy: &Policy) -> Option<Finding> {
     let (idle, interval) = explicit(policy)?;
     let (what, whose) = (format!("keepalive of policy {number}"), format!("`keepalive` of policy {number}"));
-    late(facts, &what, latest(idle.max(interval)), &policy.place, &whose, "`keepalive`")
+    late(facts, &what, latest(idle.max(interval)), &policy.scope, &whose, "`keepalive`")
 }
 
 /// Idle time and interval that a policy names.
@@ -117,8 +117,15 @@ fn explicit(policy: &Policy) -> Option<(Duration, Duration)> {
 
 /// Keepalive that leaves more idle time than the shortest limit on its way.
 /// `whose` are the keys that say so, `keys` those that can be omitted.
-fn late(facts: &Facts<'_>, what: &str, longest: Duration, place: &Place, whose: &str, keys: &str) -> Option<Finding> {
-    let hop = facts.shortest(place).filter(|hop| longest >= hop.timeout)?;
+fn late(
+    facts: &Evidence<'_>,
+    what: &str,
+    longest: Duration,
+    scope: &Scope,
+    whose: &str,
+    keys: &str,
+) -> Option<Finding> {
+    let hop = facts.shortest(scope).filter(|hop| longest >= hop.timeout)?;
     let limit = exact(hop.timeout);
     Some(Finding {
         code: "keepalive-late",
@@ -134,9 +141,9 @@ fn late(facts: &Facts<'_>, what: &str, longest: Duration, place: &Place, whose: 
     })
 }
 
-fn attach_user_timeout(facts: &Facts<'_>) -> Option<Finding> {
+fn attach_user_timeout(facts: &Evidence<'_>) -> Option<Finding> {
     let attach = &facts.config.attach;
-    let limit = facts.shortest(&Place::ANYWHERE).map(|hop| hop.timeout).or(attach.timeout)?;
+    let limit = facts.shortest(&Scope::ANYWHERE).map(|hop| hop.timeout).or(attach.timeout)?;
     let derived = derive_with_reasons(limit).ok()?.timing;
     let idle = attach.idle.unwrap_or(Duration::from_secs(derived.idle_s.into()));
     let interval = attach.interval.unwrap_or(Duration::from_secs(derived.interval_s.into()));

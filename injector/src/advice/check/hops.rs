@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Facts, Finding, cure, outlives};
+use super::{Evidence, Finding, cure, outlives};
 use crate::{
     hop::{Direction, Hop, Kind, Range},
     units::exact,
 };
 
-pub(super) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
+pub(super) fn findings(facts: &Evidence<'_>) -> Vec<Finding> {
     let hops = &facts.config.hops;
     let is_eni = |hop: &&Hop| hop.kind == Kind::Eni;
     let balancers = hops.iter().filter(|hop| setting(hop.kind).is_some());
@@ -35,7 +35,7 @@ const fn setting(kind: Kind) -> Option<&'static str> {
 /// The example of "Best Practices for TCP Connection Management on EC2": the
 /// load balancer at 1800 s, the interface at 350 s.
 fn outlives_eni(balancer: &Hop, eni: &Hop) -> Option<Finding> {
-    if balancer.timeout <= eni.timeout || !balancer.place.may_share_a_flow(&eni.place) {
+    if balancer.timeout <= eni.timeout || !balancer.scope.may_share_a_flow(&eni.scope) {
         return None;
     }
     let (longer, shorter) = (exact(balancer.timeout), exact(eni.timeout));
@@ -78,8 +78,8 @@ fn mixed_enis(enis: &[&Hop]) -> Option<Finding> {
 }
 
 /// A timer that keepalive does not hold off.
-fn layer7(facts: &Facts<'_>, hop: &Hop) -> Option<Finding> {
-    let is_target = matches!(hop.kind, Kind::Alb | Kind::Clb) && hop.place.direction == Some(Direction::Passive);
+fn layer7(facts: &Evidence<'_>, hop: &Hop) -> Option<Finding> {
+    let is_target = matches!(hop.kind, Kind::Alb | Kind::Clb) && hop.scope.direction == Some(Direction::Passive);
     match hop.kind.facts().keepalive {
         true => None,
         false if is_target => closes_before(facts, hop),
@@ -89,9 +89,9 @@ fn layer7(facts: &Facts<'_>, hop: &Hop) -> Option<Finding> {
 
 /// A timer on the path of our own connections, unless all applications close
 /// them before it does.
-fn closed_by(facts: &Facts<'_>, hop: &Hop) -> Option<Finding> {
+fn closed_by(facts: &Evidence<'_>, hop: &Hop) -> Option<Finding> {
     let (name, timeout) = (&hop.name, exact(hop.timeout));
-    let behind = || facts.config.applications.iter().filter(|one| one.place.may_share_a_flow(&hop.place));
+    let behind = || facts.config.applications.iter().filter(|one| one.scope.may_share_a_flow(&hop.scope));
     let late: Vec<_> = behind().filter(|one| outlives(one, hop.timeout)).collect();
     if late.is_empty() && behind().next().is_some() {
         return None;
@@ -121,8 +121,8 @@ fn closed_by(facts: &Facts<'_>, hop: &Hop) -> Option<Finding> {
 /// still has in its pool: requests on them end in a 502. The balancer is to be
 /// the first ("Connection idle timeout" in the guide of the Application Load
 /// Balancer, and its namesake of the Classic one).
-fn closes_before(facts: &Facts<'_>, hop: &Hop) -> Option<Finding> {
-    let behind = facts.config.applications.iter().filter(|one| one.place.may_share_a_flow(&hop.place));
+fn closes_before(facts: &Evidence<'_>, hop: &Hop) -> Option<Finding> {
+    let behind = facts.config.applications.iter().filter(|one| one.scope.may_share_a_flow(&hop.scope));
     let (application, idle) = behind.filter_map(|one| Some((one, one.idle?))).find(|(_, idle)| *idle <= hop.timeout)?;
     let (name, server, timeout) = (&hop.name, &application.name, exact(hop.timeout));
     Some(Finding {

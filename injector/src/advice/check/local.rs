@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Facts, Finding, cure, latest, outlives};
+use super::{Evidence, Finding, cure, latest, outlives};
 use crate::{
     config::Application,
     discovery::local::{CONNTRACK_SYSCTL, Conntrack, Ena, TcpKeepalive},
-    hop::{Hop, Kind, Place},
+    hop::{Hop, Kind, Scope},
     rules::timing::{Timing, derive},
     units::exact,
 };
@@ -14,16 +14,16 @@ use crate::{
 /// Share of the connection tracking table from which it counts as nearly full.
 const NEARLY_FULL_PERCENT: u64 = 90;
 
-pub(super) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
+pub(super) fn findings(facts: &Evidence<'_>) -> Vec<Finding> {
     let host = facts.host;
-    let shortest = facts.shortest(&Place::ANYWHERE);
+    let shortest = facts.shortest(&Scope::ANYWHERE);
     let late = shortest.zip(host.tcp_keepalive).and_then(|(hop, sysctl)| sysctl_late(facts, hop, sysctl));
     let short = shortest.zip(host.nf_conntrack).and_then(|(hop, conntrack)| conntrack_short(facts, hop, conntrack));
     let full = host.nf_conntrack.and_then(conntrack_full);
     late.into_iter().chain(short).chain(full).chain(host.ena.iter().filter_map(ena_exceeded)).collect()
 }
 
-fn sysctl_late(facts: &Facts<'_>, hop: &Hop, sysctl: TcpKeepalive) -> Option<Finding> {
+fn sysctl_late(facts: &Evidence<'_>, hop: &Hop, sysctl: TcpKeepalive) -> Option<Finding> {
     let applications = &facts.config.applications;
     let is_relied_on = applications.is_empty() || applications.iter().any(|one| relies_on_sysctl(facts, one));
     if latest(sysctl.longest_time()) < hop.timeout || !is_relied_on {
@@ -50,13 +50,13 @@ fn sysctl_late(facts: &Facts<'_>, hop: &Hop, sysctl: TcpKeepalive) -> Option<Fin
 
 /// Whether its connections last beyond the limit, with times that the sysctls
 /// decide.
-fn relies_on_sysctl(facts: &Facts<'_>, application: &Application) -> bool {
-    let is_open = facts.shortest(&application.place).is_some_and(|hop| outlives(application, hop.timeout));
+fn relies_on_sysctl(facts: &Evidence<'_>, application: &Application) -> bool {
+    let is_open = facts.shortest(&application.scope).is_some_and(|hop| outlives(application, hop.timeout));
     is_open && application.keepalive.is_none_or(|own| own.idle.is_none() || own.interval.is_none())
 }
 
 /// Connection tracking of this host that no hop accounts for.
-fn conntrack_short(facts: &Facts<'_>, hop: &Hop, conntrack: Conntrack) -> Option<Finding> {
+fn conntrack_short(facts: &Evidence<'_>, hop: &Hop, conntrack: Conntrack) -> Option<Finding> {
     let timeout = Duration::from_secs(conntrack.tcp_established_s.into());
     let is_known = facts.config.hops.iter().any(|hop| hop.kind == Kind::NfConntrack && hop.timeout <= timeout);
     (timeout < hop.timeout && !is_known).then(|| Finding {

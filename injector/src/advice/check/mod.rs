@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::{
     config::{Application, Config},
     discovery::local::Host,
-    hop::{Hop, MIN_LIMIT, Place},
+    hop::{Hop, MIN_LIMIT, Scope},
     rules::timing::derive_with_reasons,
 };
 
@@ -39,7 +39,7 @@ pub struct Finding {
 
 /// What is known.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
+pub struct Evidence<'a> {
     /// Hops, applications, and what `attach` is to do.
     pub config: &'a Config,
     /// What the host says.
@@ -47,15 +47,15 @@ pub struct Facts<'a> {
 }
 
 /// Everything that does not fit, in the order in which it is best mended.
-pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
+pub fn findings(facts: &Evidence<'_>) -> Vec<Finding> {
     [hops::findings(facts), applications::findings(facts), local::findings(facts)].concat()
 }
 
-impl Facts<'_> {
+impl Evidence<'_> {
     /// The hop with the shortest limit that keepalive can hold off, among
     /// those that share a flow with `place`; of two alike, the first.
-    fn shortest(&self, place: &Place) -> Option<&Hop> {
-        let on_the_way = self.config.hops.iter().filter(|hop| hop.place.may_share_a_flow(place));
+    fn shortest(&self, scope: &Scope) -> Option<&Hop> {
+        let on_the_way = self.config.hops.iter().filter(|hop| hop.scope.may_share_a_flow(scope));
         on_the_way.filter(|hop| hop.kind.facts().keepalive).min_by_key(|hop| hop.timeout)
     }
 

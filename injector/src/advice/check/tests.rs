@@ -37,7 +37,7 @@ fn host() -> Host {
 
 fn found(file: &str, host: &Host) -> Vec<Finding> {
     let config = Config::parse(Path::new("t.toml"), file.as_bytes()).expect("valid");
-    findings(&Facts { config: &config, host })
+    findings(&Evidence { config: &config, host })
 }
 
 fn codes(file: &str, host: &Host) -> Vec<&'static str> {

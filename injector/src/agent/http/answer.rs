@@ -26,8 +26,8 @@ use crate::{
     agent::{
         Shared,
         http::web,
-        metrics::Format,
-        observation::{Listing, Observation, Owned},
+        metrics::TextFormat,
+        observation::{FlowListing, Observation, Owned},
         orders::{Order, Orders},
     },
     flow::Names,
@@ -114,7 +114,7 @@ impl State {
             }
             Route::Metrics => {
                 let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
-                let format = Format::accepted_by(accept);
+                let format = TextFormat::accepted_by(accept);
                 Ok(whole(StatusCode::OK, format.content_type(), [self.metrics(format).await]))
             }
             Route::Flows(query) => {
@@ -154,11 +154,11 @@ impl State {
     }
 
     /// The process metrics and those of the last scan are better than nothing while the loop is stuck.
-    async fn metrics(&self, format: Format) -> Bytes {
+    async fn metrics(&self, format: TextFormat) -> Bytes {
         let encode = || Bytes::from(self.shared.metrics.encode(format));
         let cached = match format {
-            Format::Prometheus => &self.prometheus,
-            Format::OpenMetrics => &self.open_metrics,
+            TextFormat::Prometheus => &self.prometheus,
+            TextFormat::OpenMetrics => &self.open_metrics,
         };
         let fresh = cached.get(async || self.observe().await.map(|_| encode()));
         time::timeout(SCRAPED_WITHIN, fresh).await.ok().flatten().unwrap_or_else(encode)
@@ -197,7 +197,7 @@ impl State {
 
 /// As many flows as are listed, and how many there are. An incomplete list is an error: clients want to know whether
 /// all flows are fine.
-fn first(listing: &Listing) -> Result<(Vec<Owned>, Totals), Refusal> {
+fn first(listing: &FlowListing) -> Result<(Vec<Owned>, Totals), Refusal> {
     if !listing.failed.is_empty() {
         return Err((StatusCode::SERVICE_UNAVAILABLE, sentences(&listing.failed)));
     }

@@ -24,9 +24,9 @@ use super::{
 
 /// Exports the figures under their names.
 #[derive(Debug)]
-pub(super) struct Names(pub(super) Arc<Mutex<Figures>>);
+pub(super) struct FigureCollector(pub(super) Arc<Mutex<Figures>>);
 
-impl Collector for Names {
+impl Collector for FigureCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let figures = lock(&self.0);
         let mut writer = Writer(encoder);

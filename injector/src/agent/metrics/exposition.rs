@@ -6,14 +6,14 @@ use prometheus_client::{encoding::text, registry::Registry};
 
 /// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum TextFormat {
     /// OpenMetrics 1.0.
     OpenMetrics,
     /// Prometheus' own, which everything reads.
     Prometheus,
 }
 
-impl Format {
+impl TextFormat {
     /// The one to answer a request with, from its `Accept` header.
     pub fn accepted_by(accept: Option<&str>) -> Self {
         if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
@@ -33,7 +33,7 @@ impl Format {
 }
 
 /// All metrics of these registries.
-pub(super) fn encode(registries: [&Registry; 2], format: Format) -> String {
+pub(super) fn encode(registries: [&Registry; 2], format: TextFormat) -> String {
     let mut text = String::new();
     // Writing to a string can't fail, and no value here is one that the library refuses.
     for registry in registries {
@@ -41,8 +41,8 @@ pub(super) fn encode(registries: [&Registry; 2], format: Format) -> String {
     }
     let _ = text::encode_eof(&mut text);
     match format {
-        Format::OpenMetrics => text,
-        Format::Prometheus => prometheus(&text),
+        TextFormat::OpenMetrics => text,
+        TextFormat::Prometheus => prometheus(&text),
     }
 }
 
@@ -87,12 +87,12 @@ mod tests {
         let prometheus_2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;\
                             q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
         for (accept, format) in [
-            (None, Format::Prometheus),
-            (Some("*/*"), Format::Prometheus),
-            (Some("text/plain;version=0.0.4"), Format::Prometheus),
-            (Some(prometheus_2), Format::OpenMetrics),
+            (None, TextFormat::Prometheus),
+            (Some("*/*"), TextFormat::Prometheus),
+            (Some("text/plain;version=0.0.4"), TextFormat::Prometheus),
+            (Some(prometheus_2), TextFormat::OpenMetrics),
         ] {
-            assert_eq!(Format::accepted_by(accept), format, "{accept:?}");
+            assert_eq!(TextFormat::accepted_by(accept), format, "{accept:?}");
         }
     }
 

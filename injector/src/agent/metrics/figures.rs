@@ -8,7 +8,7 @@ use std::{
 use injector_common::{record::FlowSample, scan::ScanTotals};
 
 use super::AtRisk;
-use crate::{attachment::watch::Change, bpf::stats::Counters};
+use crate::{attachment::watch::FlowChange, bpf::stats::Counters};
 
 /// Hops with a series of their own. A configuration rarely has more than five.
 const MAX_LIMITS: usize = 64;
@@ -30,7 +30,7 @@ pub struct Scan {
 
 /// Idle timeout of a hop.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limit {
+pub struct HopLimit {
     /// The hop.
     pub hop: String,
     /// Where its timeout is known from, such as `config` or `default`.
@@ -59,7 +59,7 @@ pub struct Memory {
 
 /// The host's connection tracking (`nf_conntrack_count` and `nf_conntrack_max`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conntrack {
+pub struct ConntrackUse {
     /// Entries in use.
     pub entries: u64,
     /// Entries there is room for.
@@ -68,7 +68,7 @@ pub struct Conntrack {
 
 /// Connection tracking of an EC2 network interface, from the ENA driver's counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ena {
+pub struct EnaAllowance {
     /// The interface, such as `eth0`.
     pub interface: String,
     /// Connections that can still be tracked (`conntrack_allowance_available`); newer drivers have it.
@@ -90,8 +90,8 @@ pub struct Figures {
     pub(super) at_risk: Vec<((String, String), u64)>,
     /// Connections without a record, by reason, once that was looked after.
     pub(super) uncovered: Option<BTreeMap<&'static str, u64>>,
-    pub(super) limits: Vec<Limit>,
-    pub(super) interfaces: Vec<Ena>,
+    pub(super) limits: Vec<HopLimit>,
+    pub(super) interfaces: Vec<EnaAllowance>,
     pub(super) last_reload: Option<Reload>,
     pub(super) reloaded_at: Option<SystemTime>,
     pub(super) reloads_taken: u64,
@@ -111,7 +111,7 @@ pub struct Figures {
     /// Memory in the kernel.
     pub memory: Option<Memory>,
     /// The host's connection tracking; `None` where it has none.
-    pub conntrack: Option<Conntrack>,
+    pub conntrack: Option<ConntrackUse>,
 }
 
 impl Figures {
@@ -128,12 +128,12 @@ impl Figures {
     }
 
     /// Takes what changed about flows.
-    pub(in crate::agent) fn changed(&mut self, changes: &[(Change, FlowSample)]) {
+    pub(in crate::agent) fn changed(&mut self, changes: &[(FlowChange, FlowSample)]) {
         for (change, _) in changes {
             match change {
-                Change::Overdue => self.flows_expired += 1,
-                Change::Closed => self.flows_lost += 1,
-                Change::AtRisk | Change::Stalled | Change::Recovered => {}
+                FlowChange::Overdue => self.flows_expired += 1,
+                FlowChange::Closed => self.flows_lost += 1,
+                FlowChange::AtRisk | FlowChange::Stalled | FlowChange::Recovered => {}
             }
         }
     }
@@ -167,7 +167,7 @@ impl Figures {
     }
 
     /// Takes the idle timeouts that are applied.
-    pub fn limits(&mut self, mut limits: Vec<Limit>) {
+    pub fn limits(&mut self, mut limits: Vec<HopLimit>) {
         limits.truncate(MAX_LIMITS);
         self.limits = limits;
     }
@@ -180,7 +180,7 @@ impl Figures {
     }
 
     /// Takes the counters of the network interfaces.
-    pub fn interfaces(&mut self, mut interfaces: Vec<Ena>) {
+    pub fn interfaces(&mut self, mut interfaces: Vec<EnaAllowance>) {
         interfaces.truncate(MAX_INTERFACES);
         self.interfaces = interfaces;
     }

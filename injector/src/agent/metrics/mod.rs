@@ -27,8 +27,8 @@ pub mod figures;
 mod process;
 
 pub use at_risk::AtRisk;
-pub use exposition::Format;
-pub use figures::{Conntrack, Ena, Figures, Limit, Memory, Reload, Scan};
+pub use exposition::TextFormat;
+pub use figures::{ConntrackUse, EnaAllowance, Figures, HopLimit, Memory, Reload, Scan};
 
 /// What every name begins with.
 pub const PREFIX: &str = "injector";
@@ -53,7 +53,7 @@ impl Metrics {
         let scan_duration = Histogram::new(exponential_buckets(0.0005, 2.0, 16));
         registry.register("scan_duration_seconds", "Time that a scan of all flows took", scan_duration.clone());
         let figures = Arc::default();
-        registry.register_collector(Box::new(collector::Names(Arc::clone(&figures))));
+        registry.register_collector(Box::new(collector::FigureCollector(Arc::clone(&figures))));
         let mut process = Registry::default();
         process.register_collector(Box::new(process::Itself));
         Self { registry, process, scan_duration, figures }
@@ -77,7 +77,7 @@ impl Metrics {
     }
 
     /// All metrics as text.
-    pub fn encode(&self, format: Format) -> String {
+    pub fn encode(&self, format: TextFormat) -> String {
         exposition::encode([&self.registry, &self.process], format)
     }
 }

@@ -16,7 +16,7 @@ use rustix::{
 
 use super::{
     AdoptDefault,
-    options::{self, Effective, Refused},
+    options::{self, Effective, RefusedOption},
 };
 use crate::{
     bpf::{Attached, TcpInfo},
@@ -27,7 +27,7 @@ use crate::{
 pub(super) struct Context {
     pub(super) sysctl: Sysctl,
     /// The effect of other attachments on it.
-    pub(super) nested: Nested,
+    pub(super) nested: OtherAttachments,
     /// [`ACTIVE`] or [`PASSIVE`].
     ///
     /// [`ACTIVE`]: injector_common::stats::ACTIVE
@@ -40,14 +40,14 @@ pub(super) struct Context {
 
 /// The effect of other attachments on a socket.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Nested {
+pub(super) struct OtherAttachments {
     /// Another one covers it.
     is_covered: bool,
     /// Its effective values were set by one.
     is_set: bool,
 }
 
-impl Nested {
+impl OtherAttachments {
     /// As their records have it.
     pub(super) fn of(others: &[Attached], socket: BorrowedFd<'_>) -> Self {
         let Ok(effective) = options::effective(socket) else { return Self::default() };
@@ -67,7 +67,7 @@ pub(super) enum Treated {
     Known,
     /// From [`injector_common::stats`].
     Outcome(u8),
-    Refused(Refused),
+    Refused(RefusedOption),
     /// It was closed by its process meanwhile.
     Gone,
 }

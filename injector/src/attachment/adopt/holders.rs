@@ -31,7 +31,7 @@ pub(super) enum Look<T> {
 }
 
 /// A process, held so that its id can't become another's.
-pub(super) struct Holder {
+pub(super) struct HeldProcess {
     name: String,
     resident: Resident,
     tables: Vec<DescriptorTable>,
@@ -41,12 +41,12 @@ pub(super) struct Holder {
 }
 
 /// A socket of another process, shared with it for as long as this lives.
-pub(super) struct Socket {
+pub(super) struct SharedSocket {
     descriptor: OwnedFd,
     pub(super) inode: u64,
 }
 
-impl AsFd for Socket {
+impl AsFd for SharedSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }
@@ -59,7 +59,7 @@ pub(super) fn boot_ticks() -> u64 {
     now.tv_sec.cast_unsigned() * ticks + now.tv_nsec.cast_unsigned() * ticks / 1_000_000_000
 }
 
-impl Holder {
+impl HeldProcess {
     /// Opens the process of a list that was read at `listed_at`, in
     /// [`boot_ticks`].
     pub(super) fn open(resident: Resident, listed_at: u64) -> Look<Self> {
@@ -105,7 +105,7 @@ impl Holder {
     }
 
     /// Shares a socket with the process.
-    pub(super) fn take(&mut self, thread: i32, number: RawFd) -> Look<Socket> {
+    pub(super) fn take(&mut self, thread: i32, number: RawFd) -> Look<SharedSocket> {
         let pid = self.resident.pid;
         let opened = self.opened.entry(thread).or_insert_with(|| pidfd::open(pid, thread));
         let taken = opened.as_ref().map_err(|error| *error).and_then(|pidfd| {
@@ -113,7 +113,7 @@ impl Holder {
             Ok((fstat(&descriptor)?.st_ino, descriptor))
         });
         match taken {
-            Ok((inode, descriptor)) => Look::At(Socket { descriptor, inode }),
+            Ok((inode, descriptor)) => Look::At(SharedSocket { descriptor, inode }),
             Err(Errno::BADF | Errno::SRCH) => Look::Ended,
             Err(Errno::INVAL) if thread != pid => Look::Denied(
                 self.denied("its threads have descriptor tables of their own, which needs Linux 6.9".to_owned()),

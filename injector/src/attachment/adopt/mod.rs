@@ -24,8 +24,8 @@ pub(crate) use release::release;
 pub use report::Report;
 
 use self::{
-    connection::{Context, Nested},
-    holders::{Holder, Look, Socket, boot_ticks},
+    connection::{Context, OtherAttachments},
+    holders::{HeldProcess, Look, SharedSocket, boot_ticks},
     options::Protocol,
 };
 use crate::{
@@ -126,7 +126,7 @@ impl Pass<'_> {
         let residents = cgroup::residents(&path)?;
         for resident in &residents {
             (self.progress)();
-            match Holder::open(*resident, listed_at) {
+            match HeldProcess::open(*resident, listed_at) {
                 Look::At(holder) => self.process(holder),
                 Look::Denied(denied) => self.report.denied.push(denied),
                 Look::Ended => self.report.ended += 1,
@@ -135,7 +135,7 @@ impl Pass<'_> {
         self.elsewhere(&residents, listed_at)
     }
 
-    fn process(&mut self, mut holder: Holder) {
+    fn process(&mut self, mut holder: HeldProcess) {
         self.report.processes += 1;
         let is_partial = holder.resident().is_partial;
         for (thread, number, inode) in holder.sockets() {
@@ -165,7 +165,7 @@ impl Pass<'_> {
         let known: HashSet<_> = residents.iter().map(|resident| resident.pid).collect();
         for pid in pids().filter(|pid| !known.contains(pid)) {
             let resident = Resident { pid, cgroup_id: 0, is_partial: true };
-            let Look::At(mut holder) = Holder::open(resident, listed_at) else { continue };
+            let Look::At(mut holder) = HeldProcess::open(resident, listed_at) else { continue };
             let sockets = holder.sockets();
             for &(thread, number, inode) in sockets.iter().filter(|(.., inode)| astray.contains(inode)) {
                 self.strangers.insert(pid);
@@ -184,7 +184,7 @@ impl Pass<'_> {
 
     /// Treats a socket, unless that was done. False where its process may not be
     /// looked into.
-    fn take(&mut self, holder: &mut Holder, thread: i32, number: i32, inode: u64) -> bool {
+    fn take(&mut self, holder: &mut HeldProcess, thread: i32, number: i32, inode: u64) -> bool {
         if self.seen.contains(&inode) {
             return true;
         }
@@ -206,7 +206,7 @@ impl Pass<'_> {
 
     /// Accepted connections inherit the options of listeners. Sockets that are not connected yet are seen when they
     /// connect.
-    fn socket(&mut self, holder: &Holder, socket: &Socket) {
+    fn socket(&mut self, holder: &HeldProcess, socket: &SharedSocket) {
         let Some(protocol) = options::protocol(socket.as_fd()) else { return };
         let Ok(info) = tcp_info(socket.as_fd()) else { return };
         let context = self.context(holder, socket);
@@ -227,7 +227,7 @@ impl Pass<'_> {
         }
     }
 
-    fn context(&self, holder: &Holder, socket: &Socket) -> Context {
+    fn context(&self, holder: &HeldProcess, socket: &SharedSocket) -> Context {
         let listed = self.census.get(socket.inode);
         let netns = listed.map_or_else(|| holder.netns(), |listed| listed.netns);
         let direction = listed.map_or_else(
@@ -236,7 +236,7 @@ impl Pass<'_> {
         );
         Context {
             sysctl: self.census.sysctl(netns),
-            nested: Nested::of(&self.others, socket.as_fd()),
+            nested: OtherAttachments::of(&self.others, socket.as_fd()),
             direction,
             cgroup_id: listed.and_then(|listed| listed.cgroup_id).unwrap_or(holder.resident().cgroup_id),
             by_default: self.by_default,

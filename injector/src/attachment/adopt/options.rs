@@ -13,7 +13,7 @@ use rustix::{
 
 /// An option that the kernel refused, or that a program on the cgroup changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(super) struct RefusedOption {
     pub(super) option: &'static str,
     /// [`OVERRULED`] where a program did it.
     pub(super) errno: i32,
@@ -23,7 +23,7 @@ pub(super) struct Refused {
 pub(super) const OVERRULED: i32 = 0;
 
 /// The kernel does not report the times.
-pub(super) const TIMES_REFUSED: Refused = Refused { option: "TCP_KEEPIDLE", errno: libc::EOPNOTSUPP };
+pub(super) const TIMES_REFUSED: RefusedOption = RefusedOption { option: "TCP_KEEPIDLE", errno: libc::EOPNOTSUPP };
 
 /// A protocol whose sockets have keepalive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,14 +97,14 @@ impl Effective {
 
     /// The option that is not what was just set, where that leaves the
     /// connection idle for longer.
-    pub(super) fn slower_than(&self, applied: &Keepalive) -> Option<Refused> {
+    pub(super) fn slower_than(&self, applied: &Keepalive) -> Option<RefusedOption> {
         let options = [
             (stats::OPTION_KEEPALIVE, !self.enabled),
             (stats::OPTION_IDLE, self.keepalive.idle_s > applied.idle_s),
             (stats::OPTION_INTERVAL, self.keepalive.interval_s > applied.interval_s),
         ];
         let (option, _) = options.into_iter().find(|(_, is_slower)| *is_slower)?;
-        Some(Refused { option: stats::OPTION_NAMES[usize::from(option)], errno: OVERRULED })
+        Some(RefusedOption { option: stats::OPTION_NAMES[usize::from(option)], errno: OVERRULED })
     }
 }
 
@@ -113,7 +113,7 @@ impl Effective {
 /// The switch comes first and the idle time last: only setting the idle time of a socket that has keepalive on counts
 /// the time it was idle so far, where the switch would start to count from now (`tcp_sock_set_keepidle_locked` and
 /// `tcp_set_keepalive` in `net/ipv4`).
-pub(super) fn apply(socket: BorrowedFd<'_>, keepalive: &Keepalive) -> std::result::Result<(), Refused> {
+pub(super) fn apply(socket: BorrowedFd<'_>, keepalive: &Keepalive) -> std::result::Result<(), RefusedOption> {
     set(stats::OPTION_KEEPALIVE, sockopt::set_socket_keepalive(socket, true))?;
     set(stats::OPTION_INTERVAL, sockopt::set_tcp_keepintvl(socket, duration(keepalive.interval_s)))?;
     set(stats::OPTION_PROBES, sockopt::set_tcp_keepcnt(socket, keepalive.probes))?;
@@ -129,7 +129,7 @@ pub(super) fn restore(
     was_enabled: bool,
     before: &Keepalive,
     applied: &Keepalive,
-) -> std::result::Result<(), Refused> {
+) -> std::result::Result<(), RefusedOption> {
     set(stats::OPTION_KEEPALIVE, sockopt::set_socket_keepalive(socket, was_enabled))?;
     set(stats::OPTION_INTERVAL, sockopt::set_tcp_keepintvl(socket, duration(before.interval_s)))?;
     set(stats::OPTION_PROBES, sockopt::set_tcp_keepcnt(socket, before.probes))?;
@@ -140,7 +140,7 @@ pub(super) fn restore(
 }
 
 /// Switches keepalive off.
-pub(super) fn switch_off(socket: BorrowedFd<'_>) -> std::result::Result<(), Refused> {
+pub(super) fn switch_off(socket: BorrowedFd<'_>) -> std::result::Result<(), RefusedOption> {
     set(stats::OPTION_KEEPALIVE, sockopt::set_socket_keepalive(socket, false))
 }
 
@@ -149,8 +149,11 @@ pub(super) fn inet(address: &SocketAddrAny) -> Option<SocketAddr> {
     SocketAddr::try_from(address.clone()).ok()
 }
 
-fn set(option: u8, result: Result<()>) -> std::result::Result<(), Refused> {
-    result.map_err(|errno| Refused { option: stats::OPTION_NAMES[usize::from(option)], errno: errno.raw_os_error() })
+fn set(option: u8, result: Result<()>) -> std::result::Result<(), RefusedOption> {
+    result.map_err(|errno| RefusedOption {
+        option: stats::OPTION_NAMES[usize::from(option)],
+        errno: errno.raw_os_error(),
+    })
 }
 
 fn seconds(duration: Duration) -> u32 {

@@ -5,7 +5,7 @@ use std::{collections::HashSet, os::fd::AsFd as _};
 use injector_common::record::LISTENER;
 
 use super::{
-    holders::{Holder, Look, Socket, boot_ticks},
+    holders::{HeldProcess, Look, SharedSocket, boot_ticks},
     options,
 };
 use crate::{
@@ -35,7 +35,7 @@ pub(crate) fn release(attached: &mut Attached, mut left: HashSet<u64>) -> anyhow
             break;
         }
         let resident = Resident { pid, cgroup_id: 0, is_partial: true };
-        let Look::At(mut holder) = Holder::open(resident, listed_at) else { continue };
+        let Look::At(mut holder) = HeldProcess::open(resident, listed_at) else { continue };
         for (thread, number, inode) in holder.sockets() {
             if left.contains(&inode)
                 && let Look::At(socket) = holder.take(thread, number)
@@ -63,7 +63,7 @@ pub(crate) fn release(attached: &mut Attached, mut left: HashSet<u64>) -> anyhow
 }
 
 /// False where that can't be done.
-fn restore(attached: &Attached, socket: &Socket) -> bool {
+fn restore(attached: &Attached, socket: &SharedSocket) -> bool {
     let Ok(Some(record)) = attached.record(socket.as_fd()) else { return false };
     let Ok(effective) = options::effective(socket.as_fd()) else { return false };
     let applied = record.applied.keepalive();

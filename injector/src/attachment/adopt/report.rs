@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     connection::Treated,
-    options::{OVERRULED, Refused},
+    options::{OVERRULED, RefusedOption},
 };
 
 /// How many processes a text names before it only counts them.
@@ -77,8 +77,8 @@ impl Report {
         }
     }
 
-    fn refused(&mut self, refused: Refused) {
-        let Refused { option, errno } = refused;
+    fn refused(&mut self, refused: RefusedOption) {
+        let RefusedOption { option, errno } = refused;
         let why = if errno == OVERRULED {
             format!("{option} replaced by another program")
         } else {
@@ -164,7 +164,7 @@ mod tests {
     use injector_common::stats::{INJECTED, RESPECTED};
 
     use super::*;
-    use crate::attachment::adopt::options::Refused;
+    use crate::attachment::adopt::options::RefusedOption;
 
     #[test]
     fn a_report_reads_well() {
@@ -174,7 +174,7 @@ mod tests {
             report.flow(Treated::Outcome(outcome));
         }
         report.flow(Treated::Known);
-        report.flow(Treated::Refused(Refused { option: "TCP_KEEPIDLE", errno: 22 }));
+        report.flow(Treated::Refused(RefusedOption { option: "TCP_KEEPIDLE", errno: 22 }));
         report.listener(Treated::Outcome(INJECTED));
         assert_eq!(
             report.to_string(),

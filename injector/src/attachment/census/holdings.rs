@@ -8,11 +8,11 @@ use crate::host::tables::{self, descriptor_tables};
 
 /// The sockets of processes, looked up once each.
 #[derive(Debug, Default)]
-pub(crate) struct Holdings(HashMap<i32, Held>);
+pub(crate) struct Holdings(HashMap<i32, Holding>);
 
 /// What a process holds.
 #[derive(Debug)]
-pub(crate) enum Held {
+pub(crate) enum Holding {
     /// Its sockets.
     Sockets {
         /// When it was started, since boot.
@@ -38,7 +38,7 @@ impl Holdings {
     }
 
     /// What a process holds; one that is not visible is hidden.
-    pub(crate) fn get(&mut self, pid: i32) -> &Held {
+    pub(crate) fn get(&mut self, pid: i32) -> &Holding {
         self.0.entry(pid).or_insert_with(|| look(pid))
     }
 }
@@ -48,19 +48,19 @@ pub(crate) fn pids() -> impl Iterator<Item = i32> {
     all_processes().into_iter().flatten().flatten().map(|process| process.pid)
 }
 
-fn look(pid: i32) -> Held {
+fn look(pid: i32) -> Holding {
     if pid == 0 {
-        return Held::Hidden;
+        return Holding::Hidden;
     }
-    let Ok(stat) = Process::new(pid).and_then(|process| process.stat()) else { return Held::Ended };
+    let Ok(stat) = Process::new(pid).and_then(|process| process.stat()) else { return Holding::Ended };
     match descriptor_tables(pid) {
         Ok(tables) => {
             let sockets =
                 tables.iter().flat_map(|table| table.sockets.iter().map(|(_, inode)| (*inode, table.thread != pid)));
-            Held::Sockets { started: ticks(stat.starttime), sockets: sockets.collect() }
+            Holding::Sockets { started: ticks(stat.starttime), sockets: sockets.collect() }
         }
-        Err(error) if tables::has_ended(&error) => Held::Ended,
-        Err(_) => Held::Hidden,
+        Err(error) if tables::has_ended(&error) => Holding::Ended,
+        Err(_) => Holding::Hidden,
     }
 }
 

@@ -8,7 +8,7 @@ mod holdings;
 
 use std::collections::{HashMap, HashSet};
 
-pub(crate) use holdings::{Held, Holdings, pids};
+pub(crate) use holdings::{Holding, Holdings, pids};
 use injector_common::{
     keepalive::Sysctl,
     record::Endpoints,
@@ -18,20 +18,20 @@ use injector_common::{
 use crate::host::{
     endpoint::words,
     netns::Netns,
-    sockets::{LISTEN, Listing, TcpSocket},
+    sockets::{LISTEN, SocketListing, TcpSocket},
 };
 
 /// The sockets of all network namespaces.
 #[derive(Debug, Default)]
 pub(crate) struct Census {
-    by_inode: HashMap<u64, Listed>,
+    by_inode: HashMap<u64, ListedSocket>,
     namespaces: HashMap<u64, Namespace>,
 }
 
 /// A socket that a process holds, or something else than a process: a register
 /// of `io_uring`, a message on its way, the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Listed {
+pub(crate) struct ListedSocket {
     pub(crate) endpoints: Endpoints,
     /// A connection with the port of a listener was usually accepted there.
     pub(crate) direction: u8,
@@ -45,7 +45,7 @@ pub(crate) struct Listed {
     pub(crate) netns: u64,
 }
 
-impl Listed {
+impl ListedSocket {
     /// Whether it is a connection.
     pub(crate) const fn is_connection(&self) -> bool {
         self.state != LISTEN
@@ -64,20 +64,20 @@ impl Census {
     pub(crate) fn take() -> Self {
         let mut census = Self::default();
         for netns in Netns::all() {
-            let visited = netns.inside(|| (defaults::here(), Listing::here().ok()));
+            let visited = netns.inside(|| (defaults::here(), SocketListing::here().ok()));
             let (sysctl, listing) = visited.unwrap_or_else(|| (defaults::here(), None));
-            let listing = listing.unwrap_or_else(|| Listing::from_proc(&netns));
+            let listing = listing.unwrap_or_else(|| SocketListing::from_proc(&netns));
             census.add(netns.inode, sysctl, &listing);
         }
         census
     }
 
     #[cfg(test)]
-    pub(super) fn of(sockets: impl IntoIterator<Item = (u64, Listed)>) -> Self {
+    pub(super) fn of(sockets: impl IntoIterator<Item = (u64, ListedSocket)>) -> Self {
         Self { by_inode: sockets.into_iter().collect(), namespaces: HashMap::new() }
     }
 
-    fn add(&mut self, netns: u64, sysctl: Sysctl, listing: &Listing) {
+    fn add(&mut self, netns: u64, sysctl: Sysctl, listing: &SocketListing) {
         let listened_on = listing.ports_listened_on();
         for socket in listing.sockets.iter().filter(|socket| socket.inode != 0) {
             self.by_inode.insert(socket.inode, listed(socket, netns, listing, &listened_on));
@@ -86,19 +86,19 @@ impl Census {
     }
 
     /// A socket, by its inode number.
-    pub(crate) fn get(&self, inode: u64) -> Option<&Listed> {
+    pub(crate) fn get(&self, inode: u64) -> Option<&ListedSocket> {
         self.by_inode.get(&inode)
     }
 
     /// All connections, with their inode numbers.
-    pub(crate) fn connections(&self) -> impl Iterator<Item = (u64, &Listed)> {
+    pub(crate) fn connections(&self) -> impl Iterator<Item = (u64, &ListedSocket)> {
         self.by_inode.iter().filter(|(_, listed)| listed.is_connection()).map(|(inode, listed)| (*inode, listed))
     }
 
     /// Inode numbers of connections and listeners that were made in one of these
     /// cgroups.
     pub(crate) fn made_in(&self, cgroups: &HashSet<u64>) -> impl Iterator<Item = u64> {
-        let is_of = |listed: &Listed| listed.cgroup_id.is_some_and(|id| cgroups.contains(&id));
+        let is_of = |listed: &ListedSocket| listed.cgroup_id.is_some_and(|id| cgroups.contains(&id));
         self.by_inode.iter().filter(move |(_, listed)| is_of(listed)).map(|(inode, _)| *inode)
     }
 
@@ -117,10 +117,10 @@ const fn direction(is_listened_on: bool) -> u8 {
     if is_listened_on { PASSIVE } else { ACTIVE }
 }
 
-fn listed(socket: &TcpSocket, netns: u64, listing: &Listing, listened_on: &HashSet<u16>) -> Listed {
+fn listed(socket: &TcpSocket, netns: u64, listing: &SocketListing, listened_on: &HashSet<u16>) -> ListedSocket {
     let (local_address, local_port) = words(socket.local);
     let (peer_address, peer_port) = words(socket.peer);
-    Listed {
+    ListedSocket {
         endpoints: Endpoints { local_address, peer_address, local_port, peer_port },
         direction: direction(listened_on.contains(&local_port)),
         state: socket.state,

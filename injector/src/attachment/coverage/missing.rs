@@ -9,7 +9,7 @@ use injector_common::decision::LEAVE;
 
 use super::Reason;
 use crate::{
-    attachment::census::{Census, Held, Holdings, Listed, pids},
+    attachment::census::{Census, Holding, Holdings, ListedSocket, pids},
     bpf::Attached,
     host::{
         cgroup::{self, Resident},
@@ -40,7 +40,7 @@ impl Snapshot {
     fn held(&mut self, inodes: &HashSet<u64>) -> HashMap<u64, bool> {
         let mut found = HashMap::new();
         for pid in pids() {
-            if let Held::Sockets { sockets, .. } = self.holdings.get(pid) {
+            if let Holding::Sockets { sockets, .. } = self.holdings.get(pid) {
                 found.extend(sockets.iter().copied().filter(|(inode, _)| inodes.contains(inode)));
             }
         }
@@ -59,7 +59,7 @@ pub struct Candidates {
 /// A connection of the cgroup.
 #[derive(Clone, Copy, Debug)]
 struct Connection {
-    listed: Listed,
+    listed: ListedSocket,
     /// The cgroup that the socket was made in is in the attachment's tree; `None` where the kernel does not report it.
     is_of_tree: Option<bool>,
     /// Of the cgroup's own processes.
@@ -83,11 +83,11 @@ impl Candidates {
         let mut connections = HashMap::new();
         for resident in cgroup::residents(&path)? {
             match snapshot.holdings.get(resident.pid) {
-                Held::Sockets { started, sockets } => {
+                Holding::Sockets { started, sockets } => {
                     held(&mut connections, &snapshot.census, &tree, &resident, *started, sockets);
                 }
-                Held::Hidden => hidden_processes += 1,
-                Held::Ended => {}
+                Holding::Hidden => hidden_processes += 1,
+                Holding::Ended => {}
             }
         }
         for (inode, listed) in snapshot.census.connections() {
@@ -119,7 +119,7 @@ impl Candidates {
     /// How many of them are still there, by reason.
     pub(super) fn still_there(&self, later: &Snapshot) -> BTreeMap<Reason, u64> {
         let mut counts = BTreeMap::new();
-        let is_there = |inode: u64| later.census.get(inode).is_some_and(Listed::is_connection);
+        let is_there = |inode: u64| later.census.get(inode).is_some_and(ListedSocket::is_connection);
         for (_, reason) in self.by_inode.iter().filter(|(inode, _)| is_there(**inode)) {
             *counts.entry(*reason).or_default() += 1;
         }
@@ -213,8 +213,8 @@ mod tests {
 
     const SINCE: Duration = Duration::from_secs(100);
 
-    fn listed(cgroup_id: Option<u64>) -> Listed {
-        Listed {
+    fn listed(cgroup_id: Option<u64>) -> ListedSocket {
+        ListedSocket {
             endpoints: Endpoints::default(),
             direction: ACTIVE,
             state: ESTABLISHED,

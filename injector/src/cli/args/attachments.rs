@@ -107,7 +107,7 @@ pub struct Run {
 pub struct Flows {
     /// Only flows of this attachment.
     #[command(flatten)]
-    pub target: Target,
+    pub target: AttachmentArgs,
     /// Ask the agent at this address, `http://127.0.0.1:9435`, or behind this socket.
     #[arg(long, value_name = "URL|SOCKET", conflicts_with_all = ["cgroup", "name"])]
     pub server: Option<Server>,
@@ -146,7 +146,7 @@ pub struct Status {
 pub struct Adopt {
     /// The attachment that takes them over.
     #[command(flatten)]
-    pub target: Target,
+    pub target: AttachmentArgs,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: EventFormat,
@@ -157,7 +157,7 @@ pub struct Adopt {
 pub struct Detach {
     /// The attachment.
     #[command(flatten)]
-    pub target: Target,
+    pub target: AttachmentArgs,
     /// Detach everything that injector has attached on this host.
     #[arg(long, conflicts_with_all = ["cgroup", "name"], required_unless_present_any = ["cgroup", "name"])]
     pub all: bool,
@@ -176,7 +176,7 @@ pub struct Doctor {
 
 /// One attachment, or none in particular.
 #[derive(Debug, Args)]
-pub struct Target {
+pub struct AttachmentArgs {
     /// The attachment to this cgroup.
     #[arg(long, value_name = "PATH", conflicts_with = "name")]
     pub cgroup: Option<PathBuf>,
@@ -185,7 +185,7 @@ pub struct Target {
     pub name: Option<String>,
 }
 
-impl Target {
+impl AttachmentArgs {
     /// Whether it names one.
     pub const fn is_some(&self) -> bool {
         self.cgroup.is_some() || self.name.is_some()

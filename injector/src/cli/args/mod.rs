@@ -5,7 +5,7 @@ mod hops;
 mod values;
 
 pub use self::{
-    attachments::{Adopt, Attach, Detach, Doctor, Flows, Run, Status, Target},
+    attachments::{Adopt, Attach, AttachmentArgs, Detach, Doctor, Flows, Run, Status},
     hops::{Check, ConfigCommand, HopArgs, Recommend, Timeouts},
     values::{FileFormat, Sort},
 };

@@ -2,9 +2,9 @@
 
 use anyhow::Context as _;
 
-use super::{events::Events, hops, session};
+use super::{events::StdoutEvents, hops, session};
 use crate::{
-    agent::{OnLoss, Plan, Target, attach_once},
+    agent::{OnLoss, Plan, TargetCgroup, attach_once},
     attachment::acquire::Purpose,
     bpf::{
         pins::{self, PinDir},
@@ -33,7 +33,7 @@ pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     let pins = config.attach.name.as_deref().map_or_else(|| Ok(PinDir::for_cgroup(cgroup.path())), PinDir::named)?;
     let log = !args.detach && verbose >= BPF_MESSAGES;
     let purpose = Purpose { watch: !args.detach, log, prove: !args.no_self_test };
-    let target = Target { cgroup: cgroup.path().to_owned(), pins: pins.clone(), purpose };
+    let target = TargetCgroup { cgroup: cgroup.path().to_owned(), pins: pins.clone(), purpose };
     let on_loss = if args.follow { OnLoss::Follow } else { OnLoss::End };
     let plan = Plan::of_one(config, target, on_loss)?;
     preflight::prepare()?;
@@ -49,7 +49,7 @@ pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     drop(pins::lock_all()?);
     let ended = runtime.block_on(async {
         let (outlet, written) = Outlet::open(EventWriter::new(args.output))?;
-        let events = Events::new(outlet, pins.name(), on_loss);
+        let events = StdoutEvents::new(outlet, pins.name(), on_loss);
         if args.detach {
             // With --detach it may be interrupted half-way: see `bpf::attach`.
             let attached = attach_once(plan, Box::new(events)).await;

@@ -2,7 +2,7 @@
 
 use super::hops;
 use crate::{
-    advice::check::{Facts, findings},
+    advice::check::{Evidence, findings},
     cli::Check,
     discovery::local::Host,
     error::Code,
@@ -12,7 +12,7 @@ use crate::{
 pub(super) fn run(args: &Check) -> anyhow::Result<Code> {
     let config = hops::load(&args.hops)?;
     let host = Host::read();
-    let found = findings(&Facts { config: &config, host: &host });
+    let found = findings(&Evidence { config: &config, host: &host });
     match args.output {
         Format::Json => output::json_document(&output::findings_document(&found, &host))?,
         Format::Table => output::lines(&output::findings_report(&found))?,

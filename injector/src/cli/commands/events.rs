@@ -11,7 +11,7 @@ use injector_common::{record::FlowSample, scan::ScanTotals};
 
 use crate::{
     agent::{OnLoss, Sink},
-    attachment::{adopt::Report, coverage::Coverage, watch::Change},
+    attachment::{adopt::Report, coverage::Coverage, watch::FlowChange},
     bpf::{Attached, AttachmentState, stats::Counters},
     config::OnExit,
     discovery,
@@ -22,7 +22,7 @@ use crate::{
 
 /// Writes events to stdout, and everything else to stderr.
 #[derive(Debug)]
-pub(super) struct Events {
+pub(super) struct StdoutEvents {
     outlet: Outlet,
     name: String,
     on_loss: OnLoss,
@@ -38,7 +38,7 @@ pub(super) struct Events {
     unwritten: Option<std::io::Error>,
 }
 
-impl Events {
+impl StdoutEvents {
     /// Of the attachment `name`, from now on.
     pub(super) fn new(outlet: Outlet, name: &str, on_loss: OnLoss) -> Self {
         Self {
@@ -65,7 +65,7 @@ impl Events {
     }
 }
 
-impl Sink for Events {
+impl Sink for StdoutEvents {
     fn attached(&mut self, attached: &Attached, notes: &[String]) {
         for note in notes {
             output::message(format_args!("injector: note: {}: {note}", self.name));
@@ -89,7 +89,7 @@ impl Sink for Events {
         }
     }
 
-    fn changed(&mut self, origin: &Origin, changes: &[(Change, FlowSample)]) {
+    fn changed(&mut self, origin: &Origin, changes: &[(FlowChange, FlowSample)]) {
         self.names.refresh();
         for (change, sample) in changes {
             let flow = self.names.flow(origin, sample, None);
@@ -97,7 +97,7 @@ impl Sink for Events {
         }
     }
 
-    fn discovered(&mut self, changes: &[discovery::Change], hops: &[Hop]) {
+    fn discovered(&mut self, changes: &[discovery::HopChange], hops: &[Hop]) {
         let event = Event::discovered(&self.name, hops, changes);
         Self::write(&mut self.outlet, &mut self.unwritten, &event);
     }

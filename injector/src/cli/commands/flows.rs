@@ -25,7 +25,7 @@ use crate::{
     },
     error::{Code, Error},
     flow::{Flow, Names, Origin, remaining_ms, urgency},
-    output::{self, FlowFormat, FlowWriter, Listed, Totals},
+    output::{self, FlowFormat, FlowWriter, ListedFlows, Totals},
 };
 
 /// A sample with its packets, and the index of its attachment.
@@ -97,7 +97,7 @@ fn ask(server: &Server, args: &Flows) -> anyhow::Result<Code> {
     let path = format!("/flows?at_risk={}&limit={}", u8::from(args.at_risk), limit.clamp(1, MAX_FLOWS));
     let answer = remote::get(server, &path)?;
     let listed = output::flows_of_document(&answer).with_context(|| format!("reading what {server} answered"))?;
-    let Listed { mut flows, totals, .. } = listed;
+    let ListedFlows { mut flows, totals, .. } = listed;
     let is_finding = |flow: &&Flow| matches!(&*flow.status, "at_risk" | "overdue" | "stalled");
     let findings = totals.map_or_else(|| flows.iter().filter(is_finding).count() as u64, |totals| totals.findings);
     let cut = totals.and_then(|totals| cut(args, flows.len() as u64, totals));

@@ -5,7 +5,7 @@ use std::{future::pending, time::Duration};
 use anyhow::anyhow;
 use tokio::time::{sleep, timeout};
 
-use super::events::Events;
+use super::events::StdoutEvents;
 use crate::{
     agent::{Plan, WatchThread},
     error,
@@ -25,7 +25,7 @@ pub(super) async fn watch(
     name: &str,
     run_for: Option<Duration>,
     mut signals: Signals,
-    (events, mut written): (Events, Written),
+    (events, mut written): (StdoutEvents, Written),
 ) -> anyhow::Result<()> {
     let (mut thread, started) = WatchThread::watch(plan, Box::new(events))?;
     let until_asked = async {

@@ -7,7 +7,7 @@ use crate::{
         self, Attached, Opened,
         pins::{self, PinDir},
     },
-    cli::Target,
+    cli::AttachmentArgs,
     error::Error,
     host::cgroup::Cgroup,
 };
@@ -16,7 +16,7 @@ use crate::{
 /// lock is only held while opening.
 ///
 /// Errors as [`attachments`] does.
-pub(super) fn opened(target: &Target) -> anyhow::Result<Opened> {
+pub(super) fn opened(target: &AttachmentArgs) -> anyhow::Result<Opened> {
     let _lock = pins::lock_for_listing()?;
     attachments(target).inspect(Opened::warn)
 }
@@ -24,7 +24,7 @@ pub(super) fn opened(target: &Target) -> anyhow::Result<Opened> {
 /// The same, for a caller that holds the lock.
 ///
 /// Errors with [`Error::NotAttached`], [`Error::CgroupNotAttached`] or [`Error::CgroupRemoved`].
-pub(super) fn attachments(target: &Target) -> anyhow::Result<Opened> {
+pub(super) fn attachments(target: &AttachmentArgs) -> anyhow::Result<Opened> {
     if let Some(name) = &target.name {
         return Ok(Opened { attached: vec![Attached::open(PinDir::named(name)?)?], skipped: vec![] });
     }

@@ -61,11 +61,11 @@ fn the_examples_of_the_default_file_are_valid() {
     let config = parse(&uncommented()).expect("valid");
     assert_eq!((config.hops.len(), config.applications.len()), (3, 2));
     assert_eq!(config.attach.name.as_deref(), Some("legacy"));
-    assert_eq!(config.hops[1].place.to_string(), "peer 10.0.9.0/24 or 2001:db8:9::/48 port 5432");
-    assert_eq!(config.hops[2].place.to_string(), "local 10.0.2.0/24, passive");
+    assert_eq!(config.hops[1].scope.to_string(), "peer 10.0.9.0/24 or 2001:db8:9::/48 port 5432");
+    assert_eq!(config.hops[2].scope.to_string(), "local 10.0.2.0/24, passive");
     assert_eq!(config.policies.len(), 3);
     assert!(config.policies[0].selector.namespace.is_some() && config.policies[2].selector.selects_all());
-    assert_eq!(config.policies[2].place.to_string(), "peer 10.0.9.0/24 or 2001:db8:9::/48 port 5432, active");
+    assert_eq!(config.policies[2].scope.to_string(), "peer 10.0.9.0/24 or 2001:db8:9::/48 port 5432, active");
     assert_eq!(config.applications[0].idle, Some(Duration::from_secs(60)));
     let keepalive = config.applications[1].keepalive.expect("given");
     assert_eq!((keepalive.idle, keepalive.probes), (Some(Duration::from_secs(120)), Some(9)));

@@ -74,21 +74,21 @@ pub struct Balancer {
     /// Addresses of its own interfaces.
     pub prefixes: Vec<IpNet>,
     /// Its listeners, as far as TCP goes.
-    pub listeners: Answer<Vec<Listener>>,
+    pub listeners: Answer<Vec<BalancerListener>>,
 }
 
 /// A listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
+pub struct BalancerListener {
     /// Where it listens.
     pub port: u16,
     /// What it does with a connection.
-    pub protocol: Protocol,
+    pub protocol: ListenerProtocol,
 }
 
 /// Protocols of listeners.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Protocol {
+pub enum ListenerProtocol {
     /// Forwards it, and drops it after `tcp.idle_timeout.seconds`; `None` where
     /// the answer does not have that attribute.
     Tcp(Answer<Option<Duration>>),
@@ -110,7 +110,7 @@ impl Answers {
         [self.instance.as_ref().err(), self.tracking.as_ref().err(), self.balancers.as_ref().err()]
             .into_iter()
             .chain(balancers().map(|balancer| balancer.listeners.as_ref().err()))
-            .chain(listeners().map(Listener::unanswered))
+            .chain(listeners().map(BalancerListener::unanswered))
             .flatten()
             .map(|unanswered| unanswered.call)
             .collect()
@@ -143,21 +143,21 @@ impl Balancer {
     }
 }
 
-impl Listener {
+impl BalancerListener {
     const fn unanswered(&self) -> Option<&Unanswered> {
         match &self.protocol {
-            Protocol::Tcp(Err(unanswered)) => Some(unanswered),
-            Protocol::Tcp(Ok(_)) | Protocol::Tls => None,
+            ListenerProtocol::Tcp(Err(unanswered)) => Some(unanswered),
+            ListenerProtocol::Tcp(Ok(_)) | ListenerProtocol::Tls => None,
         }
     }
 
     fn or_before(mut self, known: &[Self], kept: &mut BTreeSet<String>) -> Self {
         let before = known.iter().find(|before| before.port == self.port).and_then(|before| match &before.protocol {
-            Protocol::Tcp(timeout) => Some(timeout),
-            Protocol::Tls => None,
+            ListenerProtocol::Tcp(timeout) => Some(timeout),
+            ListenerProtocol::Tls => None,
         });
-        if let Protocol::Tcp(timeout) = self.protocol {
-            self.protocol = Protocol::Tcp(keep(timeout, before, kept));
+        if let ListenerProtocol::Tcp(timeout) = self.protocol {
+            self.protocol = ListenerProtocol::Tcp(keep(timeout, before, kept));
         }
         self
     }
@@ -182,7 +182,7 @@ mod tests {
     }
 
     fn answers(timeout: Answer<Option<Duration>>) -> Answers {
-        let listener = Listener { port: 443, protocol: Protocol::Tcp(timeout) };
+        let listener = BalancerListener { port: 443, protocol: ListenerProtocol::Tcp(timeout) };
         let balancer = Balancer { name: "db".to_owned(), prefixes: vec![], listeners: Ok(vec![listener]) };
         Answers {
             instance: Ok(Instance::default()),

@@ -14,7 +14,7 @@ use std::{
 
 /// Generation of the Nitro System, as far as it decides on the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Generation {
+pub enum NitroGeneration {
     /// Nitro v6.
     V6,
     /// Nitro v6 with the default of the earlier ones.
@@ -71,22 +71,22 @@ pub fn family(instance_type: &str) -> &str {
 }
 
 /// Generation of an instance type; `None` where it is not known.
-pub fn generation(instance_type: &str) -> Option<Generation> {
+pub fn generation(instance_type: &str) -> Option<NitroGeneration> {
     let family = family(instance_type);
     // Sizes and builds of the same hardware: m8i-flex.
     let hardware = family.strip_suffix("-flex").unwrap_or(family);
     // Variants with disks have the platform of those without: m8gd.
     let plain = hardware.strip_suffix('d').unwrap_or(hardware);
     if family == "p6e-gb200" {
-        return Some(Generation::P6eGb200);
+        return Some(NitroGeneration::P6eGb200);
     }
     if V6.contains(&plain) || hardware == V6_HPC {
-        return Some(Generation::V6);
+        return Some(NitroGeneration::V6);
     }
     if V5.contains(&plain) {
-        return Some(Generation::V5);
+        return Some(NitroGeneration::V5);
     }
-    is_earlier(hardware).then_some(Generation::Earlier)
+    is_earlier(hardware).then_some(NitroGeneration::Earlier)
 }
 
 fn is_earlier(family: &str) -> bool {
@@ -100,7 +100,7 @@ fn is_earlier(family: &str) -> bool {
     number.is_some_and(|number| EARLIER.iter().any(|(earlier, last)| *earlier == series && number <= *last))
 }
 
-impl Generation {
+impl NitroGeneration {
     /// Timeout of an interface where none is set.
     pub const fn default_timeout(self) -> Duration {
         match self {
@@ -110,7 +110,7 @@ impl Generation {
     }
 }
 
-impl Display for Generation {
+impl Display for NitroGeneration {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::V6 | Self::P6eGb200 => "Nitro v6",
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn families_and_their_defaults() {
-        use Generation::{Earlier, P6eGb200, V5, V6};
+        use NitroGeneration::{Earlier, P6eGb200, V5, V6};
         let table = [
             ("m8a.large", Some((V6, 350))),
             ("m8azn.xlarge", Some((V6, 350))),
@@ -170,8 +170,8 @@ mod tests {
     proptest! {
         #[test]
         fn sizes_do_not_matter(size in "[a-z0-9-]{0,12}") {
-            prop_assert_eq!(generation(&format!("m8g.{size}")), Some(Generation::V5));
-            prop_assert_eq!(generation(&format!("m8i.{size}")), Some(Generation::V6));
+            prop_assert_eq!(generation(&format!("m8g.{size}")), Some(NitroGeneration::V5));
+            prop_assert_eq!(generation(&format!("m8i.{size}")), Some(NitroGeneration::V6));
         }
 
         #[test]

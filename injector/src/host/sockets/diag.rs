@@ -10,7 +10,7 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use super::{
     STATES, TcpSocket,
-    wire::{self, AttributeHeader, BY_FAMILY, DONE, DUMP, ERROR, Header, REQUEST_PROTOCOL, Request, aligned},
+    wire::{self, AttributeHeader, BY_FAMILY, DONE, DUMP, DiagRequest, ERROR, Header, REQUEST_PROTOCOL, aligned},
 };
 
 /// `IPPROTO_TCP`.
@@ -39,7 +39,7 @@ pub(super) fn list(protocol: u32) -> io::Result<Vec<TcpSocket>> {
 fn request(family: u8, protocol: u32) -> Vec<u8> {
     let states = STATES.iter().fold(0, |bits, state| bits | 1 << state);
     let short = u8::try_from(protocol);
-    let request = Request { family, protocol: short.unwrap_or(u8::MAX), states, ..Request::default() };
+    let request = DiagRequest { family, protocol: short.unwrap_or(u8::MAX), states, ..DiagRequest::default() };
     let mut message = [&[0; size_of::<Header>()][..], request.as_bytes()].concat();
     if short.is_err() {
         let value = protocol.to_ne_bytes();

@@ -35,7 +35,7 @@ pub struct TcpSocket {
 
 /// The sockets of one network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listing {
+pub struct SocketListing {
     /// Connections and listeners.
     pub sockets: Vec<TcpSocket>,
     /// Inode numbers of the Multipath TCP sockets: connections among
@@ -51,7 +51,7 @@ pub const LISTEN: u8 = 10;
 /// and listeners.
 const STATES: [u8; 5] = [ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LISTEN];
 
-impl Listing {
+impl SocketListing {
     /// The sockets of the namespace that the calling thread is in.
     ///
     /// Errors where there is no `sock_diag`.
@@ -117,7 +117,7 @@ mod tests {
             let client = TcpStream::connect(local).expect("connected");
             let (server, peer) = listener.accept().expect("accepted");
             let own = Netns::of(i32::try_from(std::process::id()).expect("fits")).expect("there is one");
-            for listing in [Listing::here().expect("sock_diag"), Listing::from_proc(&own)] {
+            for listing in [SocketListing::here().expect("sock_diag"), SocketListing::from_proc(&own)] {
                 let find = |inode| listing.sockets.iter().find(|socket| socket.inode == inode).expect("listed");
                 let (near, far, listens) =
                     (find(inode(client.as_fd())), find(inode(server.as_fd())), find(inode(listener.as_fd())));

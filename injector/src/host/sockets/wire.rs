@@ -54,7 +54,7 @@ pub(super) struct SocketId {
 /// `struct inet_diag_req_v2`.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub(super) struct Request {
+pub(super) struct DiagRequest {
     pub(super) family: u8,
     pub(super) protocol: u8,
     pub(super) extensions: u8,

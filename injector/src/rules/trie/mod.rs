@@ -29,7 +29,7 @@ use ipnet::IpNet;
 use zerocopy::IntoBytes as _;
 
 use crate::{
-    hop::{Direction, Ends, Hop, Place},
+    hop::{Direction, Ends, Hop, Scope},
     rules::policy::Policy,
 };
 
@@ -104,26 +104,26 @@ const fn lookup(scope: u16, port: u16) -> u32 {
 fn tables(hops: &[Hop], policies: &[Policy], sets: &[Vec<usize>]) -> Tables {
     let mut tables = Tables::new();
     for (set, members) in (0_u16..).zip(sets) {
-        let hops = (0_u32..).zip(hops).map(|(index, hop)| (&hop.place, of_hop(index, hop)));
+        let hops = (0_u32..).zip(hops).map(|(index, hop)| (&hop.scope, of_hop(index, hop)));
         let of = |&index: &usize| {
             let policy = policies.get(index)?;
-            Some((&policy.place, Decision { instead: policy.instead(index), ..no_limits() }))
+            Some((&policy.scope, Decision { instead: policy.instead(index), ..no_limits() }))
         };
-        for (place, decision) in hops.chain(members.iter().filter_map(of)) {
-            put(&mut tables, set << SET_SHIFT, place, &decision);
+        for (scope, decision) in hops.chain(members.iter().filter_map(of)) {
+            put(&mut tables, set << SET_SHIFT, scope, &decision);
         }
     }
     tables
 }
 
-fn put(tables: &mut Tables, set: u16, place: &Place, decision: &Decision) {
-    let (side, port, prefixes) = match &place.ends {
+fn put(tables: &mut Tables, set: u16, scope: &Scope, decision: &Decision) {
+    let (side, port, prefixes) = match &scope.ends {
         Ends::Any => (0, 0, vec![Prefix::ALL, Prefix::V4]),
         Ends::Remote { prefixes, port } => (0, port.unwrap_or(0), prefixes.iter().map(Prefix::of).collect()),
         Ends::Local { prefixes } => (SCOPE_LOCAL, 0, prefixes.iter().map(Prefix::of).collect()),
     };
-    for scope in directions(place.direction).iter().map(|direction| set | side | direction) {
-        let table = tables.entry((scope, port)).or_default();
+    for lookup in directions(scope.direction).iter().map(|direction| set | side | direction) {
+        let table = tables.entry((lookup, port)).or_default();
         for prefix in &prefixes {
             let here = table.entry(*prefix).or_insert_with(no_limits);
             *here = better(here, decision);

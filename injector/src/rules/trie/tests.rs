@@ -15,7 +15,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::*;
 use crate::{
-    hop::{Flow, HopArg, Kind, Place, Source},
+    hop::{HopArg, Kind, Scope, Source, Tuple},
     rules::policy::{Mode, Selector},
 };
 
@@ -28,12 +28,12 @@ fn compile(hops: &[Hop]) -> Compiled {
     super::compile(hops, &[], &[vec![]], true)
 }
 
-fn look_up(compiled: &Compiled, flow: &Flow) -> Decision {
+fn look_up(compiled: &Compiled, flow: &Tuple) -> Decision {
     look_up_in(compiled, flow, 0)
 }
 
 /// What the kernel does.
-fn look_up_in(compiled: &Compiled, flow: &Flow, set: u16) -> Decision {
+fn look_up_in(compiled: &Compiled, flow: &Tuple, set: u16) -> Decision {
     let endpoints = Endpoints {
         local_address: Prefix { bits: mapped(flow.local.ip()), len: 128 }.words(),
         peer_address: Prefix { bits: mapped(flow.peer.ip()), len: 128 }.words(),
@@ -83,8 +83,8 @@ fn found(decision: &Decision) -> Found {
     (decision.policy.limit_ms, decision.layer7_ms, decision.half_closed_ms, order)
 }
 
-fn naive(hops: &[Hop], flow: &Flow) -> Found {
-    let passed = hops.iter().filter(|hop| hop.place.contains(flow));
+fn naive(hops: &[Hop], flow: &Tuple) -> Found {
+    let passed = hops.iter().filter(|hop| hop.scope.contains(flow));
     let (limits, timers): (Vec<_>, Vec<_>) = passed.partition(|hop| hop.kind.facts().keepalive);
     let shortest = |hops: &[&Hop], of: fn(&Hop) -> u32| hops.iter().map(|hop| of(hop)).min().unwrap_or(0);
     let half_closed = shortest(&limits, |hop| milliseconds(hop.half_closed()));
@@ -92,8 +92,8 @@ fn naive(hops: &[Hop], flow: &Flow) -> Found {
 }
 
 /// For the flows of everybody that go there.
-fn policy(place: Place) -> Policy {
-    Policy { selector: Selector::default(), place, keepalive: Mode::Exempt, on_conflict: None, adopt: None }
+fn policy(scope: Scope) -> Policy {
+    Policy { selector: Selector::default(), scope, keepalive: Mode::Exempt, on_conflict: None, adopt: None }
 }
 
 fn mapped(address: IpAddr) -> u128 {
@@ -103,9 +103,9 @@ fn mapped(address: IpAddr) -> u128 {
     }
 }
 
-fn to(peer: &str) -> Flow {
+fn to(peer: &str) -> Tuple {
     let local = "10.0.0.1:40000".parse().expect("an address");
-    Flow { local, peer: peer.parse().expect(peer), direction: Direction::Active }
+    Tuple { local, peer: peer.parse().expect(peer), direction: Direction::Active }
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn loopback_addresses_are_an_island() {
         "wide=custom:70s@[::]/0",
         "wide4=custom:80s@0.0.0.0/0",
     ]);
-    let everybody = policy(Place::ANYWHERE);
+    let everybody = policy(Scope::ANYWHERE);
     let find = |loopback, peer: &str| {
         let compiled = super::compile(&hops, slice::from_ref(&everybody), &[vec![0]], loopback);
         let found = look_up(&compiled, &to(peer));
@@ -211,7 +211,7 @@ fn ten_thousand_hops_are_no_trouble() {
     let hop = |n: u32| {
         let prefix = IpNet::new_assert(Ipv4Addr::from_bits(0x0a00_0000 | n << 4).into(), 28);
         let timeout = Some(Duration::from_secs(u64::from(60 + n % 5000)));
-        Hop::new(&format!("h{n}"), Kind::Custom, timeout, Place::remote(vec![prefix], None), Source::Flag)
+        Hop::new(&format!("h{n}"), Kind::Custom, timeout, Scope::remote(vec![prefix], None), Source::Flag)
     };
     let hops: Vec<_> = (0..10_000).map(|n| hop(n).expect("valid")).collect();
     let start = processor_time();
@@ -241,26 +241,26 @@ fn any_direction() -> impl Strategy<Value = Direction> {
     prop_oneof![Just(Direction::Active), Just(Direction::Passive)]
 }
 
-fn any_place() -> impl Strategy<Value = Place> {
+fn any_scope() -> impl Strategy<Value = Scope> {
     let ends = prop_oneof![
         Just(Ends::Any),
         (proptest::collection::vec(any_prefix(), 1..4), proptest::option::of(1_u16..3))
             .prop_map(|(prefixes, port)| Ends::Remote { prefixes, port }),
         proptest::collection::vec(any_prefix(), 1..4).prop_map(|prefixes| Ends::Local { prefixes }),
     ];
-    (ends, proptest::option::of(any_direction())).prop_map(|(ends, direction)| Place { ends, direction })
+    (ends, proptest::option::of(any_direction())).prop_map(|(ends, direction)| Scope { ends, direction })
 }
 
 fn any_hop() -> impl Strategy<Value = Hop> {
     let kind = prop_oneof![Just(Kind::Custom), Just(Kind::Alb)];
-    (any_place(), kind, 2_u64..40).prop_map(|(place, kind, seconds)| {
+    (any_scope(), kind, 2_u64..40).prop_map(|(scope, kind, seconds)| {
         let timeout = Some(Duration::from_secs(seconds));
-        Hop::new("x", kind, timeout, place, Source::Flag).expect("in range")
+        Hop::new("x", kind, timeout, scope, Source::Flag).expect("in range")
     })
 }
 
-fn any_flow() -> impl Strategy<Value = Flow> {
-    (any_address(), any_address(), 1_u16..4, any_direction()).prop_map(|(local, peer, port, direction)| Flow {
+fn any_flow() -> impl Strategy<Value = Tuple> {
+    (any_address(), any_address(), 1_u16..4, any_direction()).prop_map(|(local, peer, port, direction)| Tuple {
         local: SocketAddr::new(local, 9),
         peer: SocketAddr::new(peer, port),
         direction,
@@ -292,16 +292,16 @@ proptest! {
     #[test]
     fn of_policies_the_first_one_that_is_met_counts(
         hops in proptest::collection::vec(any_hop(), 0..6),
-        places in proptest::collection::vec(any_place(), 0..6),
+        scopes in proptest::collection::vec(any_scope(), 0..6),
         members in proptest::collection::vec(proptest::collection::btree_set(0_usize..6, 0..6), 1..5),
         flows in proptest::collection::vec(any_flow(), 1..20),
     ) {
-        let policies: Vec<_> = places.iter().cloned().map(policy).collect();
+        let policies: Vec<_> = scopes.iter().cloned().map(policy).collect();
         let sets: Vec<Vec<_>> = members.into_iter().map(|set| set.into_iter().collect()).collect();
         let compiled = super::compile(&hops, &policies, &sets, true);
         for (set, members) in (0_u16..).zip(&sets) {
             for flow in &flows {
-                let met = |index: &&usize| places.get(**index).is_some_and(|place| place.contains(flow));
+                let met = |index: &&usize| scopes.get(**index).is_some_and(|scope| scope.contains(flow));
                 let (limit, layer7, half_closed, _) = naive(&hops, flow);
                 let first = members.iter().find(met).and_then(|index| u32::try_from(*index).ok());
                 prop_assert_eq!(

@@ -18,7 +18,7 @@ const MAX_COMMAND: usize = 80;
 
 /// A process that holds a lock, as far as it is visible here.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Holder {
+pub(super) struct LockHolder {
     pid: i32,
     /// Its command line, or its name where it has none.
     command: String,
@@ -26,7 +26,7 @@ pub(super) struct Holder {
     is_stopped: bool,
 }
 
-impl Holder {
+impl LockHolder {
     /// The holder of the lock on the file with this device and inode; `None` where it is not in our process-id namespace.
     pub(super) fn of(identity: Identity) -> Option<Self> {
         let pid = holder(&fs::read_to_string("/proc/locks").ok()?, identity)?;
@@ -49,7 +49,7 @@ impl Holder {
     }
 }
 
-impl Display for Holder {
+impl Display for LockHolder {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         let stopped = if self.is_stopped { ", which is stopped" } else { "" };
         write!(formatter, "process {} ({}){stopped}", self.pid, self.command)
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_stopped_holder_has_another_cure() {
-        let holder = |is_stopped| Holder { pid: 7, command: "injector flows".to_owned(), is_stopped };
+        let holder = |is_stopped| LockHolder { pid: 7, command: "injector flows".to_owned(), is_stopped };
         assert_eq!(holder(true).to_string(), "process 7 (injector flows), which is stopped");
         assert!(holder(true).cure().contains("kill -CONT 7"));
         assert_eq!(holder(false).cure(), "wait until it ends, or `kill 7`");

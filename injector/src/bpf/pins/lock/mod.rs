@@ -22,7 +22,7 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
-use self::holder::Holder;
+use self::holder::LockHolder;
 use super::{BPFFS, Expected, above, check, check_layout, denied, root};
 use crate::{error::Error, units};
 
@@ -188,12 +188,12 @@ fn wait(file: File, how: FlockOperation, path: &Path) -> anyhow::Result<File> {
     let (sender, receiver) = mpsc::channel();
     let waiter = move || drop(sender.send(retry_on_intr(|| flock(&file, how)).map(|()| file)));
     thread::Builder::new().name("lock".to_owned()).spawn(waiter).context("waiting for a lock")?;
-    let (mut holder, mut turn) = (Holder::of(identity), 1);
+    let (mut holder, mut turn) = (LockHolder::of(identity), 1);
     loop {
         if let Ok(locked) = receiver.recv_timeout(patience) {
             return locked.map_err(|error| denied(error.into(), path));
         }
-        let next = Holder::of(identity);
+        let next = LockHolder::of(identity);
         // Where the lock passes from one process to the next, none is stuck: flock() is not fair.
         if turn == turns || next == holder {
             timed_out(|locks| locks.insert(identity));
@@ -209,7 +209,7 @@ fn timed_out<T>(look: impl FnOnce(&mut HashSet<Identity>) -> T) -> T {
 
 fn held(path: &Path, identity: Identity, waited: Duration) -> anyhow::Error {
     let waited = if waited.is_zero() { String::new() } else { format!(" (waited for {})", units::exact(waited)) };
-    let (holder, cure) = Holder::of(identity).map_or_else(
+    let (holder, cure) = LockHolder::of(identity).map_or_else(
         || {
             let cure = "look for injector in other containers".to_owned();
             ("a process that is not visible here".to_owned(), cure)

@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    answers::{ATTRIBUTES, Answers, Balancer, INTERFACES, Instance, Interface, Listener, Protocol},
+    answers::{ATTRIBUTES, Answers, Balancer, BalancerListener, INTERFACES, Instance, Interface, ListenerProtocol},
     family::{family, generation},
 };
 use crate::{
     discovery::Discovery,
-    hop::{Hop, Kind, Place, Source},
+    hop::{Hop, Kind, Scope, Source},
     units::exact,
 };
 
@@ -75,36 +75,36 @@ impl Findings {
         match &balancer.listeners {
             Ok(listeners) => listeners.iter().for_each(|listener| self.listener(&name, balancer, listener)),
             Err(unanswered) => {
-                let place = Place::remote(balancer.prefixes.clone(), None);
-                self.assumed(Kind::NlbTcp, &name, place, unanswered.to_string());
+                let scope = Scope::remote(balancer.prefixes.clone(), None);
+                self.assumed(Kind::NlbTcp, &name, scope, unanswered.to_string());
             }
         }
     }
 
-    fn listener(&mut self, balancer_name: &str, balancer: &Balancer, listener: &Listener) {
+    fn listener(&mut self, balancer_name: &str, balancer: &Balancer, listener: &BalancerListener) {
         let name = format!("{balancer_name}-{}", listener.port);
-        let place = Place::remote(balancer.prefixes.clone(), Some(listener.port));
+        let scope = Scope::remote(balancer.prefixes.clone(), Some(listener.port));
         match &listener.protocol {
-            Protocol::Tls => self.hop(Kind::NlbTls, &name, None, place, Source::Default),
-            Protocol::Tcp(Ok(timeout)) => {
-                self.hop(Kind::NlbTcp, &name, *timeout, place, Source::Discovered { by: ATTRIBUTES.to_owned() });
+            ListenerProtocol::Tls => self.hop(Kind::NlbTls, &name, None, scope, Source::Default),
+            ListenerProtocol::Tcp(Ok(timeout)) => {
+                self.hop(Kind::NlbTcp, &name, *timeout, scope, Source::Discovered { by: ATTRIBUTES.to_owned() });
             }
-            Protocol::Tcp(Err(unanswered)) => self.assumed(Kind::NlbTcp, &name, place, unanswered.to_string()),
+            ListenerProtocol::Tcp(Err(unanswered)) => self.assumed(Kind::NlbTcp, &name, scope, unanswered.to_string()),
         }
     }
 
-    fn assumed(&mut self, kind: Kind, name: &str, place: Place, why: String) {
-        self.hop(kind, name, None, place, Source::Default);
+    fn assumed(&mut self, kind: Kind, name: &str, scope: Scope, why: String) {
+        self.hop(kind, name, None, scope, Source::Default);
         self.assumed.entry((kind, why)).or_default().push(name.to_owned());
     }
 
     /// Adds a hop; with the default of its kind where the value that was answered is
     /// outside of what is documented.
-    fn hop(&mut self, kind: Kind, name: &str, timeout: Option<Duration>, place: Place, source: Source) {
-        let hop = Hop::new(name, kind, timeout, place.clone(), source);
+    fn hop(&mut self, kind: Kind, name: &str, timeout: Option<Duration>, scope: Scope, source: Source) {
+        let hop = Hop::new(name, kind, timeout, scope.clone(), source);
         let hop = hop.or_else(|refused| {
             self.notes.push(format!("{name}: {refused}: assumed {}", exact(default_of(kind))));
-            Hop::new(name, kind, None, place, Source::Default)
+            Hop::new(name, kind, None, scope, Source::Default)
         });
         self.hops.extend(hop);
     }
@@ -118,8 +118,8 @@ impl Findings {
     }
 }
 
-fn local(interface: &Interface) -> Place {
-    Place::local(interface.prefixes.clone())
+fn local(interface: &Interface) -> Scope {
+    Scope::local(interface.prefixes.clone())
 }
 
 /// All kinds that are discovered here have one.

@@ -32,7 +32,7 @@ fn of_interface(instance_type: &str, tracking: Answer<HashMap<String, Option<Dur
     discover(&Answers { instance: Ok(instance(instance_type)), tracking, balancers: Ok(vec![]) })
 }
 
-fn of_balancer(listeners: Answer<Vec<Listener>>) -> Discovery {
+fn of_balancer(listeners: Answer<Vec<BalancerListener>>) -> Discovery {
     let prefixes = vec![parse_prefix("10.0.9.7").expect("valid"), parse_prefix("2001:db8::7").expect("valid")];
     let balancer = Balancer { name: "db".to_owned(), prefixes, listeners };
     let instance = Ok(Instance::default());
@@ -41,7 +41,7 @@ fn of_balancer(listeners: Answer<Vec<Listener>>) -> Discovery {
 
 /// `NAME KIND TIMEOUT SOURCE PLACE` of each hop.
 fn lines(discovery: &Discovery) -> Vec<String> {
-    let line = |hop: &Hop| format!("{} {} {} {}, {}", hop.name, hop.kind, exact(hop.timeout), hop.source, hop.place);
+    let line = |hop: &Hop| format!("{} {} {} {}, {}", hop.name, hop.kind, exact(hop.timeout), hop.source, hop.scope);
     discovery.hops.iter().map(line).collect()
 }
 
@@ -89,28 +89,28 @@ fn values_that_are_not_documented_are_not_taken() {
 
 #[test]
 fn listeners() {
-    let place = "peer 10.0.9.7/32 or 2001:db8::7/128";
-    let tcp = |timeout| Protocol::Tcp(timeout);
+    let scope = "peer 10.0.9.7/32 or 2001:db8::7/128";
+    let tcp = |timeout| ListenerProtocol::Tcp(timeout);
     let source = "discovered by elasticloadbalancing:DescribeListenerAttributes";
     let table = [
         (tcp(Ok(Some(Duration::from_secs(1800)))), format!("nlb-tcp 1800s {source}")),
         (tcp(Ok(None)), "nlb-tcp 350s default of its kind".to_owned()),
         (tcp(unanswered(ATTRIBUTES)), "nlb-tcp 350s default of its kind".to_owned()),
-        (Protocol::Tls, "nlb-tls 350s default of its kind".to_owned()),
+        (ListenerProtocol::Tls, "nlb-tls 350s default of its kind".to_owned()),
     ];
     for (protocol, expected) in table {
-        let found = of_balancer(Ok(vec![Listener { port: 5432, protocol }]));
-        assert_eq!(lines(&found), [format!("nlb-db-5432 {expected}, {place} port 5432")]);
+        let found = of_balancer(Ok(vec![BalancerListener { port: 5432, protocol }]));
+        assert_eq!(lines(&found), [format!("nlb-db-5432 {expected}, {scope} port 5432")]);
     }
     let found = of_balancer(unanswered("elasticloadbalancing:DescribeListeners"));
-    assert_eq!(lines(&found), [format!("nlb-db nlb-tcp 350s default of its kind, {place}")]);
+    assert_eq!(lines(&found), [format!("nlb-db nlb-tcp 350s default of its kind, {scope}")]);
     let note = format!("elasticloadbalancing:DescribeListeners: {DENIED}; not known for nlb-db: assumed 350s");
     assert_eq!(found.notes, [note]);
 }
 
 #[test]
 fn one_reason_is_one_note() {
-    let listener = |port| Listener { port, protocol: Protocol::Tcp(unanswered(ATTRIBUTES)) };
+    let listener = |port| BalancerListener { port, protocol: ListenerProtocol::Tcp(unanswered(ATTRIBUTES)) };
     let found = of_balancer(Ok((1..=5).map(listener).collect()));
     assert_eq!(found.hops.len(), 5);
     let note = format!("{ATTRIBUTES}: {DENIED}; not known for nlb-db-1, nlb-db-2, nlb-db-3 and 2 more: assumed 350s");
