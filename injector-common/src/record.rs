@@ -46,6 +46,13 @@ pub struct Endpoints {
     pub peer_port: u16,
 }
 
+/// IPv4 address that the self-test connects to, one of loopback that hardly anybody else uses. Its connections are not
+/// counted.
+pub const SELF_TEST: [u8; 4] = [127, 83, 69, 76];
+
+/// Third word of an IPv6 address that stands for an IPv4 address.
+const MAPPED: u32 = 0xffff_u32.to_be();
+
 impl Endpoints {
     /// Whether both ends are this host's own by their addresses alone: loopback,
     /// or one address at both ends, which the kernel's `local` routing table
@@ -55,6 +62,13 @@ impl Endpoints {
         let (ours, theirs) = (&self.local_address, &self.peer_address);
         is_loopback(ours) && is_loopback(theirs)
             || ours[0] == theirs[0] && ours[1] == theirs[1] && ours[2] == theirs[2] && ours[3] == theirs[3]
+    }
+
+    /// Whether it is a connection of the self-test, which leads to [`SELF_TEST`].
+    #[inline(always)]
+    pub const fn are_of_self_test(&self) -> bool {
+        let [a, b, c, d] = self.peer_address;
+        a == 0 && b == 0 && c == MAPPED && d == u32::from_ne_bytes(SELF_TEST)
     }
 
     /// What a [`LISTENER`] has in this place: whether keepalive was on, and the

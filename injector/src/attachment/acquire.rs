@@ -55,9 +55,9 @@ pub fn take(_lock: &Lock, pins: &PinDir, cgroup: &Cgroup, rules: &Rules, purpose
     let ((log, mut notes), without_guard) =
         guarded(rules, put).with_context(|| format!("attaching to cgroup {}", cgroup.path().display()))?;
     notes.extend(without_guard);
-    let mut attached = Attached::open(pins.clone())?;
+    let attached = Attached::open(pins.clone())?;
     let is_new = attached.description().since().boot_ns >= begun.boot_ns;
-    let failed = if purpose.prove { prove(&mut attached, cgroup, is_new, &mut notes)? } else { None };
+    let failed = if purpose.prove { prove(&attached, cgroup, is_new, &mut notes)? } else { None };
     let own = if purpose.watch { pins.own()? } else { None };
     Ok(Acquired { held: Held { attached, own, log }, notes, failed })
 }
@@ -80,15 +80,12 @@ pub(super) fn guarded<T>(
 /// A new attachment that fails its self-test is detached again. An existing one is left, as it may protect connections;
 /// the failure is returned.
 fn prove(
-    attached: &mut Attached,
+    attached: &Attached,
     cgroup: &Cgroup,
     is_new: bool,
     notes: &mut Vec<String>,
 ) -> anyhow::Result<Option<String>> {
     let proof = proof::prove(attached, cgroup);
-    if is_new {
-        attached.uncount_own_socket()?;
-    }
     match &proof {
         Proof::Proved => {}
         Proof::Failed(_) if is_new => {

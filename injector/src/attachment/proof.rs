@@ -19,7 +19,10 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use injector_common::{record::Endpoints, stats::ACTIVE};
+use injector_common::{
+    record::{Endpoints, SELF_TEST},
+    stats::ACTIVE,
+};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -99,7 +102,7 @@ fn judge(expected_s: u32, shown: Shown, cause: Option<String>) -> Proof {
 
 /// What a connection should show, and does.
 fn shown(attached: &Attached, cgroup: &Cgroup) -> anyhow::Result<(u32, Shown)> {
-    let listener = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()]
+    let listener = [IpAddr::from(Ipv4Addr::from(SELF_TEST)), Ipv6Addr::LOCALHOST.into()]
         .iter()
         .find_map(|&address| TcpListener::bind((address, 0)).ok())
         .context("no loopback address in this network namespace")?;

@@ -211,12 +211,6 @@ impl Attached {
         self.counters.sums().map(Counters::new)
     }
 
-    /// Resets the count of the socket of the self-test, unless others were counted by now.
-    pub fn uncount_own_socket(&mut self) -> anyhow::Result<()> {
-        let is_alone = self.counters.sums()?.iter().sum::<u64>() == 1;
-        if is_alone { self.counters.clear() } else { Ok(()) }
-    }
-
     /// The record of a socket, if it has one.
     pub fn record(&self, socket: BorrowedFd<'_>) -> anyhow::Result<Option<FlowRecord>> {
         self.records.get(socket)

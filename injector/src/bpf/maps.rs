@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuValues, lpm_trie::Key},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, lpm_trie::Key},
 };
 use injector_common::{decision::RuleKey, names};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -159,15 +159,6 @@ impl PerCpu {
     pub(super) fn open(directory: &Path, name: &str) -> anyhow::Result<Self> {
         let pin = directory.join(name);
         of_expected_type(open(&pin)?.try_into(), &pin).map(Self)
-    }
-
-    /// Sets all counters to 0. What is counted meanwhile may be lost.
-    pub(super) fn clear(&mut self) -> anyhow::Result<()> {
-        let cpus = self.0.get(&0, 0)?.len();
-        for index in 0..self.0.len() {
-            self.0.set(index, PerCpuValues::try_from(vec![0; cpus])?, 0)?;
-        }
-        Ok(())
     }
 
     /// The counters, summed over all CPUs.

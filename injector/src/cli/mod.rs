@@ -3,15 +3,19 @@
 
 mod args;
 pub mod commands;
+mod complete;
+mod man;
 pub mod remote;
 
 use std::{
     env,
     io::{self, IsTerminal as _},
+    path::PathBuf,
     process::ExitCode,
 };
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::{ArgValueCompleter, PathCompleter};
 
 pub use self::args::{
     Adopt, Attach, AttachmentArgs, Check, ConfigCommand, Detach, Doctor, FileFormat, Flows, HopArgs, Recommend, Run,
@@ -29,6 +33,7 @@ pub fn main() -> ExitCode {
     if let Some(code) = proof::child() {
         return code;
     }
+    complete::answer();
     match run() {
         Ok(code) => code.into(),
         Err(error) => output::report(&error).into(),
@@ -112,10 +117,15 @@ pub enum Command {
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
-        shell: clap_complete::Shell,
+        #[arg(value_parser = ["bash", "elvish", "fish", "powershell", "zsh"])]
+        shell: String,
     },
-    /// Print the manual page (roff).
-    Man,
+    /// Print the manual page (roff), or write the pages of all commands to files.
+    Man {
+        /// Where to write them.
+        #[arg(value_name = "DIRECTORY", add = ArgValueCompleter::new(PathCompleter::dir()))]
+        directory: Option<PathBuf>,
+    },
 }
 
 #[cfg(test)]

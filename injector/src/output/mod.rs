@@ -37,6 +37,12 @@ pub fn message(text: Arguments<'_>) {
     drop(writeln!(io::stderr().lock(), "{}", printable(&text.to_string())));
 }
 
+/// Writes a question to stderr, and leaves its line open for the answer.
+pub fn question(text: Arguments<'_>) {
+    let mut stderr = io::stderr().lock();
+    drop(write!(stderr, "{}", printable(&text.to_string())).and_then(|()| stderr.flush()));
+}
+
 /// Prints `error` with its causes on stderr and returns the code to exit with.
 ///
 /// A closed stdout is no error: its reader has seen enough.

@@ -117,6 +117,15 @@ impl Injector {
         typed(found.unwrap_or_else(|| panic!("status does not list {name}: {document:#}")))
     }
 
+    /// Name of the attachment to a cgroup, whatever it was derived from.
+    pub fn attachment_to(&self, cgroup: &Cgroup) -> String {
+        let document = self.run(&["status", "-o", "json"]).ok().json();
+        let attachments = document["attachments"].as_array().expect("attachments are listed");
+        let found = attachments.iter().find(|attachment| attachment["cgroup"] == cgroup.kernel_path());
+        let found = found.unwrap_or_else(|| panic!("status does not list {}: {document:#}", cgroup.kernel_path()));
+        found["name"].as_str().expect("a name").to_owned()
+    }
+
     /// A copy of the binary that every user of this machine can run: build directories are often private.
     pub fn for_everyone(&self) -> (Self, TempDir) {
         let directory = tempfile::tempdir().expect("there is room for a temporary directory");

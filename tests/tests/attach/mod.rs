@@ -1,6 +1,7 @@
 //! What `attach` gives to which connections, and how it ends.
 
 mod coexist;
+mod convenience;
 mod covers;
 pub(crate) mod errors;
 mod guard;

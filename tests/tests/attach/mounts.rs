@@ -131,6 +131,7 @@ fn an_agent_does_not_mind_mounts_that_come_and_go() {
     let ready = agent.get("/readyz");
     assert_eq!(ready.code, 200, "{ready:?}");
     assert!(!agent.log().contains("detached"), "{}", agent.log());
-    assert_eq!(scene.injector.flows(&first.attachment_name()).len(), 1, "records are kept");
+    let name = scene.injector.attachment_to(&first);
+    assert_eq!(scene.injector.flows(&name).len(), 1, "records are kept");
     assert_ne!(first.only_program("sock_ops"), program, "70 s are applied");
 }

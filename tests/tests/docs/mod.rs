@@ -1,3 +1,5 @@
 //! What the documentation shows is what the commands print.
 
+mod completion;
+mod manual;
 mod transcript;

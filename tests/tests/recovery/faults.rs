@@ -88,7 +88,7 @@ fn the_reader_of_a_watch_has_seen_enough() {
     let _clean_up = scene.injector.clean_up_after(&scene.inside);
     let (mut client, mut server) = (scene.inside_peer(), scene.outside_peer());
     let head = "set -o pipefail; \"$@\" | head -1";
-    let attach = ["attach", "--on-conflict", "respect", "--cgroup", scene.inside.path_text()];
+    let attach = ["attach", "--loopback", "--on-conflict", "respect", "--cgroup", scene.inside.path_text()];
     let arguments = [&["-c", head, "bash", scene.injector.binary()], &attach[..], SOON_AGAIN].concat();
     let mut watch = Process::spawn(Place::default(), "bash", &arguments);
     assert!(watch.expect_line(SOON).starts_with("attached "));

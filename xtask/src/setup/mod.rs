@@ -15,7 +15,7 @@ pub(crate) mod tools;
 /// A compiler with the sources of `core`, where rustup's nightly has none.
 const COMPILER: [&str; 2] = ["rustc-web", "rust-web-src"];
 /// What the end-to-end tests and the demo run.
-const TESTING: [&str; 20] = [
+const TESTING: [&str; 22] = [
     "bpftool",
     "chromium",
     "crun",
@@ -23,11 +23,13 @@ const TESTING: [&str; 20] = [
     "golang-github-containers-common",
     "haproxy",
     "iproute2",
+    "mandoc",
     "mariadb-server-core",
     "nftables",
     "nginx-light",
     "postgresql",
     "procps",
+    "prometheus",
     "python3",
     "python3-yaml",
     "redis-server",

@@ -3,11 +3,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
+use clap_complete::{ArgValueCandidates, ArgValueCompleter, PathCompleter};
 
-use super::{HopArgs, Sort};
+use super::{HOPS, HopArgs, KEEPALIVE, LIFETIME, Sort, WATCHING};
 use crate::{
     agent::Listen,
-    cli::remote::Server,
+    cli::{complete, remote::Server},
     output::{EventFormat, FlowFormat, Format},
     rules::{
         settings::Settings,
@@ -20,70 +21,75 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  injector attach --cgroup system.slice/legacy.service
-  injector attach --cgroup / --timeout 350s --for 10m
-  injector attach --cgroup /sys/fs/cgroup/kubepods.slice --detach")]
+  injector attach                                   # this session's own cgroup
+  injector attach system.slice/legacy.service
+  injector attach / --timeout 350s --for 10m
+  injector attach /sys/fs/cgroup/kubepods.slice --detach")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Attach {
-    /// cgroup v2 directory, or a path relative to the cgroup v2 mount (`/` is its root).
-    #[arg(long, value_name = "PATH", required_unless_present = "config")]
+    /// cgroup v2 directory, or a path relative to the cgroup v2 mount (`/` is its root) [default: the file's, or the
+    /// cgroup that this process runs in].
+    #[arg(value_name = "PATH", add = ArgValueCompleter::new(complete::cgroups))]
+    pub path: Option<PathBuf>,
+    /// The same as an option.
+    #[arg(short, long, value_name = "PATH", conflicts_with = "path", add = ArgValueCompleter::new(complete::cgroups))]
     pub cgroup: Option<PathBuf>,
     /// Name of the attachment [default: from the cgroup's path].
     #[arg(long)]
     pub name: Option<String>,
     /// Idle timeout of flows that no hop is known for [default: 350s].
-    #[arg(long, value_name = "DURATION", value_parser = units::parse)]
+    #[arg(short, long, value_name = "DURATION", value_parser = units::parse, help_heading = HOPS)]
     pub timeout: Option<Duration>,
     /// The hops on the path.
     #[command(flatten)]
     pub hops: HopArgs,
     /// Time between two queries of --discover; with --detach there is only one [default: 5m].
-    #[arg(long, value_name = "DURATION", value_parser = units::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = units::parse, help_heading = HOPS)]
     pub discover_interval: Option<Duration>,
     /// Idle time before the first probe, `TCP_KEEPIDLE` [default: from --timeout; 240s for 350s].
-    #[arg(long, value_name = "DURATION", value_parser = units::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = units::parse, help_heading = KEEPALIVE)]
     pub idle: Option<Duration>,
     /// Time between unanswered probes, `TCP_KEEPINTVL` [default: from --timeout; 30s for 350s].
-    #[arg(long, value_name = "DURATION", value_parser = units::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = units::parse, help_heading = KEEPALIVE)]
     pub interval: Option<Duration>,
     /// Unanswered probes before a connection is given up, `TCP_KEEPCNT` [default: 9].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = KEEPALIVE)]
     pub probes: Option<u32>,
     /// Also set `TCP_USER_TIMEOUT`, which then decides when a connection is given up.
-    #[arg(long, value_name = "DURATION", value_parser = units::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = units::parse, help_heading = KEEPALIVE)]
     pub user_timeout: Option<Duration>,
     /// How to treat an application's own keepalive settings [default: tighten].
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = KEEPALIVE)]
     pub on_conflict: Option<OnConflict>,
     /// Where idle times come from [default: sockets].
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = WATCHING)]
     pub track: Option<Track>,
     /// Apply limits to flows within this host, too, although no hop is on their path.
-    #[arg(long)]
+    #[arg(long, help_heading = HOPS)]
     pub loopback: bool,
     /// Also take over connections that are already open.
-    #[arg(long)]
+    #[arg(long, help_heading = KEEPALIVE)]
     pub existing: bool,
     /// Idle time from which a flow is reported: a share of the limit, or a duration [default: 80%].
-    #[arg(long, value_name = "PERCENT|DURATION")]
+    #[arg(long, value_name = "PERCENT|DURATION", help_heading = WATCHING)]
     pub warn: Option<Warn>,
     /// Exit after this time.
-    #[arg(long = "for", value_name = "DURATION", value_parser = units::parse)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = units::parse, help_heading = LIFETIME)]
     pub run_for: Option<Duration>,
     /// Attach again when the cgroup is removed and recreated, as a service manager does with each start of a unit.
-    #[arg(long, conflicts_with = "detach")]
+    #[arg(long, conflicts_with = "detach", help_heading = LIFETIME)]
     pub follow: bool,
     /// Attach and exit; the programs stay attached until `injector detach`.
-    #[arg(long, conflicts_with_all = ["run_for", "keep"])]
+    #[arg(short, long, conflicts_with_all = ["run_for", "keep"], help_heading = LIFETIME)]
     pub detach: bool,
     /// Leave the programs attached on exit.
-    #[arg(long)]
+    #[arg(long, help_heading = LIFETIME)]
     pub keep: bool,
     /// Skip the self-test: a connection that injector opens in the cgroup.
-    #[arg(long)]
+    #[arg(long, help_heading = LIFETIME)]
     pub no_self_test: bool,
     /// Output format.
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(short, long, value_enum, default_value_t, help_heading = WATCHING)]
     pub output: EventFormat,
 }
 
@@ -95,10 +101,11 @@ Examples:
   injector run --config /etc/injector/config.toml --listen unix:/run/injector.sock")]
 pub struct Run {
     /// Configuration file; read again when it changes, and on SIGHUP.
-    #[arg(long, value_name = "FILE", default_value = "/etc/injector/config.toml")]
+    #[arg(short = 'f', long, value_name = "FILE", default_value = "/etc/injector/config.toml",
+          add = ArgValueCompleter::new(PathCompleter::file()))]
     pub config: PathBuf,
     /// Where to serve metrics, flows and the status page, read-only.
-    #[arg(long, value_name = "ADDRESS:PORT|unix:PATH", default_value = "127.0.0.1:9435")]
+    #[arg(short, long, value_name = "ADDRESS:PORT|unix:PATH", default_value = "127.0.0.1:9435")]
     pub listen: Listen,
 }
 
@@ -109,7 +116,7 @@ pub struct Flows {
     #[command(flatten)]
     pub target: AttachmentArgs,
     /// Ask the agent at this address, `http://127.0.0.1:9435`, or behind this socket.
-    #[arg(long, value_name = "URL|SOCKET", conflicts_with_all = ["cgroup", "name"])]
+    #[arg(short, long, value_name = "URL|SOCKET", conflicts_with_all = ["cgroup", "name"])]
     pub server: Option<Server>,
     /// Only flows at risk, overdue or stalled.
     #[arg(long)]
@@ -121,10 +128,10 @@ pub struct Flows {
     #[arg(long, value_enum)]
     pub sort: Option<Sort>,
     /// List at most this many.
-    #[arg(long, value_name = "N")]
+    #[arg(short = 'l', long, value_name = "N")]
     pub limit: Option<usize>,
     /// Repeat the list at this interval.
-    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
+    #[arg(short, long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
           default_missing_value = "2s", value_parser = units::parse)]
     pub watch: Option<Duration>,
     /// Output format.
@@ -154,20 +161,36 @@ pub struct Adopt {
 
 /// Arguments of `detach`.
 #[derive(Debug, Args)]
+#[command(override_usage = "injector detach <NAME>\n       injector detach --cgroup <PATH>")]
+#[group(id = "what", required = true, multiple = false, args = ["attachment", "cgroup", "name", "all"])]
 pub struct Detach {
-    /// The attachment.
+    /// The attachment of this name.
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::attachments))]
+    pub attachment: Option<String>,
+    /// The same as an option, or the attachment to a cgroup.
     #[command(flatten)]
     pub target: AttachmentArgs,
     /// Detach everything that injector has attached on this host.
-    #[arg(long, conflicts_with_all = ["cgroup", "name"], required_unless_present_any = ["cgroup", "name"])]
+    #[arg(long)]
     pub all: bool,
+    /// Don't ask before --all takes effect.
+    #[arg(short, long, requires = "all")]
+    pub yes: bool,
+}
+
+impl Detach {
+    /// The name or path given.
+    pub fn target(&self) -> AttachmentArgs {
+        let AttachmentArgs { cgroup, name } = self.target.clone();
+        AttachmentArgs { cgroup, name: name.or_else(|| self.attachment.clone()) }
+    }
 }
 
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// Also list other BPF programs of this cgroup.
-    #[arg(long, value_name = "PATH", default_value = "/")]
+    #[arg(short, long, value_name = "PATH", default_value = "/", add = ArgValueCompleter::new(complete::cgroups))]
     pub cgroup: PathBuf,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
@@ -175,13 +198,13 @@ pub struct Doctor {
 }
 
 /// One attachment, or none in particular.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct AttachmentArgs {
     /// The attachment to this cgroup.
-    #[arg(long, value_name = "PATH", conflicts_with = "name")]
+    #[arg(short, long, value_name = "PATH", conflicts_with = "name", add = ArgValueCompleter::new(complete::cgroups))]
     pub cgroup: Option<PathBuf>,
     /// The attachment of this name.
-    #[arg(long)]
+    #[arg(long, add = ArgValueCandidates::new(complete::attachments))]
     pub name: Option<String>,
 }
 
@@ -195,7 +218,7 @@ impl AttachmentArgs {
 impl From<&Attach> for Settings {
     fn from(args: &Attach) -> Self {
         Self {
-            cgroup: args.cgroup.clone(),
+            cgroup: args.path.clone().or_else(|| args.cgroup.clone()),
             name: args.name.clone(),
             timeout: args.timeout,
             idle: args.idle,

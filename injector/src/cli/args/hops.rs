@@ -3,10 +3,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
+use clap_complete::{ArgValueCompleter, PathCompleter};
 
-use super::FileFormat;
+use super::{FileFormat, HOPS};
 use crate::{
     advice::recommend,
+    cli::complete,
     hop::{Hop, HopArg},
     output::Format,
     rules::values::Discover,
@@ -17,13 +19,14 @@ use crate::{
 #[derive(Clone, Debug, Default, Args)]
 pub struct HopArgs {
     /// A hop that drops idle connections; repeat for each.
-    #[arg(long = "hop", value_name = "NAME=KIND[:TIMEOUT][@PREFIX[:PORT]]", value_parser = HopArg::parse_hop)]
+    #[arg(long = "hop", value_name = "NAME=KIND[:TIMEOUT][@PREFIX[:PORT]]", value_parser = HopArg::parse_hop,
+          help_heading = HOPS, add = ArgValueCompleter::new(complete::hops))]
     pub hops: Vec<Hop>,
     /// Configuration file; a --hop takes the place of the file's hop of that name.
-    #[arg(long, value_name = "FILE")]
+    #[arg(short = 'f', long, value_name = "FILE", help_heading = HOPS, add = ArgValueCompleter::new(PathCompleter::file()))]
     pub config: Option<PathBuf>,
     /// Ask the cloud for hops, too; those named by --hop and --config stay [default: none].
-    #[arg(long, value_enum, value_name = "CLOUD")]
+    #[arg(long, value_enum, value_name = "CLOUD", help_heading = HOPS)]
     pub discover: Option<Discover>,
 }
 
@@ -63,11 +66,13 @@ pub enum ConfigCommand {
     /// Check a file, and report mistakes with their line and column.
     Check {
         /// The file.
+        #[arg(add = ArgValueCompleter::new(PathCompleter::file()))]
         file: PathBuf,
     },
     /// Print the effective configuration, with defaults and the source of each value.
     Show {
         /// The file.
+        #[arg(add = ArgValueCompleter::new(PathCompleter::file()))]
         file: PathBuf,
         /// Output format.
         #[arg(short, long, value_enum, default_value_t)]

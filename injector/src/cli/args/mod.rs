@@ -4,6 +4,12 @@ mod attachments;
 mod hops;
 mod values;
 
+/// Headings of the help.
+const HOPS: &str = "Hops";
+const KEEPALIVE: &str = "Keepalive";
+const WATCHING: &str = "Watching";
+const LIFETIME: &str = "Lifetime";
+
 pub use self::{
     attachments::{Adopt, Attach, AttachmentArgs, Detach, Doctor, Flows, Run, Status},
     hops::{Check, ConfigCommand, HopArgs, Recommend, Timeouts},

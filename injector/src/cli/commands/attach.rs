@@ -1,5 +1,7 @@
 //! `attach`: attaches the programs, and watches what they report.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 
 use super::{events::StdoutEvents, hops, session};
@@ -27,9 +29,10 @@ use crate::{
 /// Attaches, and by default watches until a signal or `--for` ends it.
 pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     let config = configuration(args)?;
-    let cgroup = config.attach.cgroup.as_deref();
-    let cgroup = cgroup.context("no cgroup: give --cgroup, or `cgroup` in the file")?;
-    let cgroup = Cgroup::open(cgroup).context("--cgroup")?;
+    let cgroup = match &config.attach.cgroup {
+        Some(path) => Cgroup::open(path).context("--cgroup")?,
+        None => own_cgroup()?,
+    };
     let pins = config.attach.name.as_deref().map_or_else(|| Ok(PinDir::for_cgroup(cgroup.path())), PinDir::named)?;
     let log = !args.detach && verbose >= BPF_MESSAGES;
     let purpose = Purpose { watch: !args.detach, log, prove: !args.no_self_test };
@@ -62,6 +65,17 @@ pub(super) fn run(args: &Attach, verbose: u8) -> anyhow::Result<Code> {
     });
     runtime.shutdown_background();
     ended.map(|()| Code::Ok)
+}
+
+/// The cgroup of the shell or unit that started this process.
+fn own_cgroup() -> anyhow::Result<Cgroup> {
+    let own = Cgroup::own().context("no cgroup was given, and the one that injector runs in can't be used")?;
+    if own.path() == Path::new("/") {
+        output::message(format_args!(
+            "injector: note: injector runs in the root cgroup, so this covers every connection of this host"
+        ));
+    }
+    Ok(own)
 }
 
 /// The configuration file, overridden by the command line.

@@ -1,28 +1,26 @@
 //! What is generated from the definition of the command line.
 
-use clap::CommandFactory as _;
-use clap_complete::Shell;
-use clap_mangen::Man;
+use std::path::Path;
 
-use crate::{cli::Cli, error::Code, output};
+use crate::{
+    cli::{complete, man},
+    error::Code,
+    output,
+};
 
 /// Prints a completion script.
-pub(super) fn completions(shell: Shell) -> anyhow::Result<Code> {
+pub(super) fn completions(shell: &str) -> anyhow::Result<Code> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "injector", &mut script);
+    complete::registration(shell, &mut script)?;
     print(&script)
 }
 
-/// Prints the manual: the page of the command, then those of its subcommands.
-pub(super) fn man() -> anyhow::Result<Code> {
-    let mut command = Cli::command();
-    command.build();
-    let mut pages = Vec::new();
-    Man::new(command.clone()).render(&mut pages)?;
-    for subcommand in command.get_subcommands().filter(|one| one.get_name() != "help") {
-        Man::new(subcommand.clone()).render(&mut pages)?;
+/// Prints the manual page of injector, or writes those of all commands.
+pub(super) fn man(directory: Option<&Path>) -> anyhow::Result<Code> {
+    match directory {
+        Some(directory) => man::write_all(directory).map(|()| Code::Ok),
+        None => print(&man::page()?),
     }
-    print(&pages)
 }
 
 fn print(text: &[u8]) -> anyhow::Result<Code> {

@@ -44,7 +44,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Code> {
         Command::Check(args) => check::run(&args),
         Command::Config { command } => config::run(&command),
         Command::Recommend(args) => recommend::run(&args),
-        Command::Completions { shell } => generate::completions(shell),
-        Command::Man => generate::man(),
+        Command::Completions { shell } => generate::completions(&shell),
+        Command::Man { directory } => generate::man(directory.as_deref()),
     }
 }

@@ -74,6 +74,15 @@ impl Cgroup {
         Ok(Self { directory, id, path: relative(&full, mount) })
     }
 
+    /// Opens the cgroup of this process: that of the shell or the unit which started it.
+    ///
+    /// Errors as [`Self::open`], and where it lies outside of this cgroup namespace.
+    pub fn own() -> anyhow::Result<Self> {
+        let own = fs::read_to_string("/proc/self/cgroup").context("reading /proc/self/cgroup")?;
+        let path = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+        Self::open(Path::new(path))
+    }
+
     /// The kernel's id, never used again for another cgroup.
     pub const fn id(&self) -> u64 {
         self.id
