@@ -1,5 +1,5 @@
-//! Chooses the BPF object that the binary carries: the committed build, so
-//! that stable Rust is all it takes, or with `INJECTOR_EBPF=build` a fresh one.
+//! Chooses the BPF object that the binary carries: the committed build, so that stable Rust is enough, or with
+//! `INJECTOR_EBPF=build` a fresh one.
 
 use std::{
     env, fs,

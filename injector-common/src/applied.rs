@@ -53,8 +53,7 @@ pub const fn bit(option: u8) -> u8 {
 }
 
 impl Applied {
-    /// `keepalive`, which is `unfitted` where no user timeout of the
-    /// application's stands in the way.
+    /// `keepalive`, which is `unfitted` without a user timeout of the application's.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "within the kernel's ranges, which are smaller")]
     pub const fn new(keepalive: &Keepalive, unfitted: &Keepalive, marks: u8) -> Self {
@@ -71,11 +70,11 @@ impl Applied {
         }
     }
 
-    /// Where nothing was set. What is in force counts all the same where
-    /// another attachment `is_set`: it is not the application's.
+    /// Where nothing was set. The effective values count nevertheless where another attachment `is_set`: they are not
+    /// the application's.
     #[inline(always)]
     pub fn found(own: &Own, sysctl: &Sysctl, unfitted: &Keepalive, is_set: bool, marks: u8) -> Self {
-        let found = if is_set { own.in_force(sysctl) } else { Keepalive::default() };
+        let found = if is_set { own.effective(sysctl) } else { Keepalive::default() };
         let left_alone = if !own.enabled && is_too_short(own.user_timeout_ms) { LEFT_ALONE } else { 0 };
         let marks = marks & !SWITCHED_ON | left_alone;
         Self::new(&Keepalive { user_timeout_ms: 0, ..found }, unfitted, marks)
@@ -104,13 +103,13 @@ impl Applied {
         self.marks & mark != 0
     }
 
-    /// Takes note that one of the options has another value now, set by us.
+    /// Records that one of the options has another value now, set by us.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "within the kernel's ranges, which are smaller")]
     pub const fn replace(&mut self, option: u8, value: u32) {
         self.asked &= !bit(option);
         match option {
-            // Nothing was set: one value alone does not say what is in force.
+            // Nothing was set: one value alone does not determine the effective ones.
             _ if self.idle_s == 0 => {}
             stats::OPTION_IDLE => self.idle_s = value as u16,
             stats::OPTION_INTERVAL => self.interval_s = value as u16,
@@ -147,7 +146,7 @@ mod tests {
         let unfitted = Keepalive { idle_s: 240, interval_s: 30, probes: 9, user_timeout_ms: 0 };
         let found = |own: &Own, is_set| Applied::found(own, &sysctl, &unfitted, is_set, Applied::marks_of(own, is_set));
         let theirs = found(&on, true);
-        assert_eq!(theirs.keepalive(), on.in_force(&sysctl));
+        assert_eq!(theirs.keepalive(), on.effective(&sysctl));
         assert_eq!((theirs.marks, theirs.unfitted_idle_s), (NESTED, 240));
         assert_eq!(found(&on, false).keepalive(), Keepalive::default());
         for (own, marks) in

@@ -18,9 +18,9 @@ pub struct Attachment {
     pub since_boot_ns: u64,
     /// Kernel's id of the cgroup, which is never used again for another one.
     pub cgroup_id: u64,
-    /// Tells builds of the BPF object apart.
+    /// Identifies the build of the BPF object.
     pub build: u64,
-    /// Tells the rules of one generation from those of another.
+    /// Identifies the rules of the generation.
     pub rules: u64,
     /// How often to look at the flows.
     pub pace: Pace,
@@ -32,8 +32,8 @@ pub struct Attachment {
     path: [u8; MAX_PATH],
     /// 1 where packets are tracked, otherwise 0.
     pub tracks_packets: u8,
-    /// 1 where this host refused the guard and nobody had asked for it,
-    /// otherwise 0.
+    /// 1 where this host refused the guard and it was not requested, otherwise
+    /// 0.
     pub lacks_guard: u8,
     padding: [u8; 5],
 }

@@ -1,4 +1,4 @@
-//! What becomes of an application's own keepalive calls while it is covered.
+//! How an application's own keepalive calls are treated while it is covered.
 
 use crate::{
     applied::{Applied, LEFT_ALONE, NESTED, SWITCHED_ON},
@@ -15,8 +15,8 @@ pub const TIGHTEN: u32 = 1;
 /// The policy's values always.
 pub const ENFORCE: u32 = 2;
 
-/// The policy that calls on a socket are held against; `None` where they all
-/// stand. `user_timeout_ms` is what is in force there, 0 for none.
+/// The policy that calls on a socket must meet; `None` where they all stand. `user_timeout_ms` is the effective one, 0
+/// for none.
 #[inline(always)]
 pub fn policy_of(policy: &FlowPolicy, applied: &Applied, user_timeout_ms: u32) -> Option<FlowPolicy> {
     if policy.keepalive.idle_s == 0 || policy.conflict == RESPECT {
@@ -47,18 +47,18 @@ pub enum Refit {
         /// The same for the time after this user timeout.
         unfitted: Keepalive,
     },
-    /// No times have, and keepalive was not the application's wish.
+    /// No times have, and the application had not switched keepalive on.
     SwitchOff,
 }
 
 /// Fits keepalive into a user timeout of `user_timeout_ms`, or back into none,
-/// on a socket that has the times of `in_force`.
+/// on a socket that has the times of `effective`.
 #[inline(always)]
 pub fn refit(
     policy: &FlowPolicy,
     applied: &Applied,
     enabled: bool,
-    in_force: &Keepalive,
+    effective: &Keepalive,
     user_timeout_ms: u32,
 ) -> Refit {
     if policy.keepalive.idle_s == 0 || policy.conflict == RESPECT {
@@ -71,7 +71,7 @@ pub fn refit(
         return Refit::Nothing;
     }
     let ours = applied.keepalive();
-    let is_ours = !enabled || ours.idle_s == in_force.idle_s && ours.interval_s == in_force.interval_s;
+    let is_ours = !enabled || ours.idle_s == effective.idle_s && ours.interval_s == effective.interval_s;
     let mut unfitted = if is_ours {
         // What an earlier user timeout had shortened comes back.
         Keepalive {
@@ -80,12 +80,12 @@ pub fn refit(
             ..policy.keepalive
         }
     } else {
-        policy.keepalive.no_slower_than(in_force)
+        policy.keepalive.no_slower_than(effective)
     };
-    unfitted.probes = if enabled { in_force.probes } else { unfitted.probes };
+    unfitted.probes = if enabled { effective.probes } else { unfitted.probes };
     unfitted.user_timeout_ms = 0;
     let keepalive = fitted(&unfitted, user_timeout_ms);
-    let is_there = enabled && keepalive.idle_s == in_force.idle_s && keepalive.interval_s == in_force.interval_s;
+    let is_there = enabled && keepalive.idle_s == effective.idle_s && keepalive.interval_s == effective.interval_s;
     if is_there || keepalive.idle_s == 0 { Refit::Nothing } else { Refit::Set { keepalive, unfitted } }
 }
 
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_calls_are_held_against() {
+    fn the_policy_of_calls() {
         let nested = Applied::new(&times(41, 5), &times(41, 5), NESTED);
         let alone = Applied::new(&times(41, 5), &times(41, 5), GUARDED);
         let table = [
@@ -236,15 +236,15 @@ mod tests {
             ("is too short beside an own keepalive", own, true, usual, 19_999, Refit::Nothing),
             ("is too short beside none", alone, false, slow, 5, Refit::Nothing),
             ("is no longer too short", alone, false, slow, 20_000, set(fit, usual)),
-            ("goes, and nothing is in the way", alone, false, slow, 0, set(usual, usual)),
+            ("is removed, and nothing else conflicts", alone, false, slow, 0, set(usual, usual)),
             ("comes where keepalive is off", ours, false, slow, 20_000, Refit::Nothing),
         ];
-        for (case, applied, enabled, in_force, user_timeout_ms, expected) in table {
+        for (case, applied, enabled, effective, user_timeout_ms, expected) in table {
             for conflict in [TIGHTEN, ENFORCE] {
-                let found = refit(&policy(conflict), &applied, enabled, &in_force, user_timeout_ms);
+                let found = refit(&policy(conflict), &applied, enabled, &effective, user_timeout_ms);
                 assert_eq!(found, expected, "{case}");
             }
-            let respect = refit(&policy(RESPECT), &applied, enabled, &in_force, user_timeout_ms);
+            let respect = refit(&policy(RESPECT), &applied, enabled, &effective, user_timeout_ms);
             assert_eq!(respect, Refit::Nothing, "{case}");
         }
     }
@@ -252,8 +252,8 @@ mod tests {
     #[test]
     fn probes_stay_what_they_are() {
         let applied = Applied::new(&times(240, 30), &times(240, 30), 0);
-        let in_force = Keepalive { probes: 3, ..times(240, 30) };
-        let expected = Refit::Set { keepalive: Keepalive { probes: 3, ..times(5, 5) }, unfitted: in_force };
-        assert_eq!(refit(&policy(TIGHTEN), &applied, true, &in_force, 20_000), expected);
+        let effective = Keepalive { probes: 3, ..times(240, 30) };
+        let expected = Refit::Set { keepalive: Keepalive { probes: 3, ..times(5, 5) }, unfitted: effective };
+        assert_eq!(refit(&policy(TIGHTEN), &applied, true, &effective, 20_000), expected);
     }
 }

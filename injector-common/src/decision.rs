@@ -7,10 +7,8 @@
 //! that of an established connection, that of a half-closed one, and that of a
 //! timer which sees payload alone.
 //!
-//! What a policy says instead of what follows from the limit is found by the
-//! same lookups: of those that a flow meets, the first in their order counts.
-//! Where policies ask for cgroups, the flow's cgroup has a number, which is part
-//! of every key.
+//! Overrides by policies are found by the same lookups: of those that match a flow, the first in their order counts.
+//! Where policies select cgroups, the flow's cgroup has a number, which is part of every key.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -20,7 +18,7 @@ use crate::{
     record::Endpoints,
 };
 
-/// The decision for flows that no rule names.
+/// The decision for flows without a rule.
 pub const FALLBACK: u32 = 0;
 /// "None of the hops."
 pub const NO_HOP: u32 = u32::MAX;
@@ -51,8 +49,7 @@ pub struct Decision {
     pub policy: FlowPolicy,
     /// Index of the hop that has the limit, or [`NO_HOP`].
     pub hop: u32,
-    /// Timer that counts payload alone, which keepalive can't hold off, in
-    /// milliseconds; 0 for none.
+    /// Timer that counts only payload, which keepalive does not reset, in milliseconds; 0 for none.
     pub layer7_ms: u32,
     /// Application idle time from which that makes a flow count as at risk, in
     /// milliseconds.
@@ -68,13 +65,13 @@ pub struct Decision {
     pub half_closed_hop: u32,
     /// 1 where the limits are those of flows within this host, too; otherwise 0.
     pub loopback: u32,
-    /// What a policy says instead.
+    /// The override of a policy.
     pub instead: Override,
 }
 
 const _: () = assert!(size_of::<Decision>() == 92);
 
-/// Nothing is said instead.
+/// No override.
 pub const NOTHING: u32 = 0;
 /// Keepalive as it follows from the limit.
 pub const DERIVED: u32 = 1;
@@ -83,17 +80,17 @@ pub const EXEMPTED: u32 = 2;
 /// Keepalive as the policy gives it.
 pub const EXPLICIT: u32 = 3;
 
-/// The rule on conflicts that goes with the limit.
+/// The conflict rule that goes with the limit.
 pub const SAME_CONFLICT: u32 = u32::MAX;
 
-/// Adoption as it is asked for.
+/// Adoption as configured elsewhere.
 pub const ADOPT_AS_ASKED: u32 = 0;
-/// Flows that were there before are adopted.
+/// Flows that were open before are adopted.
 pub const ADOPT: u32 = 1;
 /// They are left alone.
 pub const LEAVE: u32 = 2;
 
-/// What a policy says of a flow instead of what follows from its limit.
+/// What a policy sets for a flow, in place of what follows from its limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Override {
@@ -110,7 +107,7 @@ pub struct Override {
 }
 
 impl Override {
-    /// What becomes of the policy of a limit.
+    /// Applies the override to the policy of a limit.
     #[inline(always)]
     pub const fn of(&self, policy: &FlowPolicy) -> FlowPolicy {
         let mut policy = *policy;
@@ -252,7 +249,7 @@ impl Opaque for Best {
 /// Longest name of a hop, in bytes.
 pub const MAX_HOP_NAME: usize = 63;
 
-/// What later invocations want to know of a hop; a value of the `HOPS` map.
+/// The name of a hop, for later invocations; a value of the `HOPS` map.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct HopName {
@@ -365,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_tell_the_lookups_apart() {
+    fn keys_distinguish_the_lookups() {
         let endpoints = Endpoints { local_address: [1; 4], peer_address: [2; 4], local_port: 3, peer_port: 4 };
         let table = [
             (BY_PORT, false, 0, RuleKey { scope: 0, port: 4, address: [2; 4] }),

@@ -22,8 +22,7 @@ pub const FLOWS: &str = "FLOWS";
 /// Socket-local storage: one [`crate::packets::PacketRecord`] per flow whose
 /// packets are tracked.
 pub const PACKETS: &str = "PACKETS";
-/// Array of [`crate::decision::Decision`], the first one for flows that no rule
-/// names.
+/// Array of [`crate::decision::Decision`], the first one for flows without a rule.
 pub const DECISIONS: &str = "DECISIONS";
 /// Trie from [`crate::decision::RuleKey`] to an index of [`DECISIONS`].
 pub const RULES: &str = "RULES";
@@ -50,7 +49,7 @@ pub const GENERATION_MAPS: [&str; 6] = [DECISIONS, RULES, HOPS, CGROUPS, SCAN_CO
 pub const OFFSETS: &str = "OFFSETS";
 /// Read-only global: jiffies per second of the running kernel.
 pub const TICKS_PER_SECOND: &str = "TICKS_PER_SECOND";
-/// Read-only global: tells the rules of one generation from those of another.
+/// Read-only global: identifies the rules of a generation.
 pub const GENERATION: &str = "GENERATION";
 /// Read-only global: the lookups that can find a rule, see
 /// [`crate::decision::LOOKUPS`].

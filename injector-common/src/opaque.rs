@@ -1,10 +1,8 @@
 //! Numbers that the verifier can't foresee.
 //!
-//! The verifier follows every way through a program. Ways that come together
-//! again count as one only where it knows the same of their numbers, and it
-//! remembers each constant that an earlier decision left behind: a dozen
-//! decisions in a row make thousands of ways, and at a million instructions it
-//! gives up. One number that it knows nothing of looks like any other.
+//! The verifier follows every path through a program. Paths that join again count as one only where it knows the same
+//! of their numbers, and it remembers each constant of an earlier decision: a dozen decisions in a row make thousands
+//! of paths, and at a million instructions it gives up. Unknown numbers look alike to it.
 
 /// Always 0. Not in `.rodata`, so to the verifier it may be any number.
 #[cfg(target_arch = "bpf")]
@@ -15,7 +13,7 @@ static mut ZERO: u32 = 0;
 #[cfg(target_arch = "bpf")]
 #[inline(always)]
 fn zero() -> u32 {
-    // SAFETY: a valid static that nobody writes. Volatile, or the compiler would foresee it.
+    // SAFETY: a valid static that is never written. Volatile, or the compiler would foresee it.
     unsafe { (&raw const ZERO).read_volatile() }
 }
 

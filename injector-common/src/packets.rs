@@ -1,4 +1,4 @@
-//! What the packets of a flow tell, where they are tracked: `--track packets`.
+//! The packets of a flow, where they are tracked: `--track packets`.
 //!
 //! A record beside that of the flow, so that flows whose packets are not
 //! tracked pay nothing for it.
@@ -67,7 +67,7 @@ pub mod flag {
     pub const ACK: u8 = 1 << 4;
 }
 
-/// What of a segment's header tells its class.
+/// The fields of a segment's header that determine its class.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Segment {
     /// From [`flag`].

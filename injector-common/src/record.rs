@@ -6,11 +6,11 @@ use crate::{applied::Applied, decision::Selection, keepalive::Keepalive, packets
 
 /// The flow was seen when its connection was established.
 pub const ESTABLISHED: u8 = 0;
-/// The flow was there before, and was taken over from its process.
+/// The flow was open before, and was taken over from its process.
 pub const ADOPTED: u8 = 1;
 
 /// No flow: a listener that adoption set options on, for the sake of what it
-/// accepts. The place of its peer holds what was in force before.
+/// accepts. The place of its peer holds the earlier values.
 pub const LISTENER: u8 = 2;
 
 /// Length of the units in which a record keeps moments: a quarter of a second,
@@ -72,7 +72,7 @@ impl Endpoints {
     }
 
     /// What a [`LISTENER`] has in this place: whether keepalive was on, and the
-    /// parameters that were in force.
+    /// parameters that were effective.
     pub const fn of_listener(was_enabled: bool, before: &Keepalive) -> Self {
         let Keepalive { idle_s, interval_s, probes, user_timeout_ms } = *before;
         Self {
@@ -117,11 +117,11 @@ pub struct FlowRecord {
     pub opened_ns: u64,
     /// What the last scan saw.
     pub seen: Seen,
-    /// Status last told to the watcher, if that was a finding; otherwise 0.
+    /// Status last reported to the watcher, if that was a finding; otherwise 0.
     pub reported: u8,
     /// [`crate::stats::ACTIVE`] or [`crate::stats::PASSIVE`].
     pub direction: u8,
-    /// What became of the socket, from [`crate::stats`].
+    /// Outcome of the socket, from [`crate::stats`].
     pub outcome: u8,
     /// [`ESTABLISHED`], [`ADOPTED`] or [`LISTENER`].
     pub origin: u8,
@@ -131,7 +131,7 @@ pub struct FlowRecord {
     pub generation: u32,
     /// What was set.
     pub applied: Applied,
-    /// Who talks to whom.
+    /// Addresses and ports.
     pub endpoints: Endpoints,
 }
 
@@ -161,7 +161,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// What there is to know at establishment.
+    /// The state at establishment.
     #[inline(always)]
     pub const fn established(boot_ns: u64, monotonic_ns: u64, segments_in: u32) -> Self {
         let now = units(boot_ns);
@@ -175,7 +175,7 @@ impl Seen {
         }
     }
 
-    /// What there is to know where a connection was there before.
+    /// The state of a connection that was open before.
     #[inline(always)]
     pub const fn adopted(boot_ns: u64, monotonic_ns: u64) -> Self {
         Self {
@@ -217,14 +217,13 @@ pub struct FlowSample {
     pub limit_ms: u32,
     /// Index of that hop, or [`crate::decision::NO_HOP`].
     pub hop: u32,
-    /// Timer on the way that keepalive can't hold off, in milliseconds; 0 for
-    /// none.
+    /// Timer on the path that keepalive does not reset, in milliseconds; 0 for none.
     pub layer7_ms: u32,
     /// Index of the hop that has that timer, or [`crate::decision::NO_HOP`].
     pub layer7_hop: u32,
-    /// Who talks to whom.
+    /// Addresses and ports.
     pub endpoints: Endpoints,
-    /// Parameters in force, sysctl defaults filled in.
+    /// Effective parameters, sysctl defaults filled in.
     pub effective: Keepalive,
     /// Parameters set by us.
     pub applied: Keepalive,
@@ -239,7 +238,7 @@ pub struct FlowSample {
     pub state: u8,
     /// [`crate::stats::ACTIVE`] or [`crate::stats::PASSIVE`].
     pub direction: u8,
-    /// What became of the socket, from [`crate::stats`].
+    /// Outcome of the socket, from [`crate::stats`].
     pub outcome: u8,
     /// From [`crate::status`].
     pub status: u8,

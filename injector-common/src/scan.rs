@@ -1,5 +1,4 @@
-//! One scan: what userspace asks for, and what the iterator adds up on its
-//! way over all flows.
+//! One scan: what userspace asks for, and what the iterator adds up over all flows.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -14,8 +13,8 @@ pub const ALL: u32 = 0;
 pub const FINDINGS: u32 = 1;
 /// As [`FINDINGS`], and remember in the flow record that it was written, so
 /// that its recovery is written once as well. For the one watcher of an
-/// attachment. The first of these scans writes out what an earlier watcher
-/// was told, too.
+/// attachment. The first of these scans also writes out what an earlier watcher
+/// got.
 pub const WATCH: u32 = 2;
 /// Write out nothing: totals only.
 pub const TOTALS: u32 = 3;
@@ -33,7 +32,7 @@ pub const HISTOGRAM_BOUNDS_S: [u64; 12] = [1, 5, 10, 30, 60, 120, 240, 300, 350,
 /// Buckets of the histogram.
 pub const HISTOGRAM_BUCKETS: usize = HISTOGRAM_BOUNDS_S.len() + 1;
 
-/// "No flow's status can change by silence alone."
+/// "No flow's status can change by staying idle."
 pub const NEVER: u64 = u64::MAX;
 
 /// Request and result of a scan; the value of the `SCAN_CONTROL` map.
@@ -42,8 +41,7 @@ pub const NEVER: u64 = u64::MAX;
 pub struct ScanControl {
     /// [`ALL`], [`FINDINGS`], [`WATCH`], [`TOTALS`], [`BRIEF`] or [`LISTENERS`].
     pub mode: u32,
-    /// Write out at most this many flows; with [`WATCH`], this many that it was
-    /// not told about yet.
+    /// Write out at most this many flows; with [`WATCH`], this many that were not reported to it yet.
     pub budget: u32,
     /// Write out only flows that were idle on the wire for this long, in
     /// milliseconds.
@@ -84,11 +82,9 @@ impl ScanControl {
 pub struct ScanTotals {
     /// Flows by status.
     pub by_status: [u64; STATUSES],
-    /// Flows by wire idle time, not cumulative; those without a limit
-    /// ([`crate::status::LOCAL`]) left out.
+    /// Flows by wire idle time, not cumulative, without those that have no limit ([`crate::status::LOCAL`]).
     pub idle_histogram: [u64; HISTOGRAM_BUCKETS],
-    /// Milliseconds until the first flow could change its status by silence
-    /// alone, or [`NEVER`].
+    /// Milliseconds until the first flow could change its status by staying idle, or [`NEVER`].
     pub next_change_ms: u64,
     /// Flows already closing; they have no other status.
     pub closing: u64,

@@ -12,7 +12,7 @@ pub const DIRECTIONS: u32 = 2;
 pub const INJECTED: u8 = 0;
 /// The application's parameters were brought within the policy.
 pub const TIGHTENED: u8 = 1;
-/// What the application chose stays: its own keepalive serves, or its user
+/// The application's own settings stay: its keepalive serves, or its user
 /// timeout leaves no room for any.
 pub const RESPECTED: u8 = 2;
 /// The policy leaves the socket alone.

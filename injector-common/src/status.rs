@@ -1,4 +1,4 @@
-//! How a flow stands towards the hop that drops it first.
+//! The status of a flow towards the hop that expires first.
 
 /// Keepalive is on, never lets the idle time reach the limit, and one lost
 /// probe does not end the connection.
@@ -24,7 +24,7 @@ pub const STATUS_NAMES: [&str; STATUSES] = ["protected", "exposed", "at_risk", "
 pub const EXEMPT: u8 = u8::MAX;
 
 /// Unanswered probes from which a flow counts as stalled: the first one may
-/// still be on its way, or have been lost.
+/// still be in flight, or have been lost.
 pub const STALLED_PROBES: u8 = 2;
 /// Retransmissions in a row from which a flow counts as stalled.
 pub const STALLED_RETRANSMITS: u8 = 3;
@@ -53,7 +53,7 @@ pub struct Facts {
     pub warn_ms: u64,
     /// Application idle time.
     pub app_idle_ms: u64,
-    /// Timer on the way that counts payload alone, and so can't be held off by
+    /// Timer on the path that counts only payload, and so is not reset by
     /// keepalive; 0 for none.
     pub layer7_ms: u64,
     /// Application idle time from which to warn of it.
@@ -83,8 +83,8 @@ pub const fn classify(facts: &Facts) -> u8 {
 /// none where it was heard after the first of them was due.
 ///
 /// The kernel's own rule, `keepalive_time_elapsed()` in include/net/tcp.h. Its
-/// counter alone does not tell: data that arrives without acknowledging anything
-/// new leaves it as it is.
+/// counter alone does not show: data that arrives without acknowledging
+/// anything new leaves it as it is.
 #[inline(always)]
 pub const fn unanswered(probes_out: u8, unheard_ms: u64, idle_s: u32) -> u8 {
     if unheard_ms < idle_s as u64 * 1000 { 0 } else { probes_out }
@@ -115,8 +115,8 @@ pub const fn is_finding(status: u8) -> bool {
     matches!(status, AT_RISK | OVERDUE | STALLED)
 }
 
-/// Milliseconds until silence alone would change the status; `None` when it
-/// no longer can.
+/// Milliseconds until staying idle would change the status; `None` when it no
+/// longer can.
 #[inline(always)]
 pub const fn until_change_ms(idle_ms: u64, warn_ms: u64, limit_ms: u64) -> Option<u64> {
     if idle_ms < warn_ms {
@@ -159,12 +159,12 @@ mod tests {
             ("just below the mark", Facts { idle_ms: 279_999, ..QUIET }, PROTECTED),
             ("at the mark", Facts { idle_ms: 280_000, ..QUIET }, AT_RISK),
             ("at the limit", Facts { idle_ms: 350_000, ..QUIET }, OVERDUE),
-            ("one probe on its way", Facts { unanswered_probes: 1, ..QUIET }, PROTECTED),
+            ("one probe in flight", Facts { unanswered_probes: 1, ..QUIET }, PROTECTED),
             ("probes unanswered", Facts { unanswered_probes: 2, idle_ms: 290_000, ..QUIET }, STALLED),
             ("data unanswered", Facts { retransmits: 3, ..QUIET }, STALLED),
-            ("forgotten outweighs stalled", Facts { unanswered_probes: 5, idle_ms: 400_000, ..QUIET }, OVERDUE),
+            ("overdue outweighs stalled", Facts { unanswered_probes: 5, idle_ms: 400_000, ..QUIET }, OVERDUE),
             ("keepalive does not help", BEHIND_A_TIMER, EXPOSED),
-            ("the timer comes near", Facts { app_idle_ms: 48_000, ..BEHIND_A_TIMER }, AT_RISK),
+            ("the timer is close", Facts { app_idle_ms: 48_000, ..BEHIND_A_TIMER }, AT_RISK),
             ("the timer has fired", Facts { app_idle_ms: 60_000, ..BEHIND_A_TIMER }, OVERDUE),
             ("on this host", Facts { is_local: true, idle_ms: 400_000, unanswered_probes: 5, ..QUIET }, LOCAL),
             ("a timer that is not on the path", Facts { is_local: true, app_idle_ms: 60_000, ..BEHIND_A_TIMER }, LOCAL),

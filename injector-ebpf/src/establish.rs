@@ -17,7 +17,7 @@ use injector_common::{
 
 use crate::{clock, lookup, maps, options, sk_storage, sock_ops, tcp_sock::TcpSock};
 
-/// Treats the socket, and counts what became of it.
+/// Treats the socket, and counts the outcome.
 #[inline(always)]
 pub fn established(ctx: &SockOpsContext) {
     let direction = match ctx.op() {
@@ -50,7 +50,7 @@ pub fn established(ctx: &SockOpsContext) {
         endpoints,
     };
     let is_remembered = if outcome == stats::EXEMPT {
-        sk_storage::forget(socket);
+        sk_storage::remove(socket);
         true
     } else {
         sk_storage::store(socket, &mut record)
@@ -62,8 +62,7 @@ pub fn established(ctx: &SockOpsContext) {
     debug!(ctx, "port {} direction {} outcome {}", ctx.local_port(), direction, outcome);
 }
 
-/// Sets what the policy and the socket's own choice come to. Returns the
-/// outcome, and what was set.
+/// Sets what follows from the policy and the socket's own settings. Returns the outcome, and what was set.
 #[inline(always)]
 fn treat(ctx: &SockOpsContext, policy: &FlowPolicy, socket: *mut bpf_sock) -> (u8, Applied) {
     let (own, sysctl) = own_choice(socket);
@@ -83,18 +82,17 @@ fn treat(ctx: &SockOpsContext, policy: &FlowPolicy, socket: *mut bpf_sock) -> (u
     match outcome {
         stats::EXEMPT => return (outcome, Applied::default()),
         stats::RESPECTED => {
-            sock_ops::tell_nested(ctx, nested.is_set);
+            sock_ops::announce_nested(ctx, nested.is_set);
             return (outcome, Applied::found(&own, &sysctl, &unfitted, nested.is_set, marks));
         }
         _ => {}
     }
-    sock_ops::tell_nested(ctx, true);
+    sock_ops::announce_nested(ctx, true);
     let applied = Applied::new(&keepalive, &unfitted, marks);
     if apply(ctx, &keepalive).is_ok() { (outcome, applied) } else { (stats::FAILED, applied) }
 }
 
-/// What the socket has of its own. Where that can't be read it is taken to
-/// have nothing, and counted.
+/// The socket's own settings. Where they can't be read it counts as having none, and is counted as unreadable.
 #[inline(always)]
 fn own_choice(socket: *mut bpf_sock) -> (Own, Sysctl) {
     let read = || {
@@ -109,10 +107,9 @@ fn own_choice(socket: *mut bpf_sock) -> (Own, Sysctl) {
     })
 }
 
-/// Sets all parameters, up to the first one that is refused: half of them
-/// serve nobody, and the verifier has one way to follow instead of all
-/// combinations. The switch comes after the times, so that the kernel arms its
-/// timer once, with the right one.
+/// Sets all parameters, up to the first one that is refused: half of them protect no flow, and the verifier has one
+/// path to follow instead of all combinations. The switch comes after the times, so that the kernel arms its timer
+/// once, with the right one.
 #[inline(always)]
 fn apply(ctx: &SockOpsContext, keepalive: &Keepalive) -> Result<(), ()> {
     set(ctx, stats::OPTION_IDLE, keepalive.idle_s)?;

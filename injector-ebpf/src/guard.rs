@@ -1,10 +1,7 @@
-//! The `guard` program: an application's own keepalive calls, where the policy
-//! does not simply let them stand.
+//! The `guard` program: an application's own keepalive calls, where the policy does not simply accept them.
 //!
-//! It runs at every `setsockopt` of the cgroup, so what is none of ours leaves
-//! after two loads and a comparison. Only sockets that a flow is known of are
-//! looked at: before that the establishment decides, by where the connection
-//! leads.
+//! It runs at every `setsockopt` of the cgroup, so foreign options leave after two loads and a comparison. Only sockets
+//! with a record are treated: before that the establishment decides, by the connection's peer.
 
 use aya_ebpf::{bindings::bpf_sock, helpers::generated::bpf_get_current_cgroup_id, programs::SockoptContext};
 use injector_common::{
@@ -102,8 +99,8 @@ fn not_loosened(mut policy: FlowPolicy, socket: *mut bpf_sock, option: u8) -> Fl
     if policy.conflict != ENFORCE || !matches!(option, stats::OPTION_IDLE | stats::OPTION_INTERVAL) {
         return policy;
     }
-    if let Some(in_force) = read(socket, option) {
-        let both = Keepalive { idle_s: in_force, interval_s: in_force, ..Keepalive::default() };
+    if let Some(effective) = read(socket, option) {
+        let both = Keepalive { idle_s: effective, interval_s: effective, ..Keepalive::default() };
         policy.keepalive = policy.keepalive.no_slower_than(&both);
     }
     policy
@@ -113,9 +110,9 @@ fn not_loosened(mut policy: FlowPolicy, socket: *mut bpf_sock, option: u8) -> Fl
 /// application sets.
 #[inline(always)]
 fn fit(socket: *mut bpf_sock, policy: &FlowPolicy, record: &mut FlowRecord, user_timeout_ms: u32) {
-    let (Some(enabled), Some(in_force)) = (read(socket, stats::OPTION_KEEPALIVE), in_force(socket)) else { return };
+    let (Some(enabled), Some(effective)) = (read(socket, stats::OPTION_KEEPALIVE), effective(socket)) else { return };
     let applied = &mut record.applied;
-    match refit(policy, applied, enabled != 0, &in_force, user_timeout_ms) {
+    match refit(policy, applied, enabled != 0, &effective, user_timeout_ms) {
         Refit::Nothing => {}
         Refit::Set { keepalive, unfitted } => {
             if apply(socket, &keepalive, enabled != 0).is_ok() {
@@ -141,7 +138,7 @@ fn fit(socket: *mut bpf_sock, policy: &FlowPolicy, record: &mut FlowRecord, user
 }
 
 #[inline(always)]
-fn in_force(socket: *mut bpf_sock) -> Option<Keepalive> {
+fn effective(socket: *mut bpf_sock) -> Option<Keepalive> {
     Some(Keepalive {
         idle_s: read(socket, stats::OPTION_IDLE)?,
         interval_s: read(socket, stats::OPTION_INTERVAL)?,
@@ -167,7 +164,7 @@ fn set(socket: *mut bpf_sock, option: u8, value: u32) -> Result<(), ()> {
     options::set(socket.cast(), option, value).map_err(|errno| maps::count(stats::failure_index(option, errno)))
 }
 
-/// What is in force, where the kernel lets us see it.
+/// The effective user timeout, where the kernel lets us read it.
 #[inline(always)]
 fn read(socket: *mut bpf_sock, option: u8) -> Option<u32> {
     if maps::fits() { options::get(socket.cast(), option) } else { None }
@@ -195,8 +192,8 @@ fn cgroup_id() -> u64 {
 }
 
 /// The value that the application gave, four bytes of it. A shorter one gets
-/// its error from the kernel; the buffer alone does not tell, as it is longer
-/// than what the caller gave.
+/// its error from the kernel; the buffer alone does not show that, as it is
+/// longer than the caller's value.
 #[inline(always)]
 fn value(ctx: &SockoptContext) -> Option<*mut i32> {
     // SAFETY: context members, which the verifier knows as the bounds of the

@@ -29,7 +29,7 @@ pub fn choose(endpoints: &Endpoints, direction: u8, cgroup_id: u64) -> Best {
     best
 }
 
-/// Whether it matters whose a flow is.
+/// Whether rules depend on the cgroup of a flow.
 #[inline(always)]
 pub fn by_cgroup() -> bool {
     maps::lookups() & BY_CGROUP != 0
@@ -53,8 +53,8 @@ pub fn is_current(record: &FlowRecord) -> bool {
     record.generation == maps::generation()
 }
 
-/// The choice in a record, made anew where it was made by other rules; and whose
-/// limit counts where the flow is half-closed.
+/// The choice in a record, made again where it was made by other rules; and whose limit counts where the flow is
+/// half-closed.
 #[inline(always)]
 pub fn of(record: &mut FlowRecord, tcp: TcpSock, is_half_closed: bool) -> (Selection, u32) {
     let mut half_closed = FALLBACK;
@@ -74,7 +74,7 @@ pub fn is_exempt(choice: &Selection) -> bool {
         && maps::decision(choice.instead).is_some_and(|decision| decision.instead.mode == EXEMPTED)
 }
 
-/// What a choice comes to.
+/// The policy that a choice leads to.
 #[inline(always)]
 pub fn policy(choice: &Selection) -> Option<FlowPolicy> {
     let limit = maps::decision(choice.limit)?;

@@ -26,8 +26,8 @@ use crate::{packets::Way, scan::IterContext};
 /// Sets keepalive on a socket at the moment its connection is established.
 ///
 /// Runs for every `sock_ops` event of the cgroup; must return 1 and leave
-/// `reply` alone for those it does not own, or it would answer for others. At
-/// its own the kernel makes nothing of the reply.
+/// `reply` alone for those it does not own, or it would answer for others. For
+/// its own the kernel ignores the reply.
 #[sock_ops]
 #[expect(clippy::needless_pass_by_value, reason = "the signature that the macro calls")]
 fn keepalive(ctx: SockOpsContext) -> u32 {

@@ -100,7 +100,7 @@ pub fn ticks_per_second() -> u32 {
     unsafe { (&raw const TICKS_PER_SECOND).read_volatile() }
 }
 
-/// What the rules of this program are told by from those of another.
+/// Identifies the rules of this program.
 #[inline(always)]
 pub fn generation() -> u32 {
     // SAFETY: a valid static; volatile for the same reason.

@@ -26,7 +26,7 @@ const V4_HEADER: u32 = 20;
 const _: () = assert!(size_of::<Ipv4Hdr>() == V4_HEADER as usize);
 const V6_HEADER: u32 = 40;
 const _: () = assert!(size_of::<Ipv6Hdr>() == V6_HEADER as usize);
-/// More extension headers than this nobody sends in earnest.
+/// No legitimate packet has more extension headers than this.
 const MAX_EXTENSIONS: usize = 6;
 
 /// How a packet begins: read at once, since each read is a call. None with a
@@ -125,20 +125,20 @@ fn segment(ctx: &SkBuffContext) -> Option<Segment> {
     let (v4, v6) = unsafe { (&head.v4, &head.v6) };
     match v4.ip.version() {
         4 => match after_v4(&v4.ip)? {
-            V4_HEADER => told(ctx, V4_HEADER, &v4.tcp),
-            start => told(ctx, start, &ctx.load(start as usize).ok()?),
+            V4_HEADER => segment_at(ctx, V4_HEADER, &v4.tcp),
+            start => segment_at(ctx, start, &ctx.load(start as usize).ok()?),
         },
         6 => {
             let start = after_v6(ctx, v6)?;
-            told(ctx, start, &ctx.load(start as usize).ok()?)
+            segment_at(ctx, start, &ctx.load(start as usize).ok()?)
         }
         _ => None,
     }
 }
 
-/// What the TCP header at `start` tells.
+/// Reads the TCP header at `start`.
 #[inline(always)]
-fn told(ctx: &SkBuffContext, start: u32, header: &TcpHdr) -> Option<Segment> {
+fn segment_at(ctx: &SkBuffContext, start: u32, header: &TcpHdr) -> Option<Segment> {
     let payload = start + u32::from(header.doff()) * 4;
     if header.doff() < 5 || payload > ctx.len() {
         return None;

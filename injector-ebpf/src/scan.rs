@@ -54,11 +54,10 @@ struct IterMeta {
     seq_num: u64,
 }
 
-/// What one visit finds out before it decides whether to write anything.
+/// The results of one visit, before it decides whether to write anything.
 ///
-/// It lies in a map: what comes back from there is news to the verifier, which
-/// so forgets the ways that led to it. Held in registers it would have the
-/// verifier follow each of them through all that comes after.
+/// It lies in a map: the verifier knows nothing of values read from there, and so drops the paths that led to them.
+/// Held in registers they would make the verifier follow each path through all that comes after.
 #[derive(Clone, Copy)]
 pub struct Findings {
     own: Own,
@@ -134,7 +133,7 @@ pub fn visit(ctx: *mut IterContext) {
             settle(&visit, control, record, flow);
         }
         Ok(None) => control.totals.closing += 1,
-        // Freed under our eyes: no flow any more.
+        // Freed meanwhile: no flow any more.
         Err(_) => {}
     }
 }
@@ -150,7 +149,7 @@ fn look(visit: &Visit, record: &mut FlowRecord) -> Result<Option<Findings>, i32>
     let (choice, half_closed) = lookup::of(record, tcp, state::is_half_closed(state));
     let Some(limits) = limits(record, &choice, half_closed, state) else { return Ok(None) };
     let own = tcp.own_keepalive();
-    let effective = own.in_force(&tcp.sysctl_beside(&own)?);
+    let effective = own.effective(&tcp.sysctl_beside(&own)?);
     let mut activity = tcp.activity();
     if let Some(packets) = visit.packets {
         activity.packet_received = packets.received.last;
@@ -211,15 +210,15 @@ fn limits(record: &FlowRecord, choice: &Selection, half_closed: u32, state: u8) 
 #[inline(always)]
 fn settle(visit: &Visit, control: &mut ScanControl, record: &mut FlowRecord, flow: &Findings) {
     let is_exempt = flow.status == EXEMPT;
-    let is_told = control.mode == scan::WATCH && record.reported != 0;
+    let is_reported = control.mode == scan::WATCH && record.reported != 0;
     let is_new = !is_exempt && control.budget != 0 && is_wanted(control, flow);
-    if (is_told || is_new) && !write(visit, control, record, flow) {
+    if (is_reported || is_new) && !write(visit, control, record, flow) {
         return;
     }
-    if is_new && !is_told && control.budget != scan::UNLIMITED {
+    if is_new && !is_reported && control.budget != scan::UNLIMITED {
         control.budget -= 1;
     }
-    if control.mode == scan::WATCH && (is_told || is_new) {
+    if control.mode == scan::WATCH && (is_reported || is_new) {
         record.reported = if is_finding(flow.status) { flow.status } else { 0 };
     }
     if !is_exempt {
@@ -272,7 +271,7 @@ const _: () = assert!(size_of::<PacketRecord>() == PACKETS_SIZE as usize);
 const BRIEF_SIZE: u32 = 16;
 const _: () = assert!(size_of::<FlowBrief>() == BRIEF_SIZE as usize);
 
-/// Tells whether there was room.
+/// Returns whether there was room.
 #[inline(always)]
 fn write(visit: &Visit, control: &ScanControl, record: &FlowRecord, flow: &Findings) -> bool {
     if control.mode == scan::BRIEF {

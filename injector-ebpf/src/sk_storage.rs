@@ -10,8 +10,8 @@ use injector_common::record::FlowRecord;
 use crate::maps::{FLOWS, PACKETS, tracks_packets};
 
 /// Gives `socket` the flow record, in place of one it may have from an earlier
-/// connection: a socket can be disconnected and connected anew (`connect(2)`,
-/// `AF_UNSPEC`). Tells whether the kernel had the memory.
+/// connection: a socket can be disconnected and connected again (`connect(2)`,
+/// `AF_UNSPEC`). Returns whether the kernel had the memory.
 #[inline(always)]
 pub fn store(socket: *mut bpf_sock, record: &mut FlowRecord) -> bool {
     // SAFETY: `socket` comes non-null from the context, and the kernel copies
@@ -31,22 +31,22 @@ pub fn store(socket: *mut bpf_sock, record: &mut FlowRecord) -> bool {
     // SAFETY: a non-null result points to this socket's record.
     if unsafe { (*stored).opened_ns } != record.opened_ns {
         overwrite(stored, record);
-        forget_packets(socket);
+        remove_packets(socket);
     }
     true
 }
 
-/// Takes away what `socket` may have from an earlier connection.
+/// Removes what `socket` may have from an earlier connection.
 #[inline(always)]
-pub fn forget(socket: *mut bpf_sock) {
+pub fn remove(socket: *mut bpf_sock) {
     // SAFETY: `socket` comes non-null from the context. Where it has no record
     // the helper says so, and that is fine.
     unsafe { bpf_sk_storage_delete((&raw const FLOWS).cast_mut().cast(), socket.cast()) };
-    forget_packets(socket);
+    remove_packets(socket);
 }
 
 #[inline(always)]
-fn forget_packets(socket: *mut bpf_sock) {
+fn remove_packets(socket: *mut bpf_sock) {
     if tracks_packets() {
         // SAFETY: as above.
         unsafe { bpf_sk_storage_delete((&raw const PACKETS).cast_mut().cast(), socket.cast()) };

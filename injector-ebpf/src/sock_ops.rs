@@ -20,7 +20,7 @@ const SET: u32 = COVERED + 1;
 pub struct Nested {
     /// Another one covers it.
     pub is_covered: bool,
-    /// What is in force was set by one.
+    /// Its effective values were set by one.
     pub is_set: bool,
 }
 
@@ -34,7 +34,7 @@ pub fn nested(ctx: &SockOpsContext) -> Nested {
 
 /// Leaves word for those after us.
 #[inline(always)]
-pub fn tell_nested(ctx: &SockOpsContext, is_set: bool) {
+pub fn announce_nested(ctx: &SockOpsContext, is_set: bool) {
     // SAFETY: a context member that may be written.
     unsafe { (*ctx.ops).__bindgen_anon_1.reply = if is_set { SET } else { COVERED } };
 }

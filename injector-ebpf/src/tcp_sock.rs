@@ -1,11 +1,9 @@
 //! The kernel's own view of a TCP socket, read member by member at offsets
 //! that userspace found in BTF.
 //!
-//! The socket's own members are plain loads: the verifier knows what the
-//! pointer points to and checks each against the kernel's BTF. Where the way
-//! leads on through other structures, reads go through
-//! `bpf_probe_read_kernel`. Either way a wrong offset yields a wrong value,
-//! never a fault.
+//! The socket's own members are plain loads: the verifier knows what the pointer points to and checks each against the
+//! kernel's BTF. Where the path continues through other structures, reads go through `bpf_probe_read_kernel`. Either
+//! way a wrong offset yields a wrong value, never a fault.
 
 use core::ffi::c_void;
 
@@ -45,14 +43,13 @@ impl TcpSock {
 
     #[inline(always)]
     fn read<T: Copy>(self, member: usize) -> T {
-        // SAFETY: the verifier admits the load only where `tcp_sock` has a
-        // member of this size, and the kernel survives a socket that is freed
-        // under our eyes (`BPF_PROBE_MEM`). Volatile, or the compiler would
-        // merge loads of neighbours into one that spans members.
+        // SAFETY: the verifier admits the load only where `tcp_sock` has a member of this size, and the kernel survives
+        // a socket that is freed meanwhile (`BPF_PROBE_MEM`). Volatile, or the compiler would merge loads of neighbours
+        // into one that spans members.
         unsafe { self.0.wrapping_add(offset(member)).cast::<T>().read_volatile() }
     }
 
-    /// Keepalive as the application chose it.
+    /// Keepalive as set by the application.
     #[inline(always)]
     pub fn own_keepalive(self) -> Own {
         let ticks = ticks_per_second();
@@ -65,7 +62,7 @@ impl TcpSock {
         }
     }
 
-    /// What the socket's namespace has for sockets that chose nothing.
+    /// The defaults of the socket's namespace.
     #[inline(always)]
     pub fn sysctl(self) -> Result<Sysctl, i32> {
         let net = self.read(offsets::NET);
@@ -79,8 +76,7 @@ impl TcpSock {
         })
     }
 
-    /// The same where some of `own` was left alone; otherwise nothing of it
-    /// matters.
+    /// The same where some of `own` was left alone; otherwise none of it matters.
     #[inline(always)]
     pub fn sysctl_beside(self, own: &Own) -> Result<Sysctl, i32> {
         let is_complete = own.idle_s != 0 && own.interval_s != 0 && own.probes != 0;
@@ -133,7 +129,7 @@ impl TcpSock {
         self.read(offsets::NEXT_TO_RECEIVE)
     }
 
-    /// Timestamps and counters that tell when the socket was last active.
+    /// Timestamps and counters that show when the socket was last active.
     #[inline(always)]
     pub fn activity(self) -> Socket {
         Socket {

@@ -122,7 +122,7 @@ pub enum Error {
     #[error(
         "nothing is attached: the cgroup was removed{} ({cgroup}, attachment {name:?}): run `injector attach --cgroup {cgroup}` \
          again, with --follow to attach again each time",
-        if *is_anew { " and recreated" } else { "" }
+        if *is_recreated { " and recreated" } else { "" }
     )]
     CgroupRemoved {
         /// Name of the attachment.
@@ -130,11 +130,11 @@ pub enum Error {
         /// Path of the cgroup, relative to the mount.
         cgroup: String,
         /// Whether another cgroup has its path now.
-        is_anew: bool,
+        is_recreated: bool,
     },
-    /// The programs of an attachment were taken off their hooks, and its pins left.
+    /// The programs of an attachment were detached from their hooks, and its pins left.
     #[error(
-        "nothing is attached: the programs of {name:?} were taken off {cgroup}, and only their pins are left: run \
+        "nothing is attached: the programs of {name:?} were detached from {cgroup}, and only their pins are left: run \
          `injector attach --cgroup {cgroup} --name {name}` again, or `injector detach --name {name}`"
     )]
     OffItsHook {
@@ -151,7 +151,7 @@ pub enum Error {
         /// Why, and what to do.
         why: String,
     },
-    /// Another process holds a lock, and does not let go of it.
+    /// Another process holds a lock, and does not release it.
     #[error("{} is locked by {holder}: {cure}", path.display())]
     Held {
         /// What is locked.

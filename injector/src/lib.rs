@@ -2,7 +2,7 @@
 //!
 //! It attaches BPF programs to a cgroup, which set keepalive on every new TCP
 //! socket in it, and reports the flows that are close to the idle timeout of a
-//! hop on their way. Data flows one way:
+//! hop on their path. Data flows one way:
 //!
 //! ```text
 //! cli, settings -> keepalive (pure) -> bpf (the only module that knows aya)

@@ -44,7 +44,7 @@ fn the_configuration_file() {
     let text = format!(
         "# Configuration file\n\n\
          For `attach --config`, `run --config`, `timeouts`, `check` and `recommend`. `injector config default` prints this file, \
-         `injector config check FILE` finds mistakes, and `injector config show FILE` prints what a file comes to.\n\n\
+         `injector config check FILE` finds mistakes, and `injector config show FILE` prints the effective configuration.\n\n\
          ```toml\n{}```\n",
         run(&["config", "default"], Path::new("/")).0
     );

@@ -136,9 +136,5 @@ fn every_way_to_look_up_is_seen() {
     for (source, expected) in table {
         assert_eq!(arrows_up("hop", "x.rs", source), expected, "{source}");
     }
-    assert_eq!(
-        arrows_up("flow", "x.rs", "use crate::attachment::watch;").len(),
-        1,
-        "neighbours are no room to look into"
-    );
+    assert_eq!(arrows_up("flow", "x.rs", "use crate::attachment::watch;").len(), 1, "neighbours are not a room to use");
 }

@@ -46,7 +46,7 @@ fn run() -> Result<()> {
     if interrupted.load(Ordering::Relaxed) {
         bail!("interrupted; everything is cleaned up");
     }
-    shown.map_err(|_| anyhow!("the demo did not come to its end, see above; everything is cleaned up"))?
+    shown.map_err(|_| anyhow!("the demo did not complete, see above; everything is cleaned up"))?
 }
 
 fn quiet_when(interrupted: &Arc<AtomicBool>) {

@@ -10,7 +10,7 @@ has passed before, and may say
   words     length that the TCP header gives, in words [what it has]
   options   bytes of TCP options [0]
   ip        bytes of IPv4 options, or pairs of an IPv6 extension header's type and its words beyond two [none]
-  cut       bytes taken off the end [0]
+  cut       bytes cut off the end [0]
   length    added to the length that the IP header gives [0]
   fragments pairs of the bytes of the segment where each begins and ends, as they are sent; the last one's end is null
             [one packet, and for IPv6 no fragment header]

@@ -1,7 +1,8 @@
 //! `cargo xtask fuzz`: libFuzzer on every parser of bytes that others wrote.
 //!
-//! Any compiler will do: coverage is among its stable options. Sanitizers are not, and would look for mistakes in `unsafe`
-//! code, of which there is none in what is fuzzed. The package in `tests/fuzz` is laid out for cargo-fuzz all the same.
+//! Any compiler will do: coverage is among its stable options. Sanitizers are not, and would look for mistakes in
+//! `unsafe` code, of which there is none in what is fuzzed. The package in `tests/fuzz` is laid out for cargo-fuzz
+//! nevertheless.
 
 use std::{
     fs::{self, File},

@@ -1,16 +1,14 @@
-//! How long a flow has been idle, told from the socket's own timestamps and
-//! counters.
+//! How long a flow has been idle, from the socket's own timestamps and counters.
 //!
-//! Activity is what was received, or was sent *and* acknowledged: nobody knows
-//! how far anything else came. An acknowledgement is received as well, so on the
-//! wire what was received is all there is to look at.
+//! Activity is what was received, or was sent *and* acknowledged: it is unknown how far anything else came. An
+//! acknowledgement is received as well, so on the wire only received segments count.
 //!
 //! Moments are in nanoseconds of `CLOCK_BOOTTIME`, which goes on while the
 //! machine is suspended, as hops' timers do. The socket's timestamps do not:
 //! they are in ticks of the kernel (jiffies, lowest 32 bits), and 0 where the
 //! event never happened. At 1000 ticks a second they wrap after 49.7 days. So
 //! each scan leaves in the flow record what it saw, and a stamp that has not
-//! moved since then tells of nothing later.
+//! moved since then is no later activity.
 
 use crate::record::{Seen, UNIT_NS, moment_ns, units};
 
@@ -46,8 +44,7 @@ pub struct Now {
 }
 
 impl Now {
-    /// Time since `stamp` in nanoseconds, suspended time and whole wraps left
-    /// out.
+    /// Time since `stamp` in nanoseconds, without suspended time and whole wraps.
     #[inline(always)]
     const fn age_ns(&self, stamp: u32) -> u64 {
         let ticks = self.ticks.wrapping_sub(stamp);
@@ -88,13 +85,12 @@ pub struct Idle {
     pub seen: Seen,
 }
 
-/// Tells how long a flow opened at `opened_ns` has been idle, where the last
+/// Computes how long a flow opened at `opened_ns` has been idle, where the last
 /// scan left `before`.
 ///
-/// Segments that arrived without any timestamp moving give away what the
-/// timestamps miss: probes with a byte of garbage. All they tell is "since the
-/// last scan", so that scan's time is taken. Every doubt makes the idle time
-/// longer, so that a warning comes early rather than late.
+/// Segments that arrived without any timestamp moving reveal what the timestamps miss: probes with a byte of garbage.
+/// They were received since the last scan, so that scan's time is taken. In doubt the idle time is longer, so that a
+/// warning comes early rather than late.
 #[inline(always)]
 pub fn measure(socket: &Socket, before: &Seen, opened_ns: u64, now: &Now) -> Idle {
     let look = Look::new(before, now);
@@ -159,7 +155,7 @@ impl<'a> Look<'a> {
     }
 
     /// When `stamp` was, where the last scan saw `before` there and knew of
-    /// activity at `known_ns`; 0 where it tells nothing that isn't known.
+    /// activity at `known_ns`; 0 where it adds nothing to what is known.
     #[inline(always)]
     fn stamped(&self, stamp: u32, before: u32, known_ns: u64) -> u64 {
         if stamp == 0 {
@@ -185,7 +181,7 @@ impl<'a> Look<'a> {
     }
 
     /// A stamp that has moved since the last scan, and so is later than that.
-    /// Whether it is from before or after a suspension can't be told.
+    /// Whether it is from before or after a suspension is unknown.
     #[inline(always)]
     fn fresh(&self, stamp: u32) -> u64 {
         let moment = if stamp == 0 { 0 } else { self.moment(self.now.age_ns(stamp)) };
@@ -193,8 +189,8 @@ impl<'a> Look<'a> {
     }
 
     /// What has not moved is no later than what was known. It only looks so
-    /// after a wrap or a suspension; otherwise it tells the moment more
-    /// precisely than what was kept.
+    /// after a wrap or a suspension; otherwise it is more precise than what was
+    /// kept.
     #[inline(always)]
     const fn unmoved(moment: u64, known_ns: u64) -> u64 {
         if moment < known_ns.saturating_add(SLACK_NS) { moment } else { 0 }

@@ -14,15 +14,14 @@ use crate::{
 pub const MAX_IDLE_S: u32 = 32_767;
 /// Largest `TCP_KEEPCNT` the kernel takes (`MAX_TCP_KEEPCNT`).
 pub const MAX_PROBES: u32 = 127;
-/// What the kernel uses for `TCP_KEEPCNT` unless told otherwise
-/// (`TCP_KEEPALIVE_PROBES`).
+/// The kernel's default of `TCP_KEEPCNT` (`TCP_KEEPALIVE_PROBES`).
 pub const DEFAULT_PROBES: u32 = 9;
 
 /// Keepalive parameters of one socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Keepalive {
-    /// `TCP_KEEPIDLE`: seconds of silence before the first probe.
+    /// `TCP_KEEPIDLE`: idle seconds before the first probe.
     pub idle_s: u32,
     /// `TCP_KEEPINTVL`: seconds between unanswered probes.
     pub interval_s: u32,
@@ -50,22 +49,20 @@ impl Opaque for Keepalive {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct FlowPolicy {
-    /// Parameters to inject. An idle of 0 exempts: nothing is set, so a map
-    /// that nobody has filled yet does no harm.
+    /// Parameters to inject. An idle of 0 exempts: nothing is set, so an unfilled map does no harm.
     pub keepalive: Keepalive,
-    /// Idle timeout of the hop that forgets first, in milliseconds.
+    /// Idle timeout of the hop that expires first, in milliseconds.
     pub limit_ms: u32,
     /// Wire idle time from which a flow counts as at risk, in milliseconds.
     pub warn_ms: u32,
-    /// Whose word counts, from [`crate::conflict`].
+    /// Whose value counts, from [`crate::conflict`].
     pub conflict: u32,
 }
 
 const _: () = assert!(size_of::<FlowPolicy>() == 28);
 
-/// What a socket has of its own, chosen by its application or by what ran
-/// before us. A value of 0 was never set: the network namespace's sysctl
-/// stands in for it.
+/// A socket's own settings, chosen by its application or by earlier programs. A value of 0 was never set: the network
+/// namespace's sysctl stands in for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Own {
     /// `SO_KEEPALIVE` is on.
@@ -80,8 +77,7 @@ pub struct Own {
     pub user_timeout_ms: u32,
 }
 
-/// What a network namespace has for sockets that chose nothing; 0 where that
-/// is not known.
+/// A network namespace's defaults; 0 where they are unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sysctl {
     /// `net.ipv4.tcp_keepalive_time` in seconds.
@@ -112,7 +108,7 @@ impl Opaque for Sysctl {
     }
 }
 
-/// What becomes of a socket.
+/// The decision on a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// The policy leaves it alone.
@@ -128,9 +124,9 @@ pub enum Action {
 }
 
 impl Own {
-    /// What is in force, sysctls filled in.
+    /// The effective values, sysctls filled in.
     #[inline(always)]
-    pub const fn in_force(&self, sysctl: &Sysctl) -> Keepalive {
+    pub const fn effective(&self, sysctl: &Sysctl) -> Keepalive {
         Keepalive {
             idle_s: or(self.idle_s, sysctl.idle_s),
             interval_s: or(self.interval_s, sysctl.interval_s),
@@ -139,8 +135,7 @@ impl Own {
         }
     }
 
-    /// Whether nothing was chosen: then sysctls say nothing, either, as they are
-    /// not in force.
+    /// Whether nothing was chosen: then sysctls don't count, either, as keepalive is off.
     #[inline(always)]
     pub const fn is_untouched(&self) -> bool {
         !self.enabled && self.idle_s | self.interval_s | self.probes | self.user_timeout_ms == 0
@@ -148,14 +143,14 @@ impl Own {
 }
 
 impl Keepalive {
-    /// Whether what is `in_force` is what was set by these. A user timeout that
-    /// they leave alone does not count.
+    /// Whether the `effective` values are those that were set by these. A user timeout that they leave alone does not
+    /// count.
     #[inline(always)]
-    pub const fn is(&self, in_force: &Self) -> bool {
-        self.idle_s == in_force.idle_s
-            && self.interval_s == in_force.interval_s
-            && self.probes == in_force.probes
-            && (self.user_timeout_ms == 0 || self.user_timeout_ms == in_force.user_timeout_ms)
+    pub const fn is(&self, effective: &Self) -> bool {
+        self.idle_s == effective.idle_s
+            && self.interval_s == effective.interval_s
+            && self.probes == effective.probes
+            && (self.user_timeout_ms == 0 || self.user_timeout_ms == effective.user_timeout_ms)
     }
 
     /// With the shorter one of both idle times and of both intervals.
@@ -189,10 +184,10 @@ pub fn choose(policy: &FlowPolicy, own: &Own, sysctl: &Sysctl, is_nested: bool, 
     if enforces {
         return Action::Inject(fitted(unfitted, user_timeout_ms));
     }
-    let in_force = own.in_force(sysctl);
+    let effective = own.effective(sysctl);
     if own.enabled
-        && longest_idle_ms(in_force.idle_s, in_force.interval_s) < u64::from(policy.limit_ms)
-        && fits_user_timeout(&in_force)
+        && longest_idle_ms(effective.idle_s, effective.interval_s) < u64::from(policy.limit_ms)
+        && fits_user_timeout(&effective)
     {
         return Action::Respect;
     }
@@ -200,8 +195,7 @@ pub fn choose(policy: &FlowPolicy, own: &Own, sysctl: &Sysctl, is_nested: bool, 
     if own.is_untouched() { Action::Inject(keepalive) } else { Action::Tighten(keepalive) }
 }
 
-/// What [`choose`] would set if no user timeout of the application's stood in
-/// the way.
+/// What [`choose`] would set without a user timeout of the application's.
 #[inline(always)]
 pub fn unfitted(policy: &FlowPolicy, own: &Own, sysctl: &Sysctl, is_nested: bool) -> Keepalive {
     if policy.conflict == ENFORCE && !is_nested || own.is_untouched() {
@@ -211,15 +205,15 @@ pub fn unfitted(policy: &FlowPolicy, own: &Own, sysctl: &Sysctl, is_nested: bool
     }
 }
 
-/// The stricter of both where it decides how soon a hop hears of the flow.
-/// How many probes, and how long to wait in all, decide when a connection is
-/// given up: there the application's word stands.
+/// The stricter of both where it decides how soon a hop sees the flow. How many
+/// probes, and how long to wait in all, decide when a connection is given up:
+/// there the application's value stands.
 #[inline(always)]
 fn tightened(policy: &Keepalive, own: &Own, sysctl: &Sysctl) -> Keepalive {
     Keepalive {
         probes: probes(policy.probes, own, sysctl),
         user_timeout_ms: if own.user_timeout_ms == 0 { policy.user_timeout_ms } else { 0 },
-        ..policy.no_slower_than(&own.in_force(sysctl))
+        ..policy.no_slower_than(&own.effective(sysctl))
     }
 }
 

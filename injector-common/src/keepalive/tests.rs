@@ -76,7 +76,7 @@ fn sysctls_are_values_like_any_other() {
     for (case, policy, own, sysctl, expected) in table {
         assert_eq!(choose(&policy, &own, &sysctl, false), Action::Tighten(expected), "{case}");
     }
-    // Where nothing was chosen they are not in force, and say nothing.
+    // Where nothing was chosen they have no effect.
     assert_eq!(chosen(&Own::default(), &sysctl(20, 1, 1)), Action::Inject(POLICY.keepalive));
 }
 
@@ -116,7 +116,7 @@ fn an_own_user_timeout_stands() {
 }
 
 #[test]
-fn an_enforced_policy_asks_nobody_but_other_attachments() {
+fn an_enforced_policy_respects_only_other_attachments() {
     let policy = FlowPolicy { conflict: ENFORCE, ..POLICY };
     let own = own(true, 320, 10, 3);
     assert_eq!(choose(&policy, &own, &LINUX, false), Action::Inject(POLICY.keepalive));
@@ -139,8 +139,8 @@ fn a_user_timeout_that_was_left_alone_is_no_difference() {
         (Keepalive { interval_s: 31, ..applied }, false),
         (Keepalive { probes: 8, ..applied }, false),
     ];
-    for (in_force, expected) in table {
-        assert_eq!(applied.is(&in_force), expected, "{in_force:?}");
+    for (effective, expected) in table {
+        assert_eq!(applied.is(&effective), expected, "{effective:?}");
     }
     let with = Keepalive { user_timeout_ms: 9, ..applied };
     assert!(with.is(&with) && !with.is(&applied));
@@ -172,7 +172,7 @@ proptest! {
     #[test]
     fn never_loosens(own in any_own(), sysctl in any_sysctl(), conflict in RESPECT..=TIGHTEN, is_nested: bool) {
         let policy = FlowPolicy { conflict: if is_nested { ENFORCE } else { conflict }, ..POLICY };
-        let before = own.in_force(&sysctl);
+        let before = own.effective(&sysctl);
         if let Action::Tighten(set) = choose(&policy, &own, &sysctl, is_nested) {
             prop_assert!(set.idle_s <= POLICY.keepalive.idle_s && set.idle_s <= before.idle_s);
             prop_assert!(set.interval_s <= POLICY.keepalive.interval_s && set.interval_s <= before.interval_s);
@@ -188,16 +188,16 @@ proptest! {
     fn no_idle_time_reaches_the_limit(own in any_own(), sysctl in any_sysctl(), enforces: bool, is_nested: bool) {
         let policy = FlowPolicy { conflict: if enforces { ENFORCE } else { TIGHTEN }, ..POLICY };
         let is_left_alone = is_too_short(own.user_timeout_ms);
-        let in_force = match choose(&policy, &own, &sysctl, is_nested) {
+        let effective = match choose(&policy, &own, &sysctl, is_nested) {
             Action::Exempt => unreachable!(),
-            Action::Respect => own.in_force(&sysctl),
+            Action::Respect => own.effective(&sysctl),
             Action::Inject(set) | Action::Tighten(set) => Keepalive { user_timeout_ms: own.user_timeout_ms, ..set },
         };
         if !is_left_alone {
-            let longest_ms = latest_ms(in_force.idle_s.max(in_force.interval_s));
-            prop_assert!(longest_ms < u64::from(POLICY.limit_ms), "{:?}", in_force);
-            prop_assert!(in_force.probes == 1 || survives_a_lost_probe(&in_force), "{:?}", in_force);
-            prop_assert!(fits_user_timeout(&in_force), "{:?}", in_force);
+            let longest_ms = latest_ms(effective.idle_s.max(effective.interval_s));
+            prop_assert!(longest_ms < u64::from(POLICY.limit_ms), "{:?}", effective);
+            prop_assert!(effective.probes == 1 || survives_a_lost_probe(&effective), "{:?}", effective);
+            prop_assert!(fits_user_timeout(&effective), "{:?}", effective);
         }
     }
 
@@ -206,8 +206,8 @@ proptest! {
     fn what_we_switch_on_does_no_harm(own in any_own(), sysctl in any_sysctl()) {
         let own = Own { enabled: false, ..own };
         if let Action::Inject(set) | Action::Tighten(set) = choose(&POLICY, &own, &sysctl, false) {
-            let in_force = Keepalive { user_timeout_ms: own.user_timeout_ms, ..set };
-            prop_assert!(survives_a_lost_probe(&in_force), "{:?}", in_force);
+            let effective = Keepalive { user_timeout_ms: own.user_timeout_ms, ..set };
+            prop_assert!(survives_a_lost_probe(&effective), "{:?}", effective);
             prop_assert!(own.user_timeout_ms != 0 || set.probes >= SPARE_PROBES);
         }
     }

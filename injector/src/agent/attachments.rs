@@ -33,7 +33,7 @@ impl Watcher {
         let mount = cgroup::mount_point()?;
         let expansion = self.plan.targets.expand(&mount);
         let mut watched = expansion.parents;
-        self.let_go(|path| expansion.found.contains(path))?;
+        self.drop_unwanted(|path| expansion.found.contains(path))?;
         if self.ending.is_some() {
             return Ok(());
         }
@@ -120,7 +120,7 @@ impl Watcher {
     }
 
     /// Drops attachments that the plan no longer has, or that are no longer attached.
-    fn let_go(&mut self, is_wanted: impl Fn(&Path) -> bool) -> anyhow::Result<()> {
+    fn drop_unwanted(&mut self, is_wanted: impl Fn(&Path) -> bool) -> anyhow::Result<()> {
         for path in self.members.keys().cloned().collect::<Vec<_>>() {
             let Some(mut member) = self.members.remove(&path) else { continue };
             let name = member.name().to_owned();

@@ -20,8 +20,7 @@ use super::{
 };
 use crate::attachment::coverage::{Candidates, Coverage, Reason, Snapshot};
 
-/// The first look sees what was there before; the second one what was opened
-/// while the cgroups were attached to.
+/// The first look sees older connections; the second one those opened while the cgroups were attached to.
 const SECOND_AFTER: Duration = Duration::from_secs(5);
 /// From then on.
 const PERIOD: Duration = Duration::from_secs(60);

@@ -45,7 +45,7 @@ pub(super) struct Member {
     rules: Arc<Rules>,
     origin: Arc<Origin>,
     watch: Watch,
-    /// Why its self-test failed, where it was there before and so was left.
+    /// Why its self-test failed, where it existed before and so was left.
     failed: Option<String>,
     /// When to scan next.
     pub(super) due: Instant,
@@ -109,7 +109,7 @@ impl Member {
         [self.held.attached.pins().path(), self.held.attached.generation_path().to_owned()]
     }
 
-    /// Adopts connections that were there before. `progress` is called meanwhile.
+    /// Adopts connections that were open before. `progress` is called meanwhile.
     pub(super) fn adopt(&mut self, by_default: AdoptDefault, progress: &dyn Fn()) -> anyhow::Result<Report> {
         adopt::adopt(&mut self.held.attached, by_default, &pins::lock_for_adopting()?, progress)
     }

@@ -217,7 +217,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// What became of an attachment, pinned again where its pins were removed.
+    /// The state of an attachment, pinned again where its pins were removed.
     pub(super) fn check(&mut self, member: &mut Member) -> anyhow::Result<AttachmentState> {
         let state = member.state()?;
         if state != AttachmentState::Unpinned {

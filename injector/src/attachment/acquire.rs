@@ -24,7 +24,7 @@ use crate::{
 pub struct Acquired {
     /// The attachment.
     pub held: Held,
-    /// Notes on what was there before, a sentence each.
+    /// Notes on an earlier attachment, a sentence each.
     pub notes: Vec<String>,
     /// Why its self-test failed, where it existed before and was left attached.
     pub failed: Option<String>,

@@ -125,7 +125,7 @@ impl Held {
     /// Detaches it. Checks again under the lock: another attachment may have taken its place.
     pub fn detach(&mut self, _lock: &Lock) -> anyhow::Result<()> {
         if self.attached.has_its_pins() {
-            take_off(&mut self.attached)?;
+            detach_programs(&mut self.attached)?;
         }
         self.attached.unhook()?;
         pins::tidy();
@@ -137,14 +137,14 @@ impl Held {
 /// [`pins::lock_all`].
 pub fn detach(pins: &PinDir) -> anyhow::Result<()> {
     match Attached::open(pins.clone()) {
-        Ok(mut attached) => take_off(&mut attached),
+        Ok(mut attached) => detach_programs(&mut attached),
         // Its records can't be read.
         Err(_) => bpf::detach(pins),
     }
 }
 
 /// The programs go first: the guard would overrule the reset of listeners.
-fn take_off(attached: &mut Attached) -> anyhow::Result<()> {
+fn detach_programs(attached: &mut Attached) -> anyhow::Result<()> {
     let listeners = attached.listeners();
     bpf::detach(attached.pins())?;
     match listeners.and_then(|listeners| adopt::release(attached, listeners)) {

@@ -101,7 +101,7 @@ pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &AttachPlan<'_>) -> anyh
 fn take_back(there: &Attached) -> anyhow::Result<()> {
     let pins = there.pins();
     let added = names::COMPANIONS.into_iter().filter(|name| there.link(name).is_none());
-    // Anything else was there before, and stays.
+    // Anything else existed before, and stays.
     for link in added.filter_map(|name| link::open(pins, name).ok()) {
         std::fs::remove_file(link.path()).with_context(|| format!("removing {}", link.path().display()))?;
         unhook(&link)?;

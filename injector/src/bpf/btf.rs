@@ -346,7 +346,7 @@ mod tests {
     }
 
     /// `struct outer { struct <3>; struct <3>; ... }`, where 3 is itself: as
-    /// many ways as there are powers, and none comes to an end.
+    /// many paths as there are powers, and none ends.
     #[test]
     fn structures_that_hold_themselves_are_given_up() {
         let mut data = small();

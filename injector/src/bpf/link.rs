@@ -26,7 +26,7 @@ pub(super) fn open(pins: &PinDir, program: &str) -> anyhow::Result<Pinned> {
     Ok(link)
 }
 
-/// Whether a link at `keepalive` is not ours. What belongs to a program of ours is there before its link; a process may
+/// Whether a link at `keepalive` is not ours. The pins of a program of ours are made before its link; a process may
 /// have removed it since, but then there is no other in its place, and the lasting maps are there.
 fn is_foreign(pins: &PinDir, program_id: u32) -> anyhow::Result<bool> {
     let is_ours = is_there(&pins.generation(program_id));

@@ -53,8 +53,8 @@ pub fn fallback() -> Option<String> {
     falls_to_root(&features::release(), &fs::read_to_string("/proc/cgroups").unwrap_or_default())
 }
 
-/// From the kernel's version and `/proc/cgroups`: once a cgroup of a marking controller was made use of, the kernel no
-/// longer notes the cgroup of new sockets (`cgroup_sk_alloc_disable()`), until it boots again.
+/// From the kernel's version and `/proc/cgroups`: once a cgroup of a marking controller was used, the kernel no longer
+/// notes the cgroup of new sockets (`cgroup_sk_alloc_disable()`), until it boots again.
 fn falls_to_root(release: &str, controllers: &str) -> Option<String> {
     if features::version(release).is_none_or(|version| version >= SINCE) {
         return None;

@@ -68,7 +68,7 @@ impl Attached {
     /// The error where its cgroup is gone.
     pub fn cgroup_removed(&self) -> Error {
         let cgroup = self.cgroup_path();
-        let is_anew = cgroup::directory(&cgroup).is_ok_and(|directory| directory.is_dir());
-        Error::CgroupRemoved { name: self.name().to_owned(), cgroup: cgroup.display().to_string(), is_anew }
+        let is_recreated = cgroup::directory(&cgroup).is_ok_and(|directory| directory.is_dir());
+        Error::CgroupRemoved { name: self.name().to_owned(), cgroup: cgroup.display().to_string(), is_recreated }
     }
 }

@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn every_kernel_has_the_keepalive_sysctls() {
         let host = Host::read();
-        let keepalive = host.tcp_keepalive.expect("readable by everybody");
+        let keepalive = host.tcp_keepalive.expect("readable by all users");
         assert!(keepalive.idle_s > 0 && keepalive.interval_s > 0);
         assert_eq!(host.conntrack_hop().is_some(), host.nf_conntrack.is_some());
     }

@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn counters_of_this_host_have_names() {
-        for (interface, counters) in read().expect("anybody may ask") {
+        for (interface, counters) in read().expect("any user may ask") {
             assert!(!counters.is_empty() && counters.keys().all(|name| !name.is_empty()), "{interface}: {counters:?}");
         }
     }

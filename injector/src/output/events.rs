@@ -44,7 +44,7 @@ pub enum Event<'a> {
     Adopted {
         /// Name of the attachment.
         name: &'a str,
-        /// What became of them.
+        /// Their outcomes.
         #[serde(flatten)]
         report: &'a Report,
     },

@@ -59,8 +59,7 @@ impl Rules {
 
     /// From settings and hops, with policies that select no cgroup or pod.
     ///
-    /// Errors where one does: that takes somebody selector looks after cgroups as
-    /// they come.
+    /// Errors where one does: that needs a watch loop that follows new cgroups.
     pub fn without_selectors(settings: &Settings, hops: &[Hop], policies: &[Policy]) -> Result<Self, Error> {
         if let Some(index) = policies.iter().position(|policy| !policy.selector.selects_all()) {
             return Err(Error::BadValue {

@@ -26,11 +26,10 @@ pub struct Policy {
     pub scope: Scope,
     /// What they get.
     pub keepalive: Mode,
-    /// What becomes of their applications' own calls; `None` for the rule of
-    /// all others.
+    /// How to treat their applications' own calls; `None` for the rule of all
+    /// others.
     pub on_conflict: Option<OnConflict>,
-    /// Whether those that were there before are adopted; `None` as it is asked
-    /// for.
+    /// Whether those that were open before are adopted; `None` as it is configured for.
     pub adopt: Option<bool>,
 }
 

@@ -18,8 +18,8 @@ use crate::{
 
 pub(crate) const ABOUT: &str = "Connections over loopback, each with pauses of random length between what either end says; keepalive is switched off again on \
      all of them. tcpdump captures every packet. The error is the difference between the time from the opening to the last packet as \
-     `flows` tells it and as captured: no clock of ours takes part. Flows with a packet while `flows` ran are left out. Afterwards \
-     all fall silent; the lead is the time from the moment a watcher reads the first warning of a flow to the end of its limit.";
+     `flows` reports it and as captured: no clock of ours takes part. Flows with a packet while `flows` ran are omitted. Afterwards \
+     all stay idle; the lead is the time from the moment a watcher reads the first warning of a flow to the end of its limit.";
 
 const CONNECTIONS: usize = 1000;
 const PAUSE_MS: u64 = 4000;
@@ -74,7 +74,7 @@ impl Look {
     }
 }
 
-/// Seconds since 1970, which is what captures go by.
+/// Seconds since 1970, which is what captures use.
 fn now() -> f64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.expect("it is after 1970").as_secs_f64()

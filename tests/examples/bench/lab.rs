@@ -65,9 +65,9 @@ pub(crate) fn hold(netns: &Netns, cgroup: &Cgroup, connections: usize) -> Vec<Pr
     holders
 }
 
-/// Memory that can be had without taking it from anybody.
+/// Memory that is available.
 pub(crate) fn available_kib() -> usize {
-    let meminfo = fs::read_to_string("/proc/meminfo").expect("anybody may read it");
+    let meminfo = fs::read_to_string("/proc/meminfo").expect("any user may read it");
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("all current kernels report it")
 }

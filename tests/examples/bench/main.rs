@@ -63,7 +63,7 @@ struct Benchmark {
     name: &'static str,
     /// How it measures.
     about: &'static str,
-    /// What keeps the figures from being better, where that was looked into.
+    /// What limits the figures, where that was investigated.
     limits: Option<&'static str>,
     run: Run,
 }
@@ -109,7 +109,7 @@ fn measured(benchmark: &Benchmark, effort: Effort) -> Result<Report> {
     say(format_args!("{name}: {machine}"));
     let found = panic::catch_unwind(AssertUnwindSafe(|| run(effort)));
     let (measures, targets) =
-        found.map_err(|_| anyhow!("{name} did not come to its end, see above; everything is cleaned up"))?;
+        found.map_err(|_| anyhow!("{name} did not complete, see above; everything is cleaned up"))?;
     Ok(Report {
         schema: "injector.bench/v1".to_owned(),
         name: (*name).to_owned(),

@@ -18,7 +18,7 @@ pub(crate) const LIMITS: &str = "memory. The kernel follows a list from the entr
      miss each, one after the other, and then the program's own. Without reading ahead, samples by the clock of a scan of 100,000 flows \
      (`perf record -e cpu-clock` on Linux 6.18; this machine has no hardware counters) found 59% at these three, and it took 1.4 times as \
      long. Now 4% are left there, 35% are in `copy_from_kernel_nofault`, which fetches for the flows to come, and 47% in our program, a third \
-     of that at its first look into lines of the socket that were not fetched before. Fetching more of them was tried: each read costs what \
+     of that at its first access to lines of the socket that were not fetched before. Fetching more of them was tried: each read costs what \
      it saves.";
 
 const SIZES: [usize; 5] = [1000, 10_000, 100_000, 200_000, 500_000];

@@ -19,7 +19,7 @@ use crate::{
 /// What as many calls cost.
 #[derive(Debug, Serialize)]
 struct Costs {
-    /// Of an option that is no matter of injector's.
+    /// Of an option that injector ignores.
     other: Cost,
     /// Of one of keepalive, with a value that stands.
     keepalive: Cost,

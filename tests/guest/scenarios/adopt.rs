@@ -1,4 +1,4 @@
-//! Connections that were there before.
+//! Connections that were open before.
 
 use injector_tests::{Adoption, Keepalive, Origin};
 

@@ -34,7 +34,7 @@ fn after_calls(mode: &str) -> [Keepalive; 4] {
     ];
     calls.map(|call| {
         let pair = scene.pair(V4);
-        // Called from outside the cgroup: the guard goes by the socket's.
+        // Called from outside the cgroup: the guard uses the socket's.
         call(&pair.connected);
         keepalive(&pair.connected)
     })

@@ -40,8 +40,8 @@ pub(super) fn respect() {
     }
 }
 
-/// Three probes fit into one that was there before, or none is sent. One that comes later is followed by the guard, or else
-/// reported.
+/// Three probes fit into one that existed before, or none is sent. One that comes later is followed by the guard, or
+/// else reported.
 pub(super) fn user_timeouts() {
     const FITTED: Keepalive = Keepalive::on(5, 5, 9);
     let scene = Scene::new();

@@ -23,7 +23,7 @@ pub struct ForeignProgram {
 
 impl ForeignProgram {
     /// Its name in `bpftool cgroup show`.
-    pub const NAME: &str = "somebody_else";
+    pub const NAME: &str = "foreign";
 
     /// Loads the program and attaches it to a cgroup, beside others.
     pub fn attach(cgroup: &Cgroup) -> Self {

@@ -31,7 +31,7 @@ const DYNAMIC_VARIABLE: &str = "INJECTOR_DYNAMIC";
 #[derive(Clone, Debug)]
 pub struct Injector {
     binary: PathBuf,
-    /// Most tests connect within this host, and want limits all the same.
+    /// Most tests connect within this host, and still want limits.
     loopback: bool,
 }
 

@@ -20,7 +20,7 @@ fn connected_with(client: &mut Peer, server: &mut Peer, options: Options<'_>) ->
 }
 
 /// Goes on under the same name with another policy, for established flows too.
-fn adopt_anew(scene: &Scene, timeout: &str) -> Adoption {
+fn adopt_again(scene: &Scene, timeout: &str) -> Adoption {
     let arguments =
         ["--cgroup", scene.inside.path_text(), "--timeout", timeout, "--on-conflict", "respect", "-o", "jsonl"];
     Adoption::reported(&scene.injector.run(&[&["attach", "--detach", "--existing"][..], &arguments].concat()).ok())
@@ -100,7 +100,7 @@ fn a_later_policy_takes_the_place_of_an_earlier_one() {
             .map(|options| connected_with(&mut client, &mut server, options));
         let before = [&changed, &off].map(|socket| client.keepalive(socket));
 
-        let adoption = adopt_anew(&scene, second);
+        let adoption = adopt_again(&scene, second);
         assert_eq!((adoption.of_outcome("injected"), adoption.connections(), adoption.known), (2, 2, 2));
         assert_eq!([&early, &seen].map(|socket| client.keepalive(socket)), [expected; 2]);
         assert_eq!([&changed, &off].map(|socket| client.keepalive(socket)), before);
@@ -108,7 +108,7 @@ fn a_later_policy_takes_the_place_of_an_earlier_one() {
             let flow = flow_of(&attachment, socket);
             assert_eq!((flow.keepalive.owner, flow.status, flow.origin), (Owner::Injected, Status::Protected, origin));
         }
-        assert_eq!(adopt_anew(&scene, second).known, 4);
+        assert_eq!(adopt_again(&scene, second).known, 4);
     }
 }
 
@@ -128,7 +128,7 @@ fn a_later_policy_does_not_loosen_the_applications_own() {
         let near = connected_with(&mut client, &mut server, options);
         let _attachment = scene.injector.attach_detached(&scene.inside, &["--timeout", "6h"]);
         for (timeout, expected) in steps {
-            adopt_anew(&scene, timeout);
+            adopt_again(&scene, timeout);
             assert_eq!(client.keepalive(&near), expected, "{options:?} at {timeout}");
         }
     }

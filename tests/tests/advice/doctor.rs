@@ -44,7 +44,7 @@ fn it_names_programs_of_others_on_the_path() {
 
 #[test]
 fn an_unprivileged_user_sees_what_is_missing() {
-    let scene = Scene::new("nobody-doctor");
+    let scene = Scene::new("unprivileged-doctor");
     let (injector, _directory) = scene.injector.for_everyone();
     let unprivileged = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
     let output = injector.run_through(&unprivileged, &["doctor"]);

@@ -103,7 +103,7 @@ fn slow_clients_are_dropped_and_block_no_other() {
         .collect();
     reported_in_time(&scene, &agent);
     assert!(agent.usage().0 < before + ROOM, "{} bytes", agent.usage().0);
-    // More of them than it serves at a time: the rest has its turn when these are let go.
+    // More of them than it serves at a time: the rest has its turn when these are dropped.
     assert_eq!(agent.get("/metrics").code, 200);
     drop(clients);
 }
@@ -122,7 +122,7 @@ fn a_flood_does_not_block_other_clients() {
             let flood = move || {
                 while Instant::now() < until {
                     let mut stream = connect_from(flooder, address);
-                    // Until it is let go. The kernel's queue may have no room for it, and not say so.
+                    // Until it is dropped. The kernel's queue may have no room for it, and not say so.
                     stream.set_read_timeout(Some(SOON)).expect("not zero");
                     let _ = stream.read(&mut [0]);
                     thread::sleep(Duration::from_millis(500));

@@ -56,7 +56,7 @@ fn failing_scans_are_reported() {
     let known = agent.metric("last_scan_timestamp_seconds").expect("exported");
 
     eventually("scans fail", SOON, || {
-        // One for a client, and none for a scan. The client before may not have been let go of yet.
+        // One for a client, and none for a scan. The previous client may not have been dropped yet.
         limit(agent.pid(), &format!("{}:4096", free(agent.pid()) + 1));
         agent.metric("scan_failures_total").filter(|failures| *failures > 0.0)
     });

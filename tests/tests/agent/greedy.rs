@@ -59,7 +59,7 @@ fn clients_that_do_not_read_block_no_other() {
             let code = ask(agent.address(), text.as_bytes(), SOON).map(|answer| answer.code);
             assert_eq!(code, Some(200), "{path} of {sources}, after {:?}", started.elapsed());
         }
-        // They are let go after 20 s, and none has been waited for.
+        // They are dropped after 20 s, and none has been waited for.
         assert!(started.elapsed() < SOON * 2, "{:?}", started.elapsed());
     }
     // A few lists, for all clients together.
@@ -68,7 +68,7 @@ fn clients_that_do_not_read_block_no_other() {
 
 /// SECURITY.md#clients
 #[test]
-fn who_asks_all_the_time_keeps_no_processor_busy() {
+fn constant_requests_keep_no_processor_busy() {
     let scene = Scene::new("agent-eager");
     let agent = agent(&scene, "cgroups = [\"{cgroup}\"]\n");
     let _flows = many_flows(&scene);

@@ -80,7 +80,7 @@ fn the_first_that_a_flow_meets_counts() {
 
 /// As in a pod: `/proc/PID/cgroup` has paths there that lead out of the namespace.
 #[test]
-fn adoption_goes_by_cgroups_from_within_a_cgroup_namespace() {
+fn adoption_works_from_within_a_cgroup_namespace() {
     let scene = Scene::new("policies-namespace");
     let (pod, own) = (scene.inside.child("pod"), scene.inside.child("own"));
     let (mut client, mut server) = (Peer::spawn(Place::cgroup(&pod).on(&scene.netns)), scene.outside_peer());

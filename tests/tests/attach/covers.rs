@@ -46,7 +46,7 @@ fn a_socket_made_before_and_connected_after_is_covered() {
     client.connect_socket(&unconnected, "127.0.0.1", listener.local.port());
     let accepted = server.accept(&listener);
     assert_eq!(client.keepalive(&unconnected), USUAL);
-    assert_eq!(server.keepalive(&accepted), USUAL, "its listener was there before");
+    assert_eq!(server.keepalive(&accepted), USUAL, "its listener existed before");
     assert_eq!(client.keepalive(&established), Keepalive::UNTOUCHED, "established before");
 }
 

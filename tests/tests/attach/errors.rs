@@ -207,7 +207,7 @@ fn flows_options_out_of_range() {
     }
 }
 
-/// The namespace of mounts is the test's own; so is the cgroup, should the command find it all the same.
+/// The namespace of mounts is the test's own; so is the cgroup, should the command find it nevertheless.
 #[test]
 fn a_host_without_cgroup_v2() {
     let scene = Scene::new("no-mount");

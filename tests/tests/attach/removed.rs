@@ -28,16 +28,16 @@ fn the_watch_follows_where_it_is_to() {
     let name = attachment.name().to_owned();
     drop(child);
     for _ in 0..2 {
-        drop(child_anew(&scene, &mut attachment));
+        drop(child_recreated(&scene, &mut attachment));
     }
-    let child = child_anew(&scene, &mut attachment);
+    let child = child_recreated(&scene, &mut attachment);
     let output = attachment.stop(Signal::TERM).ok();
     assert!(output.stderr.contains("attaching again when it is recreated"), "{output:?}");
     assert_eq!((pins(&name), child.programs()), (None, vec![]));
 }
 
 /// Recreates the child, and waits until it is attached to.
-fn child_anew(scene: &Scene, attachment: &mut Attachment) -> Cgroup {
+fn child_recreated(scene: &Scene, attachment: &mut Attachment) -> Cgroup {
     let child = scene.inside.child("child");
     let line = attachment.line(SOON).expect("it attaches again");
     assert!(line.starts_with("attached "), "{line}");

@@ -121,7 +121,7 @@ fn a_later_change_of_its_own_choice_shows_as_well() {
 }
 
 #[test]
-fn the_counters_tell_them_apart() {
+fn the_counters_distinguish_them() {
     let scene = Scene::new("apart");
     let attachment = scene.attach(&[]);
     let _peers = [

@@ -31,7 +31,7 @@ fn assert_left_alone(attachment: &Attachment, socket: &Socket, user_timeout: &st
 }
 
 #[test]
-fn three_probes_fit_into_one_that_was_there_before() {
+fn three_probes_fit_into_an_earlier_one() {
     let table = [
         ("TCP_USER_TIMEOUT", 20_000, FITTED),
         ("TCP_USER_TIMEOUT", 600_000, Keepalive::on(150, 30, 9)),

@@ -20,7 +20,7 @@ fn with_clock(file: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_watch_tells_in_time_whatever_the_clock_says() {
+fn a_watch_reports_in_time_whatever_the_clock_shows() {
     for step in ["+1d", "-1d"] {
         let scene = Scene::new("clock");
         let injector = Injector::dynamic();

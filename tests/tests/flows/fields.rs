@@ -68,7 +68,7 @@ fn expose(client: &mut Peer, socket: &Socket) {
 }
 
 #[test]
-fn an_unprotected_flow_comes_near_the_limit_and_passes_it() {
+fn an_unprotected_flow_is_at_risk_and_then_overdue() {
     let scene = Scene::new("ages");
     let attachment = scene.attach(&[
         "--timeout",

@@ -72,7 +72,7 @@ impl Tracked {
 }
 
 #[test]
-fn both_modes_tell_the_same_idle_times() {
+fn both_modes_report_the_same_idle_times() {
     for route in Route::ALL {
         let scene = Scene::new("modes");
         let by_packets =
@@ -262,7 +262,7 @@ fn nonsense_is_harmless() {
 /// Programs see a local socket's fragments only where its packets are rewritten at output. A later one begins with what
 /// can be read as a header: that of TCP, which the rewriting has turned into payload.
 #[test]
-fn fragments_on_their_way_out() {
+fn fragments_at_output() {
     type Class = fn(&PacketCounts) -> u32;
     let (data, unknown): (Class, Class) = (|counts| counts.data, |counts| counts.unknown);
     let cases = [

@@ -67,7 +67,7 @@ fn peers_talk_by_every_route() {
 }
 
 #[test]
-fn the_witness_tells_payload_from_probes() {
+fn the_witness_distinguishes_payload_from_probes() {
     let netns = Netns::new("witness");
     let mut witness = Witness::watch(&netns, "lo");
     let mut client = Peer::spawn(Place::netns(&netns));

@@ -28,7 +28,7 @@ fn attachments_of_others_are_out_of_sight() {
         let scene = Scene::new("neighbour");
         let attachments = attachments(&scene);
         notify.send(()).expect("the test waits");
-        ended.recv().expect("the test comes to its end");
+        ended.recv().expect("the test ends");
         assert_eq!(attachments.each_ref().map(|one| scene.injector.states(one.name()).len()), [1; 3]);
         assert_eq!(scene.inside.program_ids("sock_ops").len(), 3);
     });

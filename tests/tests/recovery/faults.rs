@@ -180,7 +180,7 @@ fn detaching_and_adopting_without_a_reader() {
         let path = scene.inside.path_text();
         let output = run(&["attach", "--detach", "--existing", "--cgroup", path]);
         assert_eq!(output.code, code, "{output:?}");
-        assert_eq!(client.keepalive(&near), USUAL, "adopted all the same");
+        assert_eq!(client.keepalive(&near), USUAL, "adopted nevertheless");
         let name = scene.inside.attachment_name() + "-2";
         let _second = scene.injector.attach_detached(&scene.inside, &["--name", &name]);
         let output = run(&["detach", "--cgroup", path]);

@@ -14,7 +14,7 @@ fn guard(attachment: &Attachment) -> PathBuf {
 
 /// As left by a process that was killed after it had put the guard on its hook, and before it replaced the rest.
 #[test]
-fn a_guard_that_does_not_belong_there_is_taken_off() {
+fn a_guard_that_does_not_belong_there_is_detached() {
     let scene = Scene::new("half-guard");
     let donor_name = scene.inside.attachment_name() + "-donor";
     let donor = scene.injector.attach_detached(&scene.inside, &["--name", &donor_name, "--on-conflict", "enforce"]);

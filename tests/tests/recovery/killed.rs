@@ -12,7 +12,7 @@ const ROUNDS_OF_EACH: u32 = 20;
 /// Connections there are to be scanned.
 const CONNECTIONS: usize = 500;
 
-/// What is there before the one that will be killed begins.
+/// The state before the one that will be killed begins.
 #[derive(Clone, Copy, Debug)]
 enum Before {
     Nothing,

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_the_llvm_by_the_library_it_needs() {
+    fn finds_the_llvm_by_the_library_it_needs() {
         let executable = b"\x7fELF..libLLVM.so.22.1\0libc.so.6\0";
         assert!(links_llvm(executable, 22));
         assert!(!links_llvm(executable, 2));

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for group in machines.chunks(AT_A_TIME) {
         reports.extend(side_by_side(group, &initramfs)?);
     }
-    tell(&reports)?;
+    print(&reports)?;
     say::info(format_args!(
         "all is as it should be on {} kernels, after {} s",
         reports.len(),
@@ -83,7 +83,7 @@ fn log(kernel: &Kernel) -> PathBuf {
 }
 
 /// Prints and keeps the table. Errors with what is not as it should be.
-fn tell(reports: &[Report]) -> Result<()> {
+fn print(reports: &[Report]) -> Result<()> {
     let table = table::markdown(reports);
     let path = kernels::directory().join("features.md");
     fs::write(&path, &table).with_context(|| format!("writing {}", path.display()))?;

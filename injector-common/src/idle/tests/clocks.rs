@@ -26,7 +26,7 @@ fn wrap_s(rate: u32) -> u64 {
 }
 
 #[test]
-fn a_stamp_that_has_not_moved_tells_of_nothing_later() {
+fn a_stamp_that_has_not_moved_is_no_later_activity() {
     for mut machine in machines() {
         machine.receive_data();
         let mut elapsed_s = 0;
@@ -142,14 +142,14 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever happens and whenever somebody looks: never too short, and too long by no more than what can't be known.
+    /// Whatever happens and whenever scans run: never too short, and too long by no more than what can't be known.
     #[test]
     fn never_too_short(rate in prop::sample::select(&RATES[..]), steps in proptest::collection::vec(any_step(), 1..60)) {
         let mut machine = Machine::new(rate);
         let (mut heard_ns, mut payload_ns, mut scanned_ns) = (machine.opened_ns, machine.opened_ns, machine.opened_ns);
         let mut is_certain = true;
         for step in steps {
-            // Somebody looks before a stamp can wrap twice.
+            // A scan runs before a stamp can wrap twice.
             if machine.boot_ns - scanned_ns > wrap_s(rate) / 2 * SECOND {
                 machine.scan();
                 (scanned_ns, is_certain) = (machine.boot_ns, false);
@@ -157,7 +157,7 @@ proptest! {
             match step {
                 Step::Wait(ms) => machine.wait(ms),
                 Step::Sleep(ms) => {
-                    // Moments are told apart by the unit.
+                    // Moments differ by a unit at least.
                     machine.wait(600);
                     machine.sleep(ms);
                     is_certain = false;

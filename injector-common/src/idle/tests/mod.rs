@@ -94,14 +94,14 @@ impl Machine {
     #[track_caller]
     fn expect(&mut self, case: &str, wire_s: u64, application_s: u64) {
         let idle = self.scan();
-        for (what, told_ms, true_s) in
+        for (what, reported_ms, true_s) in
             [("wire", idle.wire_ms, wire_s), ("application", idle.application_ms, application_s)]
         {
             // A tick at either end; the units in which moments and time in suspension are kept.
             let (least, most) = ((true_s * 1000).saturating_sub(11), true_s * 1000 + 550);
             assert!(
-                (least..=most).contains(&told_ms),
-                "{case}, {} Hz, {what}: {told_ms} ms, {true_s} s is true",
+                (least..=most).contains(&reported_ms),
+                "{case}, {} Hz, {what}: {reported_ms} ms, {true_s} s is true",
                 self.rate
             );
         }
@@ -181,7 +181,7 @@ fn a_kernel_without_a_tick_rate_makes_no_activity() {
 }
 
 #[test]
-fn counters_tell_what_stamps_miss() {
+fn counters_show_what_stamps_miss() {
     for mut machine in machines() {
         machine.wait(50_000);
         machine.expect("nothing moved", 50, 50);
@@ -190,7 +190,7 @@ fn counters_tell_what_stamps_miss() {
         machine.wait(20_000);
         machine.expect("garbage since the last scan", 40, 90);
         machine.wait(5000);
-        machine.expect("what it told is remembered", 45, 95);
+        machine.expect("what it showed is remembered", 45, 95);
         machine.receive_garbage();
         machine.wait(1000);
         machine.receive_ack();
@@ -200,7 +200,7 @@ fn counters_tell_what_stamps_miss() {
 }
 
 #[test]
-fn what_was_there_before_has_no_scan_to_compare_with() {
+fn existing_connections_have_no_scan_to_compare_with() {
     let mut machine = Machine::new(250);
     machine.seen = Seen::adopted(machine.boot_ns, machine.monotonic_ns);
     machine.receive_garbage();
@@ -209,7 +209,7 @@ fn what_was_there_before_has_no_scan_to_compare_with() {
 }
 
 #[test]
-fn tracked_packets_tell_when_garbage_came() {
+fn tracked_packets_show_when_garbage_came() {
     for mut machine in machines() {
         machine.wait(50_000);
         machine.scan();

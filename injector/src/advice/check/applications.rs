@@ -1,4 +1,4 @@
-//! Applications, and keepalive that is asked for, that don't fit the hops on their way.
+//! Applications, and configured keepalive, that conflict with the hops on their path.
 
 use std::time::Duration;
 
@@ -115,7 +115,7 @@ fn explicit(policy: &Policy) -> Option<(Duration, Duration)> {
     Some((seconds(keepalive.idle_s), seconds(keepalive.interval_s)))
 }
 
-/// Keepalive that leaves more idle time than the shortest limit on its way.
+/// Keepalive that leaves more idle time than the shortest limit on its path.
 /// `whose` are the keys that say so, `keys` those that can be omitted.
 fn late(
     facts: &Evidence<'_>,

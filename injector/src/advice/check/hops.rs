@@ -106,7 +106,7 @@ fn closed_by(facts: &Evidence<'_>, hop: &Hop) -> Option<Finding> {
         code: "layer7-timer",
         what: format!("keepalive does not help here: {name} closes at {timeout}"),
         why: format!(
-            "{} counts payload only: a probe carries none, so {name} closes idle connections{of} all the same",
+            "{} counts payload only: a probe carries none, so {name} closes idle connections{of} nevertheless",
             hop.kind
         ),
         set: format!(

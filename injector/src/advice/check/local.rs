@@ -68,7 +68,7 @@ fn conntrack_short(facts: &Evidence<'_>, hop: &Hop, conntrack: Conntrack) -> Opt
             hop.kind,
             exact(hop.timeout)
         ),
-        why: "where a firewall or NAT of this host goes by it, packets of expired connections are dropped or \
+        why: "where a firewall or NAT of this host uses it, packets of expired connections are dropped or \
               lose their translation"
             .to_owned(),
         set: format!(

@@ -55,8 +55,8 @@ impl Evidence<'_> {
     /// The hop with the shortest limit that keepalive can hold off, among
     /// those that share a flow with `place`; of two alike, the first.
     fn shortest(&self, scope: &Scope) -> Option<&Hop> {
-        let on_the_way = self.config.hops.iter().filter(|hop| hop.scope.may_share_a_flow(scope));
-        on_the_way.filter(|hop| hop.kind.facts().keepalive).min_by_key(|hop| hop.timeout)
+        let on_path = self.config.hops.iter().filter(|hop| hop.scope.may_share_a_flow(scope));
+        on_path.filter(|hop| hop.kind.facts().keepalive).min_by_key(|hop| hop.timeout)
     }
 
     /// Longest idle time that `application` leaves on the wire when it sets

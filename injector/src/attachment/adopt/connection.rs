@@ -107,11 +107,11 @@ fn try_treat(
     }
     let keepalive = applied.keepalive();
     // Switched on by us, before the application's user timeout left no room.
-    let is_in_the_way = applied.has(LEFT_ALONE) && effective.enabled;
+    let must_switch_off = applied.has(LEFT_ALONE) && effective.enabled;
     let stays = |record: FlowRecord| {
         outcome == RESPECTED || record.applied.keepalive() == keepalive && effective.is(&keepalive)
     };
-    if !is_in_the_way && before.is_some_and(stays) {
+    if !must_switch_off && before.is_some_and(stays) {
         return Ok(Treated::Known);
     }
     let record = FlowRecord {
@@ -128,12 +128,12 @@ fn try_treat(
             ..FlowRecord::default()
         })
     };
-    // Before anything is set: the guard goes by the record. One that the socket
+    // Before anything is set: the guard uses the record. One that the socket
     // got meanwhile, when its connection was established, stays.
     if !attached.remember(socket, record, before.is_none())? {
         return Ok(Treated::Known);
     }
-    let treated = if is_in_the_way {
+    let treated = if must_switch_off {
         options::switch_off(socket).map_or_else(Treated::Refused, |()| Treated::Outcome(outcome))
     } else {
         set(socket, outcome, &keepalive)

@@ -183,7 +183,7 @@ impl Pass<'_> {
     }
 
     /// Treats a socket, unless that was done. False where its process may not be
-    /// looked into.
+    /// inspected.
     fn take(&mut self, holder: &mut HeldProcess, thread: i32, number: i32, inode: u64) -> bool {
         if self.seen.contains(&inode) {
             return true;

@@ -29,7 +29,7 @@ pub(crate) struct Census {
 }
 
 /// A socket that a process holds, or something else than a process: a register
-/// of `io_uring`, a message on its way, the kernel.
+/// of `io_uring`, a message in flight, the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ListedSocket {
     pub(crate) endpoints: Endpoints,

@@ -21,7 +21,7 @@ use crate::bpf::Attached;
 pub struct Coverage {
     /// Flows seen when their connection was established.
     pub established: u64,
-    /// Flows that were there before and were adopted.
+    /// Adopted flows, which were open before.
     pub adopted: u64,
     /// Connections without a record, by reason. Those that a policy leaves alone are not among them.
     pub uncovered: BTreeMap<Reason, u64>,

@@ -20,8 +20,8 @@ pub enum Reason {
     /// A thread with a descriptor table of its own holds it, from which sockets
     /// can be taken since 6.9.
     ThreadTable,
-    /// No process has a descriptor of it: it is registered with `io_uring`, on
-    /// its way from one process to another, or the kernel's own.
+    /// No process has a descriptor of it: it is registered with `io_uring`, in flight from one process to another, or
+    /// the kernel's own.
     NoDescriptor,
     /// A process of the cgroup that injector may not inspect holds it, most likely.
     Hidden,

@@ -10,7 +10,7 @@ const ROOT: &str = "root";
 const MARK: &str = "--";
 const DIGEST: usize = 8;
 
-/// `/a/b` becomes `a-b`. Where other characters than letters, digits and `_` had to be replaced, `-` would be taken for
+/// `/a/b` becomes `a-b`. Where other characters than letters, digits and `_` had to be replaced, `-` would look like
 /// another part, or the name would be too long, a digest of the path follows: other paths may be left with the same
 /// characters.
 pub(super) fn of_cgroup(path: &Path) -> String {

@@ -34,7 +34,7 @@ pub(super) fn run(args: &Detach) -> anyhow::Result<Code> {
         let name = pins.name().to_owned();
         match attachment::detach(&pins).with_context(|| format!("detaching {name}")) {
             Ok(()) => detached.push(name),
-            // The others can be detached all the same.
+            // The others can still be detached.
             Err(error) => errors.push(error),
         }
     }

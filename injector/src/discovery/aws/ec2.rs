@@ -32,7 +32,7 @@ pub(super) async fn tracking(
 ) -> Answer<HashMap<String, Option<Duration>>> {
     let instance = instance.map_err(Unanswered::clone)?;
     let ids = instance.interfaces.iter().map(|interface| interface.id.clone()).collect();
-    // By filter, not by id: one that was just taken off would be an error.
+    // By filter, not by id: one that was just detached would be an error.
     let interfaces = described(calls, config, "network-interface-id", ids).await?;
     Ok(interfaces.iter().filter_map(|one| Some((one.network_interface_id()?.to_owned(), timeout(one)))).collect())
 }

@@ -37,8 +37,8 @@ const V6: [&str; 14] =
 const V6_HPC: &str = "hpc8a";
 /// Nitro v5.
 const V5: [&str; 5] = ["m8g", "c8g", "r8g", "i8g", "i7ie"];
-/// Series of which everything up to a generation was there before June 2025,
-/// when Nitro v6 came.
+/// Series of which everything up to a generation existed before June 2025, when
+/// Nitro v6 came.
 const EARLIER: [(&str, u32); 21] = [
     ("a", 1),
     ("c", 7),

@@ -1,6 +1,6 @@
 //! What a Kubernetes object may be called.
 //!
-//! Names on the node's disk are taken for names of objects only where they follow the API server's rules
+//! Names on the node's disk count as names of objects only where they follow the API server's rules
 //! (`k8s.io/apimachinery/pkg/util/validation`). So what ends up in a table, a label or a page has no control character,
 //! no markup and no path in it, whichever user made the directory.
 

@@ -9,9 +9,9 @@ use super::cgroup_path::{PodRef, pod_below};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodRoots(Vec<String>);
 
-/// Where the kubelet has them unless its `--cgroup-root` says otherwise: the cgroupfs driver and the systemd driver; both
-/// again for kind, whose nodes have `--cgroup-root=/kubelet`; and containerd's own, where it has the cgroupfs driver and the
-/// kubelet the systemd driver.
+/// The kubelet's defaults, without a `--cgroup-root`: the cgroupfs driver and the systemd driver; both again for kind,
+/// whose nodes have `--cgroup-root=/kubelet`; and containerd's own, where it has the cgroupfs driver and the kubelet
+/// the systemd driver.
 const DEFAULT: [&str; 5] = [
     "/kubepods",
     "/kubepods.slice",

@@ -2,7 +2,7 @@
 //!
 //! Controllers add suffixes of a known form (`k8s.io/apimachinery/pkg/util/rand`): random ones of five characters from
 //! an alphabet without vowels and look-alikes; the hash of a pod template, written with the ten of them that stand for
-//! digits; ordinals; and minutes since 1970 for a cron job's jobs. They are taken off:
+//! digits; ordinals; and minutes since 1970 for a cron job's jobs. They are removed:
 //!
 //! | pod | made by | workload |
 //! |---|---|---|
@@ -29,7 +29,7 @@ const MINUTE: usize = 8;
 /// Most digits of an ordinal (`i32`).
 const ORDINAL: usize = 10;
 
-/// The workload that a pod of this name belongs to; the pod's own name where nothing is to be taken off.
+/// The workload that a pod of this name belongs to; the pod's own name where nothing is to be removed.
 pub fn workload_of(pod: &str) -> &str {
     let Some((rest, last)) = split(pod) else { return pod };
     // One in 850 of these is of digits alone, as an ordinal is.

@@ -91,7 +91,7 @@ fn naive(hops: &[Hop], flow: &Tuple) -> Found {
     (shortest(&limits, Hop::timeout_ms), shortest(&timers, Hop::timeout_ms), half_closed, None)
 }
 
-/// For the flows of everybody that go there.
+/// For all flows that go there.
 fn policy(scope: Scope) -> Policy {
     Policy { selector: Selector::default(), scope, keepalive: Mode::Exempt, on_conflict: None, adopt: None }
 }
@@ -109,7 +109,7 @@ fn to(peer: &str) -> Tuple {
 }
 
 #[test]
-fn the_shortest_on_the_way_counts() {
+fn the_shortest_on_the_path_counts() {
     let hops = hops(&[
         "eni=eni:350s",
         "db=nlb-tcp:60s@10.0.9.0/24:5432",
@@ -172,12 +172,12 @@ fn loopback_addresses_are_an_island() {
         "wide=custom:70s@[::]/0",
         "wide4=custom:80s@0.0.0.0/0",
     ]);
-    let everybody = policy(Scope::ANYWHERE);
+    let general = policy(Scope::ANYWHERE);
     let find = |loopback, peer: &str| {
-        let compiled = super::compile(&hops, slice::from_ref(&everybody), &[vec![0]], loopback);
+        let compiled = super::compile(&hops, slice::from_ref(&general), &[vec![0]], loopback);
         let found = look_up(&compiled, &to(peer));
         let name = |hop: u32| hops.get(hop as usize).map(|hop| hop.name.as_str());
-        assert_eq!(found.instead, everybody.instead(0), "{peer}: a policy is for everybody");
+        assert_eq!(found.instead, general.instead(0), "{peer}: a policy is for all flows");
         let limit = name(found.hop);
         assert_eq!(found.half_closed_ms != 0, limit.is_some(), "{peer}");
         (limit, name(found.layer7_hop), found.loopback != 0)

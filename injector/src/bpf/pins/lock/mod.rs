@@ -35,9 +35,9 @@ const MAX_TURNS: u32 = 6;
 /// How long this process waits, where that is not [`PATIENCE`].
 static OWN_PATIENCE: OnceLock<Duration> = OnceLock::new();
 
-/// Locks that were waited for in vain, by device and inode: as long as they are held, this process does not wait for
-/// them again.
-static IN_VAIN: Mutex<Option<HashSet<Identity>>> = Mutex::new(None);
+/// Locks whose wait timed out, by device and inode: as long as they are held, this process does not wait for them
+/// again.
+static TIMED_OUT: Mutex<Option<HashSet<Identity>>> = Mutex::new(None);
 
 /// Device and inode of a directory.
 type Identity = (u64, u64);
@@ -204,7 +204,7 @@ fn wait(file: File, how: FlockOperation, path: &Path) -> anyhow::Result<File> {
 }
 
 fn timed_out<T>(look: impl FnOnce(&mut HashSet<Identity>) -> T) -> T {
-    look(IN_VAIN.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default())
+    look(TIMED_OUT.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default())
 }
 
 fn held(path: &Path, identity: Identity, waited: Duration) -> anyhow::Error {
