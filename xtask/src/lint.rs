@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: formatting, clippy, licences and sources of dependencies, documentation, what `deploy/` ships.
+//! `cargo xtask lint`: formatting, clippy, licences and sources of dependencies, documentation and its words, what `deploy/` ships.
 
 use std::process::Command;
 
@@ -12,10 +12,10 @@ use crate::{
         self, python,
         tools::{self, OTHER_TARGET},
     },
-    workspace,
+    words, workspace,
 };
 
-/// Check formatting, lints, dependencies, documentation and what `deploy/` ships.
+/// Check formatting, lints, dependencies, documentation, words and what `deploy/` ships.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Also look for security advisories (fetches their database).
@@ -52,6 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "mend the warnings above",
     )?;
     docs::check()?;
+    words::check()?;
     deploy::check()
 }
 

@@ -20,6 +20,7 @@ mod say;
 mod setup;
 mod test;
 mod vm;
+mod words;
 mod workspace;
 
 /// Builds, checks, tests and shows injector.
