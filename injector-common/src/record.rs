@@ -46,7 +46,7 @@ pub struct Endpoints {
     pub peer_port: u16,
 }
 
-/// IPv4 address that the self-test connects to, one of loopback that hardly anybody else uses. Its connections are not
+/// IPv4 address that the self-test connects to, a loopback address that hardly any program uses. Its connections are not
 /// counted.
 pub const SELF_TEST: [u8; 4] = [127, 83, 69, 76];
 

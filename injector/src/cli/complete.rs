@@ -74,8 +74,8 @@ pub(super) fn hops(current: &OsStr) -> Vec<CompletionCandidate> {
     all.filter(|hop| hop.starts_with(&*typed)).map(CompletionCandidate::new).collect()
 }
 
-/// Bash, which takes `=` and `:` for words of their own: they are joined again before completion, and what stands before
-/// them is left out of the answer.
+/// Bash splits words at `=` and `:`: they are joined again before completion, and the part before them is removed from the
+/// answer.
 struct JoinedBash;
 
 impl EnvCompleter for JoinedBash {
