@@ -29,7 +29,7 @@ pub enum Event<'a> {
     /// Programs are attached.
     Attached {
         /// Name of the attachment.
-        name: &'a str,
+        attachment: &'a str,
         /// cgroup, relative to the mount.
         cgroup: Cow<'a, str>,
         /// Kernel's id of the cgroup.
@@ -43,7 +43,7 @@ pub enum Event<'a> {
     /// Connections that were open before were adopted.
     Adopted {
         /// Name of the attachment.
-        name: &'a str,
+        attachment: &'a str,
         /// Their outcomes.
         #[serde(flatten)]
         report: &'a Report,
@@ -51,7 +51,7 @@ pub enum Event<'a> {
     /// Discovery found other hops than the applied ones; they are applied now.
     Discovered {
         /// Name of the attachment.
-        name: &'a str,
+        attachment: &'a str,
         /// What differs.
         changes: &'a [discovery::HopChange],
         /// All hops that are applied.
@@ -104,7 +104,7 @@ impl<'a> Event<'a> {
     pub fn attached(attached: &'a Attached) -> Self {
         let description = attached.description();
         Self::Attached {
-            name: attached.name(),
+            attachment: attached.name(),
             cgroup: String::from_utf8_lossy(description.path()),
             cgroup_id: description.cgroup_id,
             pins: attached.pins().path(),
@@ -114,7 +114,7 @@ impl<'a> Event<'a> {
 
     /// Hops that are applied now.
     pub fn discovered(name: &'a str, hops: &[Hop], changes: &'a [discovery::HopChange]) -> Self {
-        Self::Discovered { name, changes, hops: hops.iter().map(HopReport::of).collect() }
+        Self::Discovered { attachment: name, changes, hops: hops.iter().map(HopReport::of).collect() }
     }
 
     /// A change of a flow.
@@ -164,11 +164,11 @@ impl EventWriter {
 
 fn text(event: &Event<'_>) -> String {
     match event {
-        Event::Attached { name, cgroup, parameters, .. } => {
+        Event::Attached { attachment: name, cgroup, parameters, .. } => {
             format!("attached {name} to cgroup {cgroup}: {parameters}")
         }
-        Event::Adopted { name, report } => format!("adopted into {name}: {report}"),
-        Event::Discovered { name, changes, .. } => {
+        Event::Adopted { attachment: name, report } => format!("adopted into {name}: {report}"),
+        Event::Discovered { attachment: name, changes, .. } => {
             let changes: Vec<_> = changes.iter().map(ToString::to_string).collect();
             format!("discovered for {name}: {}", changes.join("; "))
         }

@@ -26,11 +26,11 @@ fn every_figure_has_its_line() {
         "flows_adopted 8.0",
         "flows_at_risk{pod_namespace=\"shop\",workload=\"web\"} 2.0",
         "flows_at_risk{pod_namespace=\"_unknown\",workload=\"_unknown\"} 1.0",
-        "flow_idle_seconds_bucket{le=\"1\"} 15.0",
-        "flow_idle_seconds_bucket{le=\"300\"} 15.0",
-        "flow_idle_seconds_bucket{le=\"350\"} 17.0",
-        "flow_idle_seconds_bucket{le=\"3600\"} 17.0",
-        "flow_idle_seconds_bucket{le=\"+Inf\"} 18.0",
+        "flows_by_idle_time{le=\"1\"} 15.0",
+        "flows_by_idle_time{le=\"300\"} 15.0",
+        "flows_by_idle_time{le=\"350\"} 17.0",
+        "flows_by_idle_time{le=\"3600\"} 17.0",
+        "flows_by_idle_time{le=\"+Inf\"} 18.0",
         "flows_expired_total 3",
         "flows_lost_total 4",
         "flow_limit_seconds{hop=\"nat\",source=\"default\"} 350.0",
@@ -90,7 +90,7 @@ fn openmetrics_ends_as_it_should() {
     let text = full::metrics().encode(TextFormat::OpenMetrics);
     assert!(text.ends_with("\n# EOF\n"), "{text}");
     assert!(text.contains(&format!("# TYPE {PREFIX}_sockets counter\n")), "{text}");
-    assert!(text.contains(&format!("# TYPE {PREFIX}_flow_idle_seconds_bucket unknown\n")), "{text}");
+    assert!(text.contains(&format!("# TYPE {PREFIX}_flows_by_idle_time gauge\n")), "{text}");
 }
 
 #[test]

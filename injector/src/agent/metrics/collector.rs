@@ -203,14 +203,13 @@ impl Writer<'_> {
     }
 
     /// A histogram of current values, not a cumulative one: flows leave it again, and their times have no sum.
-    /// OpenMetrics calls that a gauge histogram, which neither the library nor Prometheus' own format has.
+    /// OpenMetrics calls that a gauge histogram, which neither the library nor Prometheus' own format has; so each bucket
+    /// is a gauge.
     fn idle_times(&mut self, buckets: impl Iterator<Item = (String, u64)>) -> fmt::Result {
-        self.samples(
-            "flow_idle_seconds_bucket",
-            "Flows by idle time on the wire at the last scan; for histogram_quantile as it is, without rate.",
-            MetricType::Unknown,
+        self.gauges(
+            "flows_by_idle_time",
+            "Flows whose idle time on the wire was at most le seconds at the last scan; for histogram_quantile as it is, without rate.",
             buckets.map(|(le, count)| ([("le", le)], real(count))),
-            |sample, value| sample.encode_gauge(&value),
         )
     }
 

@@ -24,7 +24,7 @@ pub(super) fn run(args: &Adopt) -> anyhow::Result<Code> {
     let adopt = |attached: &mut Attached| existing(attached, &pins::lock_for_adopting()?);
     let reports = there.attached.iter_mut().map(adopt).collect::<anyhow::Result<Vec<_>>>()?;
     for (attached, report) in there.attached.iter().zip(&reports) {
-        EventWriter::new(args.output).write(&Event::Adopted { name: attached.name(), report })?;
+        EventWriter::new(args.output).write(&Event::Adopted { attachment: attached.name(), report })?;
     }
     Ok(if there.skipped.is_empty() { Code::Ok } else { Code::Failure })
 }

@@ -78,7 +78,7 @@ impl Sink for StdoutEvents {
         if let Some(gap) = report.gap() {
             output::message(format_args!("injector: note: {gap}"));
         }
-        Self::write(&mut self.outlet, &mut self.unwritten, &Event::Adopted { name, report });
+        Self::write(&mut self.outlet, &mut self.unwritten, &Event::Adopted { attachment: name, report });
     }
 
     fn coverage(&mut self, coverages: &BTreeMap<String, Coverage>) {
