@@ -1,4 +1,4 @@
-//! A list of flows. Columns have fixed widths, so that a long list can be streamed.
+//! A list of flows. It may be long: it is written while flows are found.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use injector_common::scan::ScanTotals;
 use serde::{Deserialize, Serialize};
 
-use super::stdout::Lines;
+use super::{stdout::Lines, table::StreamedTable};
 use crate::{
     attachment::coverage::Coverage,
     error::Error,
@@ -109,36 +109,33 @@ pub fn flows_of_document(text: &[u8]) -> anyhow::Result<ListedFlows> {
 pub struct FlowWriter {
     format: FlowFormat,
     output: Lines,
+    table: StreamedTable,
 }
 
 impl FlowWriter {
     /// A writer of `format`; [`FlowFormat::Json`] is written as a whole, by
     /// [`flows_document`].
     pub fn new(format: FlowFormat) -> Self {
-        Self { format, output: Lines::new() }
-    }
-
-    /// Writes the column heads, where the format has any.
-    pub fn head(&mut self) -> Result<(), Error> {
-        match self.format {
-            FlowFormat::Jsonl | FlowFormat::Json => Ok(()),
-            FlowFormat::Table => self.line(&row(&HEAD)),
-            FlowFormat::Wide => self.line(&format!("{}  {WIDE_HEAD}", row(&HEAD))),
-        }
+        let head: Vec<_> =
+            HEAD.iter().chain(WIDE_HEAD.iter().filter(|_| format == FlowFormat::Wide)).copied().collect();
+        Self { format, output: Lines::new(), table: StreamedTable::new(&head) }
     }
 
     /// Writes a flow.
     pub fn flow(&mut self, flow: &Flow) -> anyhow::Result<()> {
-        Ok(self.line(&flow_line(self.format, flow)?)?)
+        let lines = match self.format {
+            FlowFormat::Jsonl | FlowFormat::Json => vec![flow_line(self.format, flow)?],
+            FlowFormat::Table | FlowFormat::Wide => self.table.row(cells(self.format, flow)),
+        };
+        Ok(lines.iter().try_for_each(|line| self.output.line(line))?)
     }
 
-    /// Writes what is still buffered.
-    pub fn finish(self) -> Result<(), Error> {
+    /// Writes what is still buffered, and the column heads where no flow came.
+    pub fn finish(mut self) -> Result<(), Error> {
+        if matches!(self.format, FlowFormat::Table | FlowFormat::Wide) {
+            self.table.finish().iter().try_for_each(|line| self.output.line(line))?;
+        }
         self.output.finish()
-    }
-
-    fn line(&mut self, text: &str) -> Result<(), Error> {
-        self.output.line(text.trim_end())
     }
 }
 
@@ -146,8 +143,7 @@ impl FlowWriter {
 pub fn flow_line(format: FlowFormat, flow: &Flow) -> serde_json::Result<String> {
     Ok(match format {
         FlowFormat::Jsonl | FlowFormat::Json => printable::json(&serde_json::to_string(flow)?),
-        FlowFormat::Table => printable(&columns(flow)),
-        FlowFormat::Wide => printable(&format!("{}  {}", columns(flow), wide(flow))),
+        FlowFormat::Table | FlowFormat::Wide => cells(format, flow).join("  "),
     })
 }
 
@@ -166,45 +162,44 @@ const HEAD: [&str; 13] = [
     "CGROUP",
     "PROCESS",
 ];
-const WIDTHS: [usize; 13] = [9, 8, 8, 8, 7, 8, 12, 11, 7, 21, 21, 20, 18];
-const WIDE_HEAD: &str = "STATE        AGE       OUTCOME    UID    NETNS       INODE     COOKIE      REASON";
+const WIDE_HEAD: [&str; 8] = ["STATE", "AGE", "OUTCOME", "UID", "NETNS", "INODE", "COOKIE", "REASON"];
 
-fn row(cells: &[&str; 13]) -> String {
-    let cells: Vec<_> = cells.iter().zip(WIDTHS).map(|(cell, width)| format!("{cell:width$}")).collect();
-    cells.join("  ")
+/// The cells of a row.
+fn cells(format: FlowFormat, flow: &Flow) -> Vec<String> {
+    let wide = if format == FlowFormat::Wide { wide(flow).to_vec() } else { Vec::new() };
+    columns(flow).into_iter().chain(wide).map(|cell| printable(&cell)).collect()
 }
 
-fn columns(flow: &Flow) -> String {
+fn columns(flow: &Flow) -> [String; HEAD.len()] {
     let (limit_ms, hop) = limit(flow);
-    row(&[
-        &flow.status,
-        &flow.remaining_ms.map_or_else(none, short),
-        &elapsed(flow.idle_ms),
-        &elapsed(flow.app_idle_ms),
-        &limit_ms.map_or_else(none, elapsed),
-        hop.as_deref().unwrap_or("-"),
-        &keepalive(flow),
-        &flow.keepalive.owner,
-        &flow.direction,
-        &flow.local.to_string(),
-        &flow.peer.to_string(),
-        &cgroup(flow),
-        &process(flow),
-    ])
+    [
+        flow.status.to_string(),
+        flow.remaining_ms.map_or_else(none, short),
+        elapsed(flow.idle_ms),
+        elapsed(flow.app_idle_ms),
+        limit_ms.map_or_else(none, elapsed),
+        hop.clone().unwrap_or_else(none),
+        keepalive(flow),
+        flow.keepalive.owner.to_string(),
+        flow.direction.to_string(),
+        flow.local.to_string(),
+        flow.peer.to_string(),
+        cgroup(flow),
+        process(flow),
+    ]
 }
 
-fn wide(flow: &Flow) -> String {
-    format!(
-        "{:11}  {:8}  {:9}  {:<5}  {:<10}  {:<8}  {:<10}  {}",
-        flow.state,
+fn wide(flow: &Flow) -> [String; WIDE_HEAD.len()] {
+    [
+        flow.state.to_string(),
         elapsed(flow.age_ms),
-        flow.outcome,
-        flow.uid,
-        flow.netns,
-        flow.inode,
-        flow.cookie,
-        flow.reason.as_deref().unwrap_or("-"),
-    )
+        flow.outcome.to_string(),
+        flow.uid.to_string(),
+        flow.netns.to_string(),
+        flow.inode.to_string(),
+        flow.cookie.to_string(),
+        flow.reason.clone().unwrap_or_else(none),
+    ]
 }
 
 /// Idle, interval and probes in short form: `240/30/9`.

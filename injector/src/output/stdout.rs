@@ -5,6 +5,8 @@
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 
+use rustix::termios::tcgetwinsize;
+
 use crate::error::Error;
 
 /// Writes all of `bytes`, and waits until they are out.
@@ -17,6 +19,12 @@ pub fn bytes(bytes: &[u8]) -> Result<(), Error> {
 pub(super) fn line(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(error)
+}
+
+/// Columns of the terminal that stdout leads to; `None` where it is no terminal.
+pub fn columns() -> Option<usize> {
+    let size = tcgetwinsize(io::stdout()).ok()?;
+    Some(size.ws_col.into()).filter(|&columns| columns > 0)
 }
 
 /// Lines that are written together, as many as there is room for.

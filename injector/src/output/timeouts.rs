@@ -30,8 +30,8 @@ pub fn timeouts_document(hops: &[Hop], host: &Host, limited: &Limited) -> impl S
     Document { schema: "injector.timeouts/v1", hops: hops.iter().map(report).collect(), host }
 }
 
-/// The same for people.
-pub fn timeouts_report(hops: &[Hop], host: &Host, limited: &Limited) -> String {
+/// The same for people, on a terminal of so many columns.
+pub fn timeouts_report(hops: &[Hop], host: &Host, limited: &Limited, columns: Option<usize>) -> String {
     let mut table =
         Table::new(["HOP", "KIND", "TIMEOUT", "RANGE", "AT ITS END", "KEEPALIVE", "FLOWS", "SOURCE", "WHERE"]);
     for hop in hops {
@@ -48,7 +48,7 @@ pub fn timeouts_report(hops: &[Hop], host: &Host, limited: &Limited) -> String {
             hop.scope.to_string(),
         ]);
     }
-    let mut text = table.to_string();
+    let mut text = table.within(columns);
     for remark in hops.iter().flat_map(remarks).chain(counters(host)) {
         write!(text, "\n{}", printable(&remark)).unwrap_or_default();
     }
@@ -111,7 +111,7 @@ mod tests {
         let mut hops = vec![hop("db=nlb-tcp:1800s@10.0.9.0/24:5432"), hop("web=alb"), hop("x=custom:2s")];
         hops.extend(host.conntrack_hop());
         assert_eq!(
-            squeezed(&timeouts_report(&hops, &host, &[("db".to_owned(), 3)].into())),
+            squeezed(&timeouts_report(&hops, &host, &[("db".to_owned(), 3)].into(), None)),
             [
                 "HOP KIND TIMEOUT RANGE AT ITS END KEEPALIVE FLOWS SOURCE WHERE",
                 "db nlb-tcp 1800s 60s to 6000s reset 1234/154/9 3 --hop peer 10.0.9.0/24 port 5432",

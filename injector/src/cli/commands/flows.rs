@@ -185,7 +185,6 @@ fn write(format: FlowFormat, flows: impl Iterator<Item = Flow>, coverage: &[(Str
         return output::json_document(&output::flows_document(&flows, coverage));
     }
     let mut writer = FlowWriter::new(format);
-    writer.head()?;
     for flow in flows {
         writer.flow(&flow)?;
     }

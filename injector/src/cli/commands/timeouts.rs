@@ -23,7 +23,10 @@ pub(super) fn run(args: &Timeouts) -> anyhow::Result<Code> {
     hops.extend(host.conntrack_hop());
     match args.output {
         Format::Json => output::json_document(&output::timeouts_document(&hops, &host, &limited))?,
-        Format::Table => output::lines(&output::timeouts_report(&hops, &host, &limited))?,
+        Format::Table => {
+            let report = output::timeouts_report(&hops, &host, &limited, output::stdout::columns());
+            output::lines(&report)?;
+        }
     }
     Ok(Code::Ok)
 }

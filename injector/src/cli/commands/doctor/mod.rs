@@ -90,10 +90,12 @@ impl From<Foreign> for ForeignProgram {
 }
 
 fn text(report: &Report) -> String {
+    let columns = output::stdout::columns();
     let mut checks = Table::new(["CHECK", "", "DETAIL"]);
     for check in &report.checks {
         checks.row([check.what.clone(), check.mark().to_owned(), check.detail.clone()]);
     }
+    let checks = checks.within(columns);
     let Some(programs) = &report.foreign_programs else {
         return format!("{checks}\n\nother BPF programs on the path: unknown, as they can't be listed");
     };
@@ -104,5 +106,5 @@ fn text(report: &Report) -> String {
     for program in programs {
         foreign.row([program.cgroup.clone(), program.hook.to_owned(), program.id.to_string(), program.name.clone()]);
     }
-    format!("{checks}\n\n{foreign}")
+    format!("{checks}\n\n{}", foreign.within(columns))
 }
