@@ -117,7 +117,7 @@ pub(super) fn scan(ebpf: &mut Ebpf) -> anyhow::Result<&mut Iter> {
 pub(super) fn link_scan(ebpf: &mut Ebpf) -> anyhow::Result<OwnedFd> {
     let flows = ebpf.map(names::FLOWS).context("the BPF object lacks its map of flows")?;
     let aya::maps::Map::SkStorage(flows) = flows else {
-        anyhow::bail!("the map of flows is no socket storage");
+        anyhow::bail!("the map of flows is not socket storage");
     };
     let flows = flows.fd().as_fd().try_clone_to_owned().context("duplicating a descriptor")?;
     let program = scan(ebpf)?.fd()?.as_fd();

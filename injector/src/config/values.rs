@@ -131,7 +131,7 @@ scalar!(Text, "text in quotes", text: Some(|text| Ok(text.to_owned())), number: 
 scalar!(Time, "a duration: \"240s\", \"4m\", \"1h30m\", \"500ms\", or a number of seconds",
     text: Some(units::parse), number: Some(seconds));
 scalar!(Number, "a whole number", text: None, number: Some(|number| {
-    u32::try_from(number).map_err(|_| format!("{number} is out of range: write a number from 0 to {}", u32::MAX))
+    u32::try_from(number).map_err(|_| format!("{number} is out of range: expected 0 to {}", u32::MAX))
 }));
 scalar!(Port, "a port, 1 to 65535", text: None, number: Some(|number| {
     let port = u16::try_from(number).ok().filter(|&port| port > 0);

@@ -47,7 +47,7 @@ fn outlives_eni(balancer: &Hop, eni: &Hop) -> Option<Finding> {
             balancer.kind, eni.name
         ),
         why: format!(
-            "after {shorter} without a packet the network interface drops what still comes, without a word, while {name} has \
+            "after {shorter} without a packet the network interface silently drops later packets, while {name} has \
              the connection open: it looks alive and fails at the next request"
         ),
         set: format!(

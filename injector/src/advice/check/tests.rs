@@ -72,7 +72,7 @@ fn the_example_of_the_article() {
         [Finding {
             code: "lb-outlives-eni",
             what: "lb (nlb-tcp) keeps an idle connection for 1800s, eni (eni) drops it after 350s".to_owned(),
-            why: "after 350s without a packet the network interface drops what still comes, without a word, while lb has the \
+            why: "after 350s without a packet the network interface silently drops later packets, while lb has the \
                   connection open: it looks alive and fails at the next request"
                 .to_owned(),
             set: "tcp.idle_timeout.seconds of the listener to 350s or less, or TcpEstablishedTimeout of the interface to \

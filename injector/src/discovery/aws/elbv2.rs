@@ -58,7 +58,7 @@ async fn balancer(
     let arn = arns.map_err(Unanswered::clone).and_then(|arns| {
         arns.get(&id).ok_or_else(|| Unanswered {
             call: BALANCERS,
-            why: "the answer lacks a load balancer whose interface there is".to_owned(),
+            why: "the answer lacks a load balancer whose interface exists".to_owned(),
         })
     });
     let listeners = match arn {
