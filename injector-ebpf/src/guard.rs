@@ -9,6 +9,7 @@ use injector_common::{
     conflict::{ENFORCE, Refit, overrule, policy_of, refit},
     decision::{FALLBACK, Selection},
     keepalive::{FlowPolicy, Keepalive},
+    opaque::Opaque,
     record::{Endpoints, FlowRecord, state},
     stats,
 };
@@ -175,12 +176,22 @@ fn read(socket: *mut bpf_sock, option: u8) -> Option<u32> {
 #[inline(always)]
 fn of_multipath(ctx: &SockoptContext, option: u8) {
     let Some(value) = value(ctx) else { return };
-    let choice = lookup::choose(&Endpoints::default(), stats::ACTIVE, cgroup_id()).choice;
+    let choice = lookup::choose(&anywhere(), stats::ACTIVE, cgroup_id()).choice;
     if let Some(policy) = lookup::policy(&Selection { limit: FALLBACK, ..choice })
         // SAFETY: checked by `value`.
         && let Some(ours) = overrule(&policy, option, unsafe { value.read() })
     {
         replace(ctx, value, option, ours);
+    }
+}
+
+/// No address in particular. The zeros are opaque, or the compiler would call memset for the keys made of them.
+#[inline(always)]
+fn anywhere() -> Endpoints {
+    Endpoints {
+        local_address: [0_u32; 4].map(Opaque::opaque),
+        peer_address: [0_u32; 4].map(Opaque::opaque),
+        ..Endpoints::default()
     }
 }
 
