@@ -37,8 +37,8 @@ impl Table {
     /// The table for a terminal of so many columns: where it is wider, sentences in its cells are wrapped. Names stay whole,
     /// even if the table is then still wider. `None` for any width.
     pub fn within(&self, columns: Option<usize>) -> String {
-        let mut widths: Vec<_> = self.columns().map(|cells| widest(cells, get_line_width)).collect();
-        let longest_words: Vec<_> = self.columns().map(|cells| widest(cells, longest_word)).collect();
+        let mut widths = self.largest(get_line_width);
+        let longest_words = self.largest(longest_word);
         while widths.iter().map(|width| width + GAP).sum::<usize>()
             > columns.map_or(usize::MAX, |columns| columns + GAP)
         {
@@ -47,20 +47,17 @@ impl Table {
             widths[widest] -= 1;
         }
         let wrapped = self.rows.iter().map(|row| row.iter().zip(&widths).map(|(cell, width)| wrap(cell, *width)));
-        let mut table = Builder::from_iter(wrapped).build();
+        let mut table = wrapped.collect::<Builder>().build();
         table.with(Style::empty()).with(Padding::new(0, GAP, 0, 0));
         let text = table.to_string();
         text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
     }
 
-    fn columns(&self) -> impl Iterator<Item = impl Iterator<Item = &str>> {
-        let count = self.rows.first().map_or(0, Vec::len);
-        (0..count).map(|column| self.rows.iter().map(move |row| row[column].as_str()))
+    /// The largest of something in each column.
+    fn largest(&self, of: fn(&str) -> usize) -> Vec<usize> {
+        let columns = self.rows.first().map_or(0, Vec::len);
+        (0..columns).map(|column| self.rows.iter().map(|row| of(&row[column])).max().unwrap_or(0)).collect()
     }
-}
-
-fn widest<'a>(cells: impl Iterator<Item = &'a str>, of: fn(&str) -> usize) -> usize {
-    cells.map(of).max().unwrap_or(0)
 }
 
 fn longest_word(cell: &str) -> usize {
@@ -169,7 +166,7 @@ mod tests {
         assert_eq!(table.row(row("6 7 z")), ["6     7    z"]);
         assert_eq!(table.finish(), [""; 0]);
         let mut table = StreamedTable::new(&["A"]);
-        let first = (0..).find(|_| !table.row(vec!["x".to_owned()]).is_empty());
+        let first = (0..=MEASURED).find(|_| !table.row(vec!["x".to_owned()]).is_empty());
         assert_eq!(first, Some(MEASURED - 1));
     }
 }
