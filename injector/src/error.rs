@@ -243,7 +243,7 @@ impl Error {
 }
 
 /// Whether `error` is that the reader of stdout has gone. A pipe or connection of anything else that closes is an error.
-pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
+pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(Error::StdoutClosed))
 }
 

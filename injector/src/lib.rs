@@ -9,6 +9,7 @@
 //! bpf -> flow samples -> watch -> output
 //! ```
 #![deny(unsafe_code)]
+#![warn(unreachable_pub)]
 
 // The BPF object is little-endian, and it reads the kernel's pointers and `unsigned long`s as 64 bits, as does all that
 // crosses the kernel boundary.

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 /// `text` on one line: control characters and those that reorder or break lines become escapes, as `\n` or `\u{1b}`.
-pub fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {
         if is_plain(char) {
@@ -19,7 +19,7 @@ pub fn printable(text: &str) -> String {
 }
 
 /// The same for text that we laid out in lines and columns of [`printable`] parts: line ends and tabs stay.
-pub fn printable_lines(text: &str) -> String {
+pub(crate) fn printable_lines(text: &str) -> String {
     text.split('\n')
         .map(|line| line.split('\t').map(printable).collect::<Vec<_>>().join("\t"))
         .collect::<Vec<_>>()
@@ -27,7 +27,7 @@ pub fn printable_lines(text: &str) -> String {
 }
 
 /// JSON that a terminal may be shown: what JSON leaves as it is in strings, the only place for it, is escaped as well.
-pub fn json(text: &str) -> String {
+pub(crate) fn json(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {
         if is_plain(char) || char == '\n' {

@@ -2,7 +2,7 @@
 
 /// The closest of `words`, if any is close enough to be a typing error or the
 /// start of a word.
-pub fn nearest<'a>(given: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(given: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
     let given = plain(given);
     let distance = |word: &str| match plain(word) {

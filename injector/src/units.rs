@@ -32,7 +32,7 @@ pub fn exact(duration: Duration) -> String {
 const HOUR_S: u64 = 3600;
 
 /// Writes milliseconds in the few characters a table has: `3.2s`, `350s`, `1h30m`; negative where something lies in the past.
-pub fn short(ms: i64) -> String {
+pub(crate) fn short(ms: i64) -> String {
     let sign = if ms < 0 { "-" } else { "" };
     let ms = ms.unsigned_abs();
     let seconds = ms / 1000;
@@ -53,7 +53,7 @@ pub fn moment(unix_ms: u64) -> String {
 }
 
 /// Writes milliseconds that have passed, as [`short`] does.
-pub fn elapsed(ms: u64) -> String {
+pub(crate) fn elapsed(ms: u64) -> String {
     short(ms.try_into().unwrap_or(i64::MAX))
 }
 

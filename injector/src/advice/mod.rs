@@ -1,4 +1,4 @@
 //! What to change: findings on this host and its hops, and settings for other places. May use `config` and all below it.
 
-pub mod check;
-pub mod recommend;
+pub(crate) mod check;
+pub(crate) mod recommend;

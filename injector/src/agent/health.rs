@@ -6,13 +6,13 @@ use std::{
 };
 
 /// The watch loop reports at least this often.
-pub const ROUND: Duration = Duration::from_secs(10);
+pub(super) const ROUND: Duration = Duration::from_secs(10);
 /// It never takes longer than this, unless it is stuck.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Signs of life of the watch loop.
 #[derive(Debug)]
-pub struct Health(Mutex<State>);
+pub(super) struct Health(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -24,27 +24,27 @@ struct State {
 
 impl Health {
     /// Alive, and not ready yet.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Mutex::new(State { beat: Instant::now(), lacks: None }))
     }
 
     /// The watch loop is alive.
-    pub fn beat(&self) {
+    pub(super) fn beat(&self) {
         self.state().beat = Instant::now();
     }
 
     /// It has checked all cgroups; `lacks` are its failures.
-    pub fn looked(&self, lacks: Vec<String>) {
+    pub(super) fn looked(&self, lacks: Vec<String>) {
         self.state().lacks = Some(lacks);
     }
 
     /// For how long the watch loop has not reported, where that is too long.
-    pub fn stuck(&self) -> Option<Duration> {
+    pub(super) fn stuck(&self) -> Option<Duration> {
         Some(self.state().beat.elapsed()).filter(|pause| *pause > PATIENCE)
     }
 
     /// What keeps it from being ready; empty where nothing does.
-    pub fn lacks(&self) -> Vec<String> {
+    pub(super) fn lacks(&self) -> Vec<String> {
         self.state().lacks.clone().unwrap_or_else(|| vec!["starting".to_owned()])
     }
 

@@ -9,7 +9,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 
 /// Admits so many in each window of time, and counts the rest.
 #[derive(Debug, Default)]
-pub struct Limiter {
+pub(super) struct Limiter {
     since: Option<Instant>,
     logged: u32,
     held: u64,
@@ -17,7 +17,7 @@ pub struct Limiter {
 
 impl Limiter {
     /// Whether one more may be logged at `now`.
-    pub fn admits(&mut self, now: Instant) -> bool {
+    pub(super) fn admits(&mut self, now: Instant) -> bool {
         if self.since.is_none_or(|since| now.saturating_duration_since(since) >= WINDOW) {
             self.since = Some(now);
             self.logged = 0;
@@ -32,7 +32,7 @@ impl Limiter {
     }
 
     /// How many were suppressed, once their window is over.
-    pub fn held_back(&mut self, now: Instant) -> Option<u64> {
+    pub(super) fn held_back(&mut self, now: Instant) -> Option<u64> {
         let is_over = self.since.is_some_and(|since| now.saturating_duration_since(since) >= WINDOW);
         (is_over && self.held > 0).then(|| std::mem::take(&mut self.held))
     }

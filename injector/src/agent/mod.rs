@@ -89,7 +89,7 @@ struct Shared {
 ///
 /// Errors before it is attached where the host, a privilege or the
 /// configuration does not allow it.
-pub fn run(config: PathBuf, listen: &Listen, verbose: u8) -> anyhow::Result<()> {
+pub(crate) fn run(config: PathBuf, listen: &Listen, verbose: u8) -> anyhow::Result<()> {
     let mut source = ConfigFile::new(config);
     let plan = source.load()?;
     // It serves clients: a lock that is held for longer is tried again later.

@@ -5,12 +5,12 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 
 /// All is attached.
-pub fn ready() {
+pub(super) fn ready() {
     notify(&[NotifyState::Ready]);
 }
 
 /// The configuration is read again; [`ready`] ends that.
-pub fn reloading() {
+pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(error) => tracing::debug!("no clock for the service manager: {error}"),
@@ -18,17 +18,17 @@ pub fn reloading() {
 }
 
 /// Shutdown has begun.
-pub fn stopping() {
+pub(super) fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
 /// Still alive.
-pub fn alive() {
+pub(super) fn alive() {
     notify(&[NotifyState::Watchdog]);
 }
 
 /// How often to report that the agent is alive, if at all: twice as often as required.
-pub fn watchdog() -> Option<Duration> {
+pub(super) fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2)
 }
 

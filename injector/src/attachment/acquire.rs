@@ -21,7 +21,7 @@ use crate::{
 
 /// An attachment that this process has made or taken over.
 #[derive(Debug)]
-pub struct Acquired {
+pub(crate) struct Acquired {
     /// The attachment.
     pub held: Held,
     /// Notes on an earlier attachment, a sentence each.
@@ -32,7 +32,7 @@ pub struct Acquired {
 
 /// What this process does with an attachment.
 #[derive(Clone, Copy, Debug)]
-pub struct Purpose {
+pub(crate) struct Purpose {
     /// This process watches it.
     pub watch: bool,
     /// Open the programs' own log.
@@ -45,7 +45,13 @@ pub struct Purpose {
 ///
 /// Errors with [`Error::AlreadyAttached`] where a process watches it, or where
 /// the name belongs to another cgroup.
-pub fn take(_lock: &Lock, pins: &PinDir, cgroup: &Cgroup, rules: &Rules, purpose: Purpose) -> anyhow::Result<Acquired> {
+pub(crate) fn take(
+    _lock: &Lock,
+    pins: &PinDir,
+    cgroup: &Cgroup,
+    rules: &Rules,
+    purpose: Purpose,
+) -> anyhow::Result<Acquired> {
     let begun = now();
     let put = |rules: &Rules| {
         let mut notes = Vec::new();

@@ -1,11 +1,11 @@
 //! An attachment that this process watches.
 
-pub mod acquire;
-pub mod adopt;
+pub(crate) mod acquire;
+pub(crate) mod adopt;
 mod census;
-pub mod coverage;
-pub mod proof;
-pub mod watch;
+pub(crate) mod coverage;
+pub(crate) mod proof;
+pub(crate) mod watch;
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::{
 
 /// An attachment, and the right to watch it.
 #[derive(Debug)]
-pub struct Held {
+pub(crate) struct Held {
     /// The attachment.
     pub attached: Attached,
     /// Marks it as watched for other processes, where this one does.
@@ -38,7 +38,7 @@ pub struct Held {
 
 /// The result of a scan.
 #[derive(Debug)]
-pub struct Round {
+pub(crate) struct Round {
     /// Changes.
     pub changes: Vec<(FlowChange, FlowSample)>,
     /// Sums over all flows.
@@ -49,7 +49,7 @@ pub struct Round {
 
 /// Waits for others that are just attaching, detaching or listing: see [`pins::lock_all`]. Mounts bpffs again where it
 /// was unmounted.
-pub fn lock() -> anyhow::Result<Lock> {
+pub(crate) fn lock() -> anyhow::Result<Lock> {
     preflight::ensure_bpffs()?;
     pins::lock_all()
 }
@@ -59,7 +59,7 @@ impl Held {
     ///
     /// The kernel takes programs off a removed cgroup a moment after it is gone:
     /// a missing cgroup counts at once.
-    pub fn state(&self) -> anyhow::Result<AttachmentState> {
+    pub(crate) fn state(&self) -> anyhow::Result<AttachmentState> {
         let _lock = pins::lock_for_listing()?;
         let state = self.attached.state()?;
         let is_removed = state.is_active() && !self.attached.has_its_cgroup()?;
@@ -69,7 +69,7 @@ impl Held {
     /// Pins it again where its pins were removed: this process keeps the programs attached, and others should find
     /// them. Checks again under the lock: while it waited, another attachment may have taken the name. False where that
     /// was not needed.
-    pub fn repin(&mut self, _lock: &Lock) -> anyhow::Result<bool> {
+    pub(crate) fn repin(&mut self, _lock: &Lock) -> anyhow::Result<bool> {
         if self.attached.state()? != AttachmentState::Unpinned {
             return Ok(false);
         }
@@ -79,7 +79,7 @@ impl Held {
     }
 
     /// One look, and what is new since the last one that `watch` saw.
-    pub fn scan(&mut self, watch: &mut Watch) -> anyhow::Result<Round> {
+    pub(crate) fn scan(&mut self, watch: &mut Watch) -> anyhow::Result<Round> {
         let mut changes = Vec::new();
         watch.begin();
         let mut totals = self.pass(watch, &mut changes)?;
@@ -100,7 +100,7 @@ impl Held {
     }
 
     /// Applies other rules. False where it is no longer attached under its name; errors leave the previous rules.
-    pub fn replace(&mut self, _lock: &Lock, cgroup: &Cgroup, rules: &Rules) -> anyhow::Result<bool> {
+    pub(crate) fn replace(&mut self, _lock: &Lock, cgroup: &Cgroup, rules: &Rules) -> anyhow::Result<bool> {
         if self.attached.state()? != AttachmentState::Attached {
             return Ok(false);
         }
@@ -123,7 +123,7 @@ impl Held {
     }
 
     /// Detaches it. Checks again under the lock: another attachment may have taken its place.
-    pub fn detach(&mut self, _lock: &Lock) -> anyhow::Result<()> {
+    pub(crate) fn detach(&mut self, _lock: &Lock) -> anyhow::Result<()> {
         if self.attached.has_its_pins() {
             detach_programs(&mut self.attached)?;
         }
@@ -135,7 +135,7 @@ impl Held {
 
 /// Detaches the attachment in `pins`, even an incomplete one. The caller holds
 /// [`pins::lock_all`].
-pub fn detach(pins: &PinDir) -> anyhow::Result<()> {
+pub(crate) fn detach(pins: &PinDir) -> anyhow::Result<()> {
     match Attached::open(pins.clone()) {
         Ok(mut attached) => detach_programs(&mut attached),
         // Its records can't be read.

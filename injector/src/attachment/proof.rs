@@ -48,7 +48,7 @@ const ROOM: &str = "injector-self-test";
 
 /// Its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Proof {
+pub(crate) enum Proof {
     /// A connection shows keepalive.
     Proved,
     /// It could not be tried.
@@ -59,7 +59,7 @@ pub enum Proof {
 
 impl Proof {
     /// Whether it is known not to work.
-    pub const fn has_failed(&self) -> bool {
+    pub(crate) const fn has_failed(&self) -> bool {
         matches!(self, Self::Failed(_))
     }
 }
@@ -82,7 +82,7 @@ struct Shown {
 }
 
 /// Opens a connection in the cgroup of `attached`, and checks it.
-pub fn prove(attached: &Attached, cgroup: &Cgroup) -> Proof {
+pub(crate) fn prove(attached: &Attached, cgroup: &Cgroup) -> Proof {
     match shown(attached, cgroup) {
         Ok((expected_s, shown)) => judge(expected_s, shown, reach::fallback()),
         Err(error) => Proof::NotTried(format!("{error:#}")),
@@ -214,7 +214,7 @@ fn parse(answer: &str) -> anyhow::Result<Shown> {
 }
 
 /// What this program does when it is started as [`CHILD`]; `None` where it is not.
-pub fn child() -> Option<ExitCode> {
+pub(crate) fn child() -> Option<ExitCode> {
     let mut arguments = env::args_os();
     if arguments.next()? != CHILD {
         return None;

@@ -26,7 +26,7 @@ use crate::{bpf::pins::PinDir, host::cgroup::Cgroup, rules::Rules};
 
 /// What to attach.
 #[derive(Debug)]
-pub struct AttachPlan<'a> {
+pub(crate) struct AttachPlan<'a> {
     /// The rules.
     pub rules: &'a Rules,
     /// The description for later invocations.
@@ -40,7 +40,7 @@ pub struct AttachPlan<'a> {
 /// the stream of the programs' own messages, if requested.
 ///
 /// The caller holds [`crate::bpf::pins::lock_all`]. Errors leave nothing attached and nothing pinned.
-pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &AttachPlan<'_>) -> anyhow::Result<Option<BpfLog>> {
+pub(crate) fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &AttachPlan<'_>) -> anyhow::Result<Option<BpfLog>> {
     pins.check()?;
     reach::check(cgroup)?;
     let hooks = hook::wanted(plan.rules);
@@ -60,7 +60,7 @@ pub fn attach(pins: &PinDir, cgroup: &Cgroup, plan: &AttachPlan<'_>) -> anyhow::
 /// Keeps the present attachment, if it is complete and of this build with these rules. Returns whether it is.
 ///
 /// The caller holds [`crate::bpf::pins::lock_all`].
-pub fn resume(there: &Attached, rules: &Rules) -> anyhow::Result<bool> {
+pub(crate) fn resume(there: &Attached, rules: &Rules) -> anyhow::Result<bool> {
     let description = there.description();
     let is_same = description.build == object::BUILD && description.rules == rules.digest();
     // A process that was killed while it replaced them may have left others.
@@ -77,7 +77,7 @@ pub fn resume(there: &Attached, rules: &Rules) -> anyhow::Result<bool> {
 /// Replaces the build, or the parameters, of an attachment. Flows and counters are kept.
 ///
 /// The caller holds [`crate::bpf::pins::lock_all`]. Errors leave the previous one.
-pub fn replace(there: &Attached, cgroup: &Cgroup, plan: &AttachPlan<'_>) -> anyhow::Result<Option<BpfLog>> {
+pub(crate) fn replace(there: &Attached, cgroup: &Cgroup, plan: &AttachPlan<'_>) -> anyhow::Result<Option<BpfLog>> {
     let pins = there.pins();
     let hooks = hook::wanted(plan.rules);
     let new: Vec<_> = hooks.iter().copied().filter(|hook| there.link(hook.program).is_none()).collect();

@@ -307,7 +307,7 @@ impl Attached {
 ///
 /// The links are held open until the pins are gone, and detached then: removing the pins alone would leave the programs
 /// attached for as long as another process holds them, and a kill half-way must not leave pins of detached programs.
-pub fn detach(pins: &PinDir) -> anyhow::Result<()> {
+pub(crate) fn detach(pins: &PinDir) -> anyhow::Result<()> {
     pins.check()?;
     let links = open_links(pins)?;
     pins.remove()?;
@@ -316,7 +316,7 @@ pub fn detach(pins: &PinDir) -> anyhow::Result<()> {
 
 /// Kernel's id of the cgroup that an attachment is on, even if other pins are gone; `None` where it is on none, or its
 /// link can't be identified.
-pub fn hooked_to(pins: &PinDir) -> Option<u64> {
+pub(crate) fn hooked_to(pins: &PinDir) -> Option<u64> {
     pins.check().ok()?;
     let link = link::open(pins, names::KEEPALIVE).ok()?;
     info(&link).ok().map(|link| link.cgroup_id).filter(|id| *id != 0)

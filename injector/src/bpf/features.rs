@@ -2,7 +2,7 @@
 
 /// Such a feature.
 #[derive(Debug)]
-pub struct Feature {
+pub(crate) struct Feature {
     /// Its name in `doctor`.
     pub name: &'static str,
     /// The options that need it.
@@ -12,16 +12,17 @@ pub struct Feature {
 }
 
 /// `BPF_CGROUP_SETSOCKOPT`: kernel commit 0d01da6afc54.
-pub const CONFLICTS: Feature =
+pub(crate) const CONFLICTS: Feature =
     Feature { name: "overruling", asked_by: "--on-conflict tighten (the default) and enforce", since: (5, 3) };
 /// Socket storage for iterators, too: kernel commit 8e4597c627fb.
-pub const PACKETS: Feature = Feature { name: "tracking packets", asked_by: "--track packets", since: (5, 11) };
+pub(crate) const PACKETS: Feature = Feature { name: "tracking packets", asked_by: "--track packets", since: (5, 11) };
 /// `pidfd_getfd(2)`: kernel commit 8649c322f75c.
-pub const ADOPTION: Feature = Feature { name: "adoption", asked_by: "attach --existing and adopt", since: (5, 6) };
+pub(crate) const ADOPTION: Feature =
+    Feature { name: "adoption", asked_by: "attach --existing and adopt", since: (5, 6) };
 
 impl Feature {
     /// The requested options and the kernel that they need, where kernel `release` refuses them.
-    pub fn needs(&self, release: &str) -> String {
+    pub(crate) fn needs(&self, release: &str) -> String {
         let Self { asked_by, since: (major, minor), .. } = self;
         let is_older = version(release).is_some_and(|version| version < self.since);
         let here = if is_older { format!("; this is {release}") } else { String::new() };
@@ -30,7 +31,7 @@ impl Feature {
 }
 
 /// As the running kernel names itself.
-pub fn release() -> String {
+pub(crate) fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 

@@ -26,7 +26,7 @@ const HOOKS: [(&str, bpf_attach_type); 5] = [
 
 /// A program on a hook.
 #[derive(Debug)]
-pub struct Foreign {
+pub(crate) struct Foreign {
     /// The cgroup it is attached to.
     pub cgroup: String,
     /// The hook.
@@ -38,7 +38,7 @@ pub struct Foreign {
 }
 
 /// Programs on the hooks of `path` and of every cgroup above it, but ours.
-pub fn foreign_programs(path: &Path) -> anyhow::Result<Vec<Foreign>> {
+pub(crate) fn foreign_programs(path: &Path) -> anyhow::Result<Vec<Foreign>> {
     let ours = our_programs()?;
     let names: HashMap<_, _> = loaded_programs().flatten().map(|program| (program.id(), name(&program))).collect();
     let mut found = Vec::new();

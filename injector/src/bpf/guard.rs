@@ -10,7 +10,7 @@ use injector_common::names;
 /// others on the cgroup admits no other.
 #[derive(Clone, Copy, Debug, Error)]
 #[error("the guard over applications' own calls of setsockopt is refused")]
-pub struct GuardRefused;
+pub(crate) struct GuardRefused;
 
 /// The error that a program was not loaded or attached, by name: of the guard, and for good, it is a [`GuardRefused`].
 /// A temporary failure is not one.

@@ -11,14 +11,14 @@ use super::btf::{Btf, BtfError};
 use crate::error::Error;
 
 /// The kernel's BTF.
-pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+pub(crate) const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// The kernel's function that stands for iterators over a socket-storage map.
 const ITERATOR: &str = "bpf_iter_bpf_sk_storage_map";
 
 /// What is read from the kernel's BTF.
 #[derive(Clone, Copy, Debug)]
-pub struct Kernel {
+pub(crate) struct Kernel {
     /// Offsets of all [`MEMBERS`].
     pub offsets: [u32; COUNT],
     /// Id of the function that the iterator's program is loaded for; `None` where the kernel has no such iterator.
@@ -30,7 +30,7 @@ impl Kernel {
     ///
     /// Errors with [`Error::Unsupported`] where the kernel has no BTF or lacks a
     /// member that is more than a hint.
-    pub fn running() -> anyhow::Result<&'static Self> {
+    pub(crate) fn running() -> anyhow::Result<&'static Self> {
         static RUNNING: OnceLock<Kernel> = OnceLock::new();
         if let Some(kernel) = RUNNING.get() {
             return Ok(kernel);
@@ -73,7 +73,7 @@ impl Kernel {
 
 /// Jiffies per second. BTF does not have it, but the coarse clocks advance by ticks, and `clock_getres(2)` gives the
 /// length of one.
-pub fn ticks_per_second() -> u32 {
+pub(super) fn ticks_per_second() -> u32 {
     let tick = clock_getres(ClockId::MonotonicCoarse);
     let ns = u64::try_from(tick.tv_nsec).unwrap_or(0).max(1);
     u32::try_from((1_000_000_000 + ns / 2) / ns).unwrap_or(u32::MAX)

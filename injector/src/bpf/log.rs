@@ -10,7 +10,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 /// A stream of messages, passed on to our own log. aya-log writes them through the `log` crate, whose records
 /// tracing-subscriber takes.
-pub struct BpfLog {
+pub(crate) struct BpfLog {
     messages: AsyncFd<EbpfLogger<&'static dyn Log>>,
 }
 
@@ -37,7 +37,7 @@ impl BpfLog {
 
     /// Waits for messages and passes them on. Drains the buffer before the
     /// readiness is cleared, or what came in between would wait for the next.
-    pub async fn pass_on(&mut self) -> std::io::Result<()> {
+    pub(crate) async fn pass_on(&mut self) -> std::io::Result<()> {
         let mut guard = self.messages.readable_mut().await?;
         guard.get_inner_mut().flush();
         guard.clear_ready();

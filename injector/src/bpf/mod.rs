@@ -4,7 +4,7 @@
 mod attach;
 mod attached;
 mod btf;
-pub mod features;
+pub(crate) mod features;
 mod foreign;
 mod generation;
 mod guard;
@@ -17,34 +17,34 @@ mod maps;
 mod neighbours;
 mod object;
 mod pinned;
-pub mod pins;
-pub mod preflight;
-pub mod reach;
+pub(crate) mod pins;
+pub(crate) mod preflight;
+pub(crate) mod reach;
 mod records;
 mod refusal;
 mod rule_maps;
 mod state;
-pub mod stats;
+pub(crate) mod stats;
 mod sys;
 mod tcp_info;
 
 use crate::rules::{Rules, settings::Settings};
 
-pub use attach::{AttachPlan, attach, replace, resume};
-pub use attached::{Attached, Opened, detach, hooked_to};
+pub(crate) use attach::{AttachPlan, attach, replace, resume};
+pub(crate) use attached::{Attached, Opened, detach, hooked_to};
 pub use btf::Btf;
-pub use foreign::{Foreign, foreign_programs};
-pub use guard::GuardRefused;
+pub(crate) use foreign::{Foreign, foreign_programs};
+pub(crate) use guard::GuardRefused;
 pub use iterator::read_values;
-pub use kernel::{KERNEL_BTF, Kernel};
-pub use log::BpfLog;
-pub use neighbours::hooks;
-pub use rule_maps::Hops;
-pub use state::AttachmentState;
-pub use tcp_info::{TcpInfo, tcp_info};
+pub(crate) use kernel::{KERNEL_BTF, Kernel};
+pub(crate) use log::BpfLog;
+pub(crate) use neighbours::hooks;
+pub(crate) use rule_maps::Hops;
+pub(crate) use state::AttachmentState;
+pub(crate) use tcp_info::{TcpInfo, tcp_info};
 
 /// Loads the programs that `settings` need and drops them again, to check that this kernel's verifier accepts them.
-pub fn probe(settings: &Settings) -> anyhow::Result<()> {
+pub(crate) fn probe(settings: &Settings) -> anyhow::Result<()> {
     let rules = Rules::new(settings, &[])?;
     object::load(false, &rules, &hook::wanted(&rules), None).map(drop)
 }

@@ -60,7 +60,7 @@ pub(super) fn check(cgroup: &Cgroup, hooks: &[&Hook], rules: &Rules) -> anyhow::
 }
 
 /// The obstacle on each hook of `cgroup` that a program of ours may go to.
-pub fn hooks(cgroup: &Cgroup) -> Vec<(&'static str, anyhow::Result<()>)> {
+pub(crate) fn hooks(cgroup: &Cgroup) -> Vec<(&'static str, anyhow::Result<()>)> {
     let check = |hook: &Hook| {
         let levels = levels(cgroup, hook)?;
         obstacle(&levels).map_or(Ok(()), |obstacle| Err(explained(obstacle, hook)))?;

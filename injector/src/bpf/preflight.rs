@@ -26,7 +26,7 @@ static MOUNTED_HERE: AtomicBool = AtomicBool::new(false);
 
 /// A capability that injector needs, and its purpose.
 #[derive(Debug)]
-pub struct Need {
+pub(crate) struct Need {
     /// Its name.
     pub name: &'static str,
     /// What it is for.
@@ -36,7 +36,7 @@ pub struct Need {
 
 /// Since 5.8, when `CAP_BPF` and `CAP_PERFMON` were split from
 /// `CAP_SYS_ADMIN`, which still stands in for them.
-pub const NEEDS: [Need; 3] = [
+pub(crate) const NEEDS: [Need; 3] = [
     Need { name: "CAP_BPF", purpose: "maps and programs", capability: CapabilitySet::BPF },
     Need { name: "CAP_NET_ADMIN", purpose: "programs on a cgroup's sockets", capability: CapabilitySet::NET_ADMIN },
     Need { name: "CAP_PERFMON", purpose: "reading the sockets' state", capability: CapabilitySet::PERFMON },
@@ -44,14 +44,14 @@ pub const NEEDS: [Need; 3] = [
 
 /// For taking descriptors from processes of other users, and seeing which they
 /// have.
-pub const ADOPTION_NEEDS: [Need; 2] = [
+pub(crate) const ADOPTION_NEEDS: [Need; 2] = [
     Need { name: "CAP_SYS_PTRACE", purpose: "adoption", capability: CapabilitySet::SYS_PTRACE },
     Need { name: "CAP_DAC_READ_SEARCH", purpose: "adoption", capability: CapabilitySet::DAC_READ_SEARCH },
 ];
 
 impl Need {
     /// Whether this process has it.
-    pub fn is_met(&self) -> bool {
+    pub(crate) fn is_met(&self) -> bool {
         let effective = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
         let stand_in = self.capability != CapabilitySet::NET_ADMIN && effective.contains(CapabilitySet::SYS_ADMIN);
         stand_in || effective.contains(self.capability)
@@ -61,7 +61,7 @@ impl Need {
 /// Prepares the host for attaching.
 ///
 /// Errors with [`Error::Privilege`] or [`Error::Unsupported`].
-pub fn prepare() -> Result<(), Error> {
+pub(crate) fn prepare() -> Result<(), Error> {
     check_capabilities()?;
     check_lockdown()?;
     ensure_bpffs()?;
@@ -72,7 +72,7 @@ pub fn prepare() -> Result<(), Error> {
 /// Checks the capabilities.
 ///
 /// Errors with [`Error::Privilege`], naming those that are missing.
-pub fn check_capabilities() -> Result<(), Error> {
+pub(crate) fn check_capabilities() -> Result<(), Error> {
     let missing: Vec<_> = NEEDS.iter().filter(|need| !need.is_met()).map(|need| need.name).collect();
     if missing.is_empty() {
         return Ok(());
@@ -98,7 +98,7 @@ fn check_lockdown() -> Result<(), Error> {
 }
 
 /// Whether bpffs is mounted where it belongs.
-pub fn has_bpffs() -> bool {
+pub(crate) fn has_bpffs() -> bool {
     statfs(BPFFS).is_ok_and(|info| u64::try_from(info.f_type & 0xffff_ffff) == Ok(BPFFS_MAGIC))
 }
 
@@ -106,7 +106,7 @@ pub fn has_bpffs() -> bool {
 ///
 /// Errors with [`Error::Privilege`] or [`Error::Unsupported`], with the
 /// command that would do it.
-pub fn ensure_bpffs() -> Result<(), Error> {
+pub(crate) fn ensure_bpffs() -> Result<(), Error> {
     if has_bpffs() {
         return Ok(());
     }
@@ -135,7 +135,7 @@ pub fn ensure_bpffs() -> Result<(), Error> {
 /// Checks that bpffs is still mounted once this process has ended, so that pins can outlive it.
 ///
 /// Errors with [`Error::Unsupported`].
-pub fn check_bpffs_lasts() -> Result<(), Error> {
+pub(crate) fn check_bpffs_lasts() -> Result<(), Error> {
     if bpffs_lasts() {
         return Ok(());
     }
@@ -169,7 +169,7 @@ fn has_mount_of(mountinfo: &[u8], device: u64) -> bool {
 
 /// Before 5.11 the memory of maps counts against `RLIMIT_MEMLOCK`. Raising it
 /// takes a privilege; where it can't be raised, loading reports it.
-pub fn lift_memory_limit() {
+pub(crate) fn lift_memory_limit() {
     if let Err(error) = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }) {
         tracing::debug!("RLIMIT_MEMLOCK stays as it is: {}", io::Error::from(error));
     }

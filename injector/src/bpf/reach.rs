@@ -44,12 +44,12 @@ fn warn() {
 }
 
 /// Whether the root of what is seen of cgroup v2 is not the host's.
-pub fn is_namespaced() -> bool {
+pub(crate) fn is_namespaced() -> bool {
     Cgroup::open(Path::new("/")).is_ok_and(|root| root.is_namespace_root())
 }
 
 /// Why sockets belong to the root of cgroup v2 on this host, whatever cgroup they were made in, and the remedy.
-pub fn fallback() -> Option<String> {
+pub(crate) fn fallback() -> Option<String> {
     falls_to_root(&features::release(), &fs::read_to_string("/proc/cgroups").unwrap_or_default())
 }
 

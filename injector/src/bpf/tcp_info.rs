@@ -9,7 +9,7 @@ use std::{
 
 /// A part of `struct tcp_info` in include/uapi/linux/tcp.h.
 #[derive(Clone, Copy, Debug)]
-pub struct TcpInfo {
+pub(crate) struct TcpInfo {
     /// TCP state, as in `include/net/tcp_states.h`.
     pub state: u8,
     /// The longest ago of the last payload sent, the last payload received and
@@ -23,14 +23,14 @@ pub struct TcpInfo {
 impl TcpInfo {
     /// How old the connection is by now, at least: this process may not have
     /// been scheduled since it asked.
-    pub fn known_for(&self) -> Duration {
+    pub(crate) fn known_for(&self) -> Duration {
         self.age + self.asked.elapsed()
     }
 }
 
 /// Asks the kernel. Errors with `EOPNOTSUPP` and its like where `socket` is no
 /// TCP socket.
-pub fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<TcpInfo> {
+pub(crate) fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<TcpInfo> {
     let asked = Instant::now();
     // SAFETY: a structure of plain integers, valid as all zeros.
     let mut info: libc::tcp_info = unsafe { mem::zeroed() };

@@ -2,10 +2,10 @@
 //! [`crate::rules::settings`] and [`crate::cli::commands`].
 
 mod args;
-pub mod commands;
+pub(crate) mod commands;
 mod complete;
 mod man;
-pub mod remote;
+pub(crate) mod remote;
 
 use std::{
     env,
@@ -17,7 +17,7 @@ use std::{
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::{ArgValueCompleter, PathCompleter};
 
-pub use self::args::{
+pub(crate) use self::args::{
     Adopt, Attach, AttachmentArgs, Check, ConfigCommand, Detach, Doctor, FileFormat, Flows, HopArgs, Recommend, Run,
     Sort, Status, Timeouts,
 };
@@ -72,7 +72,7 @@ fn run() -> anyhow::Result<Code> {
 /// the limit.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES, propagate_version = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -87,7 +87,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 unsupported host, 4 missing privilege, \
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Attach to a cgroup and watch its flows.
     Attach(Attach),
     /// Run as an agent: attach to the cgroups of a file, watch them, serve metrics.

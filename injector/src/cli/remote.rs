@@ -62,7 +62,7 @@ impl Display for Server {
 }
 
 /// What the agent at `server` answers to `GET path`.
-pub fn get(server: &Server, path: &str) -> anyhow::Result<Bytes> {
+pub(crate) fn get(server: &Server, path: &str) -> anyhow::Result<Bytes> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let answer = timeout(PATIENCE, connect(server, path)).await.context("no answer in time");

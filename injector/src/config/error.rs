@@ -5,39 +5,39 @@ use std::{iter, ops::Range, path::Path};
 use crate::{error::ConfigError, suggest::nearest};
 
 /// An error at the byte `offset` of `text`.
-pub fn at(path: &Path, text: &str, offset: usize, message: String) -> ConfigError {
+pub(super) fn at(path: &Path, text: &str, offset: usize, message: String) -> ConfigError {
     let (line, column) = LineStarts::of(text).position(offset);
     ConfigError::At { path: path.to_owned(), line, column, message }
 }
 
 /// The file has invalid UTF-8 after the first `valid` bytes.
-pub fn not_text(path: &Path, bytes: &[u8], valid: usize) -> ConfigError {
+pub(super) fn not_text(path: &Path, bytes: &[u8], valid: usize) -> ConfigError {
     let text = String::from_utf8_lossy(&bytes[..valid]);
     at(path, &text, valid, "this byte is not UTF-8, which TOML is written in".to_owned())
 }
 
 /// An error of the TOML parser.
-pub fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+pub(super) fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     let Range { start, .. } = error.span().unwrap_or_default();
     at(path, text, start, readable(error.message()))
 }
 
 /// Where the lines of a text start.
 #[derive(Debug)]
-pub struct LineStarts<'a> {
+pub(super) struct LineStarts<'a> {
     text: &'a str,
     starts: Vec<usize>,
 }
 
 impl<'a> LineStarts<'a> {
     /// Looks through `text` once.
-    pub fn of(text: &'a str) -> Self {
+    pub(super) fn of(text: &'a str) -> Self {
         let starts = text.match_indices('\n').map(|(index, _)| index + 1);
         Self { text, starts: iter::once(0).chain(starts).collect() }
     }
 
     /// The line of the byte at `offset`, from 1.
-    pub fn line(&self, offset: usize) -> usize {
+    pub(super) fn line(&self, offset: usize) -> usize {
         self.starts.partition_point(|&start| start <= offset)
     }
 

@@ -24,8 +24,9 @@ use std::{
     time::Duration,
 };
 
-pub use agent::{Agent, OnExit};
-pub use show::{cloud, rule, source, to_toml};
+pub(crate) use agent::{Agent, OnExit};
+pub use show::to_toml;
+pub(crate) use show::{cloud, rule, source};
 
 use rustix::process::geteuid;
 
@@ -38,7 +39,7 @@ use crate::{
 
 /// A file with everything in it explained, as `injector config default`
 /// prints it.
-pub const DEFAULT: &str = include_str!("default.toml");
+pub(crate) const DEFAULT: &str = include_str!("default.toml");
 
 /// A configuration, resolved and checked.
 #[derive(Clone, Debug, Default)]

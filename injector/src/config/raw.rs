@@ -12,7 +12,7 @@ use crate::{
 /// The whole file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "the keys of a configuration")]
-pub struct RawFile {
+pub(super) struct RawFile {
     pub cgroup: Option<Spanned<Text>>,
     pub name: Option<Spanned<Text>>,
     pub timeout: Option<Spanned<Time>>,
@@ -48,7 +48,7 @@ pub struct RawFile {
 /// `[[policy]]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table under [[policy]]")]
-pub struct RawPolicy {
+pub(super) struct RawPolicy {
     pub cgroup: Option<Spanned<Text>>,
     pub namespace: Option<Spanned<Text>>,
     pub pod: Option<Spanned<Text>>,
@@ -65,7 +65,7 @@ pub struct RawPolicy {
 
 /// `keepalive` of a policy.
 #[derive(Debug)]
-pub enum RawMode {
+pub(super) enum RawMode {
     Word(String),
     Values(RawKeepalive),
 }
@@ -73,7 +73,7 @@ pub enum RawMode {
 /// `[[hop]]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table under [[hop]]")]
-pub struct RawHop {
+pub(super) struct RawHop {
     pub name: Spanned<Text>,
     #[serde(deserialize_with = "kind")]
     pub kind: Spanned<Kind>,
@@ -88,7 +88,7 @@ pub struct RawHop {
 /// `[[application]]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table under [[application]]")]
-pub struct RawApplication {
+pub(super) struct RawApplication {
     pub name: Spanned<Text>,
     pub idle: Option<Spanned<Time>>,
     pub keepalive: Option<RawKeepalive>,
@@ -99,7 +99,7 @@ pub struct RawApplication {
 /// `keepalive` of an application, or of a policy.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table: { idle = \"60s\", interval = \"10s\", probes = 9 }")]
-pub struct RawKeepalive {
+pub(super) struct RawKeepalive {
     pub idle: Option<Spanned<Time>>,
     pub interval: Option<Spanned<Time>>,
     pub probes: Option<Spanned<Number>>,

@@ -23,7 +23,7 @@ use crate::{
 type Complaint = (usize, String);
 
 /// Checks a whole file.
-pub fn resolve(raw: &RawFile, path: &Path, text: &str) -> Result<Config, ConfigError> {
+pub(super) fn resolve(raw: &RawFile, path: &Path, text: &str) -> Result<Config, ConfigError> {
     let lines = LineStarts::of(text);
     let line = |offset: usize| lines.line(offset);
     let resolved = || {

@@ -178,7 +178,7 @@ fn texts(texts: &[impl AsRef<str>]) -> String {
 }
 
 /// Name of a rule, as the command line has it.
-pub const fn rule(rule: OnConflict) -> &'static str {
+pub(crate) const fn rule(rule: OnConflict) -> &'static str {
     match rule {
         OnConflict::Respect => "respect",
         OnConflict::Tighten => "tighten",
@@ -187,7 +187,7 @@ pub const fn rule(rule: OnConflict) -> &'static str {
 }
 
 /// Name of what is tracked, as the command line has it.
-pub const fn source(track: Track) -> &'static str {
+pub(crate) const fn source(track: Track) -> &'static str {
     match track {
         Track::Sockets => "sockets",
         Track::Packets => "packets",
@@ -196,7 +196,7 @@ pub const fn source(track: Track) -> &'static str {
 }
 
 /// Name of the cloud, as the command line has it.
-pub const fn cloud(discover: Discover) -> &'static str {
+pub(crate) const fn cloud(discover: Discover) -> &'static str {
     match discover {
         Discover::None => "none",
         Discover::Aws => "aws",

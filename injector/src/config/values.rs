@@ -22,55 +22,55 @@ use crate::{
 
 /// Some text.
 #[derive(Debug)]
-pub struct Text(pub String);
+pub(super) struct Text(pub String);
 
 /// A list of texts.
 #[derive(Debug)]
-pub struct Texts(pub Vec<Spanned<Text>>);
+pub(super) struct Texts(pub Vec<Spanned<Text>>);
 
 /// A duration, as on the command line or as a number of seconds.
 #[derive(Debug)]
-pub struct Time(pub Duration);
+pub(super) struct Time(pub Duration);
 
 /// A number that fits into 32 bits.
 #[derive(Debug)]
-pub struct Number(pub u32);
+pub(super) struct Number(pub u32);
 
 /// A port, not 0.
 #[derive(Debug)]
-pub struct Port(pub u16);
+pub(super) struct Port(pub u16);
 
 /// One prefix or a list of them.
 #[derive(Debug)]
-pub struct Prefixes(pub Vec<IpNet>);
+pub(super) struct Prefixes(pub Vec<IpNet>);
 
 /// The kind of a hop.
-pub fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spanned<hop::Kind>, D::Error> {
+pub(super) fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spanned<hop::Kind>, D::Error> {
     Spanned::<Kind>::deserialize(deserializer).map(|kind| Spanned::new(kind.span(), kind.into_inner().0))
 }
 
 /// The direction of a hop's flows.
-pub fn direction<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<Direction>>, D::Error> {
+pub(super) fn direction<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<Direction>>, D::Error> {
     Spanned::<Way>::deserialize(deserializer).map(|way| Some(Spanned::new(way.span(), way.into_inner().0)))
 }
 
 /// From when on to warn.
-pub fn warn<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<Warn>>, D::Error> {
+pub(super) fn warn<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<Warn>>, D::Error> {
     Spanned::<Mark>::deserialize(deserializer).map(|mark| Some(Spanned::new(mark.span(), mark.into_inner().0)))
 }
 
 /// How to treat an application's own keepalive settings.
-pub fn conflict<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<OnConflict>>, D::Error> {
+pub(super) fn conflict<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<OnConflict>>, D::Error> {
     Spanned::<Rule>::deserialize(deserializer).map(|rule| Some(Spanned::new(rule.span(), rule.into_inner().0)))
 }
 
 /// The source of idle times.
-pub fn track<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<Track>>, D::Error> {
+pub(super) fn track<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<Track>>, D::Error> {
     Spanned::<Source>::deserialize(deserializer).map(|track| Some(Spanned::new(track.span(), track.into_inner().0)))
 }
 
 /// The cloud to discover hops from.
-pub fn discover<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<Discover>>, D::Error> {
+pub(super) fn discover<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<Discover>>, D::Error> {
     Spanned::<Cloud>::deserialize(deserializer).map(|cloud| Some(Spanned::new(cloud.span(), cloud.into_inner().0)))
 }
 

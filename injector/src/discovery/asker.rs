@@ -12,7 +12,7 @@ use crate::discovery::aws::{self, answers::Answers};
 /// Asks at once, and then about one interval after each answer: agents that were
 /// started together don't go on asking together.
 #[derive(Debug)]
-pub struct Asker {
+pub(crate) struct Asker {
     interval: Duration,
     pause: Duration,
     asking: Option<JoinHandle<Answers>>,
@@ -20,13 +20,13 @@ pub struct Asker {
 
 impl Asker {
     /// Has not asked yet.
-    pub const fn new(interval: Duration) -> Self {
+    pub(crate) const fn new(interval: Duration) -> Self {
         Self { interval, pause: Duration::ZERO, asking: None }
     }
 
     /// Waits for the next answer. May be dropped and called again while it
     /// waits.
-    pub async fn answer(&mut self) -> Answers {
+    pub(crate) async fn answer(&mut self) -> Answers {
         let pause = self.pause;
         let asking = self.asking.get_or_insert_with(|| {
             tokio::spawn(async move {

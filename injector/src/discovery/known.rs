@@ -10,7 +10,7 @@ use crate::{
 
 /// The latest answers, and what was said about them.
 #[derive(Debug, Default)]
-pub struct Known {
+pub(crate) struct Known {
     answers: Option<Answers>,
     /// Older answers, for calls that failed the last time.
     kept: BTreeSet<String>,
@@ -20,7 +20,7 @@ pub struct Known {
 
 impl Known {
     /// Takes in an answer. Where it says nothing, keeping earlier values.
-    pub fn learn(&mut self, answers: Answers) {
+    pub(crate) fn learn(&mut self, answers: Answers) {
         let (answers, kept) = match self.answers.take() {
             Some(before) => answers.or_before(&before),
             None => (answers, BTreeSet::new()),
@@ -29,7 +29,7 @@ impl Known {
     }
 
     /// All hops: those that are known beside the `configured` ones.
-    pub fn beside(&self, configured: &[Hop]) -> Discovery {
+    pub(crate) fn beside(&self, configured: &[Hop]) -> Discovery {
         let known = self.answers.as_ref().map(discover).unwrap_or_default();
         let Discovery { hops, mut notes } = beside(configured, known);
         notes.extend(self.kept.iter().cloned());
@@ -37,7 +37,7 @@ impl Known {
     }
 
     /// Those of `notes` that are to be reported: they were not among the last ones.
-    pub fn fresh(&mut self, notes: Vec<String>) -> Vec<String> {
+    pub(crate) fn fresh(&mut self, notes: Vec<String>) -> Vec<String> {
         let notes: BTreeSet<_> = notes.into_iter().collect();
         let fresh = notes.difference(&self.notes).cloned().collect();
         self.notes = notes;

@@ -14,11 +14,11 @@ use crate::{
 };
 
 /// The sysctl of Linux connection tracking that limits idle connections.
-pub const CONNTRACK_SYSCTL: &str = "net.netfilter.nf_conntrack_tcp_timeout_established";
+pub(crate) const CONNTRACK_SYSCTL: &str = "net.netfilter.nf_conntrack_tcp_timeout_established";
 
 /// Timeouts and counters of this host. What it does not have is absent.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Host {
+pub(crate) struct Host {
     /// Keepalive of sockets that switch it on and choose nothing.
     pub tcp_keepalive: Option<TcpKeepalive>,
     /// Linux connection tracking, where it is loaded.
@@ -30,7 +30,7 @@ pub struct Host {
 
 /// `net.ipv4.tcp_keepalive_*` of this network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct TcpKeepalive {
+pub(crate) struct TcpKeepalive {
     /// `tcp_keepalive_time`.
     pub idle_s: u32,
     /// `tcp_keepalive_intvl`.
@@ -41,7 +41,7 @@ pub struct TcpKeepalive {
 
 /// `net.netfilter.nf_conntrack_*` of this network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Conntrack {
+pub(crate) struct Conntrack {
     /// `nf_conntrack_tcp_timeout_established`.
     pub tcp_established_s: u32,
     /// `nf_conntrack_count`: connections in the table.
@@ -53,7 +53,7 @@ pub struct Conntrack {
 /// Counters of an ENA interface: "Monitor network performance for ENA settings
 /// on your EC2 instance" in the EC2 user guide.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Ena {
+pub(crate) struct Ena {
     /// Name of the interface.
     pub interface: String,
     /// Connections that can still be tracked.
@@ -64,12 +64,12 @@ pub struct Ena {
 
 impl Host {
     /// Asks this host. Never fails: what can't be read is absent.
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         Self { tcp_keepalive: tcp_keepalive(), nf_conntrack: nf_conntrack(), ena: ena() }
     }
 
     /// Linux connection tracking as a hop, where it is loaded.
-    pub fn conntrack_hop(&self) -> Option<Hop> {
+    pub(crate) fn conntrack_hop(&self) -> Option<Hop> {
         let conntrack = self.nf_conntrack?;
         Some(Hop {
             name: "nf_conntrack".to_owned(),
@@ -83,7 +83,7 @@ impl Host {
 
 impl TcpKeepalive {
     /// The longer one of both times, which decides how long a connection is idle.
-    pub fn longest_time(self) -> Duration {
+    pub(crate) fn longest_time(self) -> Duration {
         Duration::from_secs(self.idle_s.max(self.interval_s).into())
     }
 }

@@ -1,9 +1,9 @@
 //! Discovered hops, beside configured ones.
 
 mod asker;
-pub mod aws;
+pub(crate) mod aws;
 mod known;
-pub mod local;
+pub(crate) mod local;
 
 use std::{
     collections::BTreeSet,
@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 
-pub use asker::Asker;
-pub use known::Known;
+pub(crate) use asker::Asker;
+pub(crate) use known::Known;
 use serde::Serialize;
 
 use crate::{
@@ -32,7 +32,7 @@ const MAX_INTERVAL: Duration = Duration::from_secs(7 * 86_400);
 
 /// The result of discovery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Discovery {
+pub(crate) struct Discovery {
     /// The hops on the path.
     pub hops: Vec<Hop>,
     /// What is unknown, and what is assumed instead; a line each.
@@ -41,7 +41,7 @@ pub struct Discovery {
 
 /// How a hop changed since the last discovery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct HopChange {
+pub(crate) struct HopChange {
     /// The hop.
     pub hop: String,
     /// Its timeout before; `None` where there was none of that name.
@@ -52,7 +52,7 @@ pub struct HopChange {
 
 /// All hops in their order, configured ones first. A configured hop replaces a discovered one for the same place, which
 /// is noted.
-pub fn beside(configured: &[Hop], discovery: Discovery) -> Discovery {
+pub(crate) fn beside(configured: &[Hop], discovery: Discovery) -> Discovery {
     let Discovery { hops, mut notes } = discovery;
     let all = [configured, &hops].concat();
     let mut giving_way = BTreeSet::new();
@@ -74,7 +74,7 @@ pub fn beside(configured: &[Hop], discovery: Discovery) -> Discovery {
 }
 
 /// What differs, in the order of the names.
-pub fn changes(before: &[Hop], now: &[Hop]) -> Vec<HopChange> {
+pub(crate) fn changes(before: &[Hop], now: &[Hop]) -> Vec<HopChange> {
     let names: BTreeSet<&str> = before.iter().chain(now).map(|hop| hop.name.as_str()).collect();
     let find = |hops: &[Hop], name: &str| hops.iter().find(|hop| hop.name == name).cloned();
     let mut changes = Vec::new();
@@ -106,7 +106,7 @@ impl Display for HopChange {
 ///
 /// Errors with [`Error::BadValue`] where this build can't ask, or should too
 /// often or never.
-pub fn interval(settings: &Settings) -> Result<Option<Duration>, Error> {
+pub(crate) fn interval(settings: &Settings) -> Result<Option<Duration>, Error> {
     let interval = settings.discover_interval.unwrap_or(DEFAULT_DISCOVER_INTERVAL);
     if !(MIN_INTERVAL..=MAX_INTERVAL).contains(&interval) {
         let expected = format!("give {} to {}", exact(MIN_INTERVAL), exact(MAX_INTERVAL));

@@ -2,7 +2,7 @@
 //!
 //! The serialised form is `injector.flows/v1`; units stand in the key names.
 
-pub mod packets;
+pub(crate) mod packets;
 mod reason;
 
 use std::{borrow::Cow, net::SocketAddr, path::Path, time::Instant};
@@ -116,21 +116,21 @@ pub struct FlowKeepalive {
 
 /// The attachment that has a flow.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub(crate) struct Origin {
     attachment: String,
     hops: Hops,
 }
 
 impl Origin {
     /// The flows of `attached` as it is now.
-    pub fn of(attached: &Attached) -> Self {
+    pub(crate) fn of(attached: &Attached) -> Self {
         Self { attachment: attached.name().to_owned(), hops: attached.hops() }
     }
 }
 
 /// Names for the numbers in samples; read from the host when first needed.
 #[derive(Debug)]
-pub struct Names {
+pub(crate) struct Names {
     paths: Option<CgroupPaths>,
     holders: Option<SocketHolders>,
     pods: PodNames,
@@ -146,24 +146,24 @@ impl Default for Names {
 impl Names {
     /// Names of pods come from `log_root`, which is [`LOG_ROOT`] unless that is
     /// mounted elsewhere. Cgroups are pods' below `roots` only.
-    pub fn new(log_root: &Path, roots: &PodRoots) -> Self {
+    pub(crate) fn new(log_root: &Path, roots: &PodRoots) -> Self {
         Self { paths: None, holders: None, pods: PodNames::new(log_root), roots: roots.clone() }
     }
 
     /// Drops what was read, since cgroups and processes come and go.
-    pub fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) {
         self.paths = None;
         self.holders = None;
     }
 
     /// The pod that a cgroup belongs to.
-    pub fn pod(&mut self, cgroup_id: u64) -> Option<Pod> {
+    pub(crate) fn pod(&mut self, cgroup_id: u64) -> Option<Pod> {
         let path = self.paths().get(cgroup_id)?.to_owned();
         self.pod_at(&path)
     }
 
     /// The pod that the cgroup at `path` belongs to.
-    pub fn pod_at(&mut self, path: &str) -> Option<Pod> {
+    pub(crate) fn pod_at(&mut self, path: &str) -> Option<Pod> {
         let pod = self.roots.pod_of(path)?;
         let name = self.pods.get(&pod, Instant::now())?;
         Some(Pod { namespace: name.namespace, name: name.pod, container: name.container })
@@ -174,7 +174,7 @@ impl Names {
     }
 
     /// Shows a sample, and its packets where they are tracked.
-    pub fn flow(&mut self, origin: &Origin, sample: &FlowSample, packets: Option<&PacketRecord>) -> Flow {
+    pub(crate) fn flow(&mut self, origin: &Origin, sample: &FlowSample, packets: Option<&PacketRecord>) -> Flow {
         let Origin { attachment, hops } = origin;
         let hop = hops.name(sample.hop);
         let layer7 = (sample.layer7_ms != 0)
@@ -226,7 +226,7 @@ pub fn remaining_ms(sample: &FlowSample) -> Option<i64> {
 }
 
 /// Sorts flows by [`remaining_ms`]: those without a limit come last.
-pub fn urgency(remaining_ms: Option<i64>) -> i64 {
+pub(crate) fn urgency(remaining_ms: Option<i64>) -> i64 {
     remaining_ms.unwrap_or(i64::MAX)
 }
 

@@ -8,7 +8,7 @@ use super::{Hop, Kind, Scope};
 
 /// Two hops that conflict.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Conflict {
+pub(crate) enum Conflict {
     /// The same name twice.
     #[error("there is another hop with the name {name:?}: give each its own")]
     Name {
@@ -59,7 +59,7 @@ pub enum Conflict {
 }
 
 /// Finds hops that conflict, in the order of the later one.
-pub fn conflicts(hops: &[Hop]) -> Vec<Conflict> {
+pub(crate) fn conflicts(hops: &[Hop]) -> Vec<Conflict> {
     let mut names = HashMap::new();
     let mut scopes = HashMap::new();
     let mut found = Vec::new();
@@ -99,7 +99,7 @@ fn clash(hops: &[Hop], first: usize, second: usize, scope: &Scope) -> Conflict {
 
 impl Conflict {
     /// Indices of the two hops, the earlier one first.
-    pub const fn hops(&self) -> (usize, usize) {
+    pub(crate) const fn hops(&self) -> (usize, usize) {
         match self {
             Self::Name { first, second, .. }
             | Self::Contradiction { first, second, .. }

@@ -17,7 +17,7 @@ const ESTABLISHED: Duration = Duration::from_secs(350);
 
 /// How long a hop of `kind` with the idle timeout `timeout` keeps a half-closed
 /// connection. Where that is the kernel of this host it is asked.
-pub fn half_closed(kind: Kind, timeout: Duration) -> Duration {
+pub(super) fn half_closed(kind: Kind, timeout: Duration) -> Duration {
     let here = match kind {
         Kind::NfConntrack => netfilter::conntrack_half_closed(),
         Kind::Ipvs => netfilter::ipvs_half_closed(),
@@ -27,7 +27,7 @@ pub fn half_closed(kind: Kind, timeout: Duration) -> Duration {
 }
 
 /// The same where no hop is known.
-pub fn half_closed_by_default(timeout: Duration) -> Duration {
+pub(crate) fn half_closed_by_default(timeout: Duration) -> Duration {
     limit(None, timeout)
 }
 

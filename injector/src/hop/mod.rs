@@ -17,28 +17,28 @@ use std::{
     time::Duration,
 };
 
-pub use conflict::{Conflict, conflicts};
-pub use half_closed::half_closed_by_default;
-pub use kind::{Expiry, Kind, Range};
+pub(crate) use conflict::{Conflict, conflicts};
+pub(crate) use half_closed::half_closed_by_default;
+pub(crate) use kind::{Expiry, Kind, Range};
 pub use parse::HopArg;
 pub use prefix::parse_prefix;
 #[cfg(test)]
-pub use scope::Tuple;
-pub use scope::{Direction, Ends, Scope};
+pub(crate) use scope::Tuple;
+pub(crate) use scope::{Direction, Ends, Scope};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 /// Shortest idle timeout that keepalive can serve: the kernel counts in whole
 /// seconds, and one probe must fall below the limit.
-pub const MIN_LIMIT_S: u32 = 2;
+pub(crate) const MIN_LIMIT_S: u32 = 2;
 /// [`MIN_LIMIT_S`] as a duration.
-pub const MIN_LIMIT: Duration = Duration::from_secs(MIN_LIMIT_S as u64);
+pub(crate) const MIN_LIMIT: Duration = Duration::from_secs(MIN_LIMIT_S as u64);
 /// Longest idle timeout: what fits into 32 bits of milliseconds, in whole
 /// days.
-pub const MAX_LIMIT: Duration = Duration::from_secs(49 * 24 * 3600);
+pub(crate) const MAX_LIMIT: Duration = Duration::from_secs(49 * 24 * 3600);
 
 /// Longest name of a hop, as DNS labels have it.
-pub const MAX_NAME: usize = 63;
+pub(crate) const MAX_NAME: usize = 63;
 
 /// A device on the path that drops, resets or closes flows that are idle for longer than [`Self::timeout`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ impl Hop {
 }
 
 /// Whether `name` will do for a hop.
-pub fn check_name(name: &str) -> Result<(), HopError> {
+pub(crate) fn check_name(name: &str) -> Result<(), HopError> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(fits) {
         Ok(())

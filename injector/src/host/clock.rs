@@ -16,11 +16,11 @@ const NEVER: i64 = 1 << 33;
 
 /// Notices jumps. Needs tokio's runtime.
 #[derive(Debug)]
-pub struct ClockJumps(Option<AsyncFd<OwnedFd>>);
+pub(crate) struct ClockJumps(Option<AsyncFd<OwnedFd>>);
 
 impl ClockJumps {
     /// Starts to watch. Where that fails no jump is noticed.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let timer = timer().and_then(registered);
         if let Err(error) = &timer {
             tracing::info!("the end of a suspension is noticed at the next scan only: {error}");
@@ -29,7 +29,7 @@ impl ClockJumps {
     }
 
     /// Waits for a jump.
-    pub async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         let Some(timer) = &self.0 else { return pending().await };
         loop {
             let Ok(mut ready) = timer.readable().await else { return pending().await };

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Words and port of an address.
-pub fn words(address: SocketAddr) -> ([u32; 4], u16) {
+pub(crate) fn words(address: SocketAddr) -> ([u32; 4], u16) {
     let octets = match address.ip() {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
         IpAddr::V6(ip) => ip.octets(),
@@ -13,7 +13,7 @@ pub fn words(address: SocketAddr) -> ([u32; 4], u16) {
 }
 
 /// The address of words; mapped IPv4 is shown as IPv4.
-pub fn address(words: [u32; 4], port: u16) -> SocketAddr {
+pub(crate) fn address(words: [u32; 4], port: u16) -> SocketAddr {
     let mut octets = [0; 16];
     for (chunk, word) in octets.chunks_exact_mut(4).zip(words) {
         chunk.copy_from_slice(&word.to_ne_bytes());

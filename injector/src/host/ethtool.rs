@@ -35,10 +35,10 @@ struct SetInfo {
 }
 
 /// Counters of a driver by their names.
-pub type DriverCounters = BTreeMap<String, u64>;
+pub(crate) type DriverCounters = BTreeMap<String, u64>;
 
 /// The counters of each interface of this network namespace whose driver has any.
-pub fn read() -> io::Result<BTreeMap<String, DriverCounters>> {
+pub(crate) fn read() -> io::Result<BTreeMap<String, DriverCounters>> {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     let devices = fs::read_to_string("/proc/net/dev")?;
     let counters = |interface: &str| Some((interface.to_owned(), counters(&socket, interface).ok()?));

@@ -3,11 +3,11 @@
 use std::fs;
 
 /// Where the kernel reports it, if securityfs is mounted.
-pub const FILE: &str = "/sys/kernel/security/lockdown";
+pub(crate) const FILE: &str = "/sys/kernel/security/lockdown";
 
 /// How much is forbidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lockdown {
+pub(crate) enum Lockdown {
     /// Nothing.
     None,
     /// To change the running kernel.
@@ -20,7 +20,7 @@ pub enum Lockdown {
 
 impl Lockdown {
     /// The kernel's; `None` where it does not report it.
-    pub fn current() -> Option<Self> {
+    pub(crate) fn current() -> Option<Self> {
         parse(&fs::read_to_string(FILE).ok()?)
     }
 }

@@ -22,12 +22,12 @@ use tracing_subscriber::{
 use crate::printable::printable;
 
 /// Verbosity from which the BPF programs' own messages are switched on.
-pub const BPF_MESSAGES: u8 = 2;
+pub(crate) const BPF_MESSAGES: u8 = 2;
 
 /// Sends messages to stderr: warnings, with `-v` what is being done, with `-vv`
 /// everything, the BPF programs' own messages among it. Libraries only report
 /// errors.
-pub fn init(verbose: u8) {
+pub(crate) fn init(verbose: u8) {
     let ours = match verbose {
         0 => LevelFilter::WARN,
         1 => LevelFilter::INFO,
@@ -82,7 +82,7 @@ impl LogFormat {
 const MAX_WAITING: usize = 1024;
 
 /// The agent's log.
-pub struct AgentLog {
+pub(crate) struct AgentLog {
     dropped: ErrorCounter,
 }
 
@@ -94,14 +94,14 @@ impl Debug for AgentLog {
 
 impl AgentLog {
     /// Lines that were dropped.
-    pub fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.dropped.dropped_lines() as u64
     }
 }
 
 /// Sends the agent's log to stderr, through a queue: a slow reader blocks nothing. With `-v` everything that is done.
 /// Queued lines are written when the guard is dropped.
-pub fn init_agent(verbose: u8, format: LogFormat) -> (AgentLog, WorkerGuard) {
+pub(crate) fn init_agent(verbose: u8, format: LogFormat) -> (AgentLog, WorkerGuard) {
     let ours = if verbose == 0 { LevelFilter::INFO } else { LevelFilter::DEBUG };
     let (writer, guard) =
         NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_WAITING).finish(io::stderr());

@@ -1,19 +1,19 @@
 //! Facts about this host, without policy. May use `error`, `printable` and `units`.
 
-pub mod cgroup;
-pub mod clock;
-pub mod descriptors;
-pub mod endpoint;
-pub mod ethtool;
-pub mod lockdown;
-pub mod logging;
-pub mod netfilter;
-pub mod netns;
-pub mod pidfd;
-pub mod pods;
-pub mod process;
-pub mod signals;
-pub mod sockets;
-pub mod sysctl;
-pub mod tables;
-pub mod trust;
+pub(crate) mod cgroup;
+pub(crate) mod clock;
+pub(crate) mod descriptors;
+pub(crate) mod endpoint;
+pub(crate) mod ethtool;
+pub(crate) mod lockdown;
+pub(crate) mod logging;
+pub(crate) mod netfilter;
+pub(crate) mod netns;
+pub(crate) mod pidfd;
+pub(crate) mod pods;
+pub(crate) mod process;
+pub(crate) mod signals;
+pub(crate) mod sockets;
+pub(crate) mod sysctl;
+pub(crate) mod tables;
+pub(crate) mod trust;

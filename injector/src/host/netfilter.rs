@@ -34,13 +34,13 @@ struct IpvsTimeouts {
 }
 
 /// The shortest of connection tracking; `None` where it is not loaded.
-pub fn conntrack_half_closed() -> Option<Duration> {
+pub(crate) fn conntrack_half_closed() -> Option<Duration> {
     CONNTRACK.into_iter().filter_map(sysctl).min().map(Duration::from_secs)
 }
 
 /// The shortest of IPVS; `None` where it is not loaded or we lack
 /// `CAP_NET_ADMIN`.
-pub fn ipvs_half_closed() -> Option<Duration> {
+pub(crate) fn ipvs_half_closed() -> Option<Duration> {
     let fin_wait_s = u64::try_from(ipvs_timeouts().ok()?.fin_wait).ok()?;
     Some(Duration::from_secs(fin_wait_s.min(IP_VS_CLOSE_WAIT_S)))
 }

@@ -13,7 +13,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// A network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Netns {
+pub(crate) struct Netns {
     /// The kernel's number of it.
     pub inode: u64,
     /// A task that is in it, as a directory of `/proc`.
@@ -23,7 +23,7 @@ pub struct Netns {
 impl Netns {
     /// The one that a process is in; that of another of its threads where the
     /// main one has ended. `None` where that can't be seen.
-    pub fn of(pid: i32) -> Option<Self> {
+    pub(crate) fn of(pid: i32) -> Option<Self> {
         let main = PathBuf::from(format!("/proc/{pid}"));
         Self::of_task(main).or_else(|| {
             let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
@@ -37,7 +37,7 @@ impl Netns {
     }
 
     /// Those of all processes, each once.
-    pub fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         let mut seen = HashSet::new();
         let processes = all_processes().into_iter().flatten().flatten();
         let namespaces = processes.filter_map(|process| Self::of(process.pid));
@@ -46,7 +46,7 @@ impl Netns {
 
     /// What `look` sees from inside: `/proc/sys/net`, netlink. `None` where we
     /// may not go there, which takes `CAP_SYS_ADMIN`.
-    pub fn inside<T: Send>(&self, look: impl FnOnce() -> T + Send) -> Option<T> {
+    pub(crate) fn inside<T: Send>(&self, look: impl FnOnce() -> T + Send) -> Option<T> {
         if Self::of_task("/proc/thread-self".into()).is_some_and(|own| own.inode == self.inode) {
             return Some(look());
         }
@@ -60,7 +60,7 @@ impl Netns {
     }
 
     /// A file of it below `/proc/PID/net`, which can be read from outside.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.task.join("net").join(Path::new(name))
     }
 }

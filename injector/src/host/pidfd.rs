@@ -15,13 +15,13 @@ const THREAD: PidfdFlags = PidfdFlags::from_bits_retain(0o200);
 ///
 /// Errors with `EINVAL` for a thread before 6.9, with `ESRCH` for what has
 /// ended.
-pub fn open(pid: i32, thread: i32) -> Result<OwnedFd> {
+pub(crate) fn open(pid: i32, thread: i32) -> Result<OwnedFd> {
     let flags = if pid == thread { PidfdFlags::empty() } else { THREAD };
     pidfd_open(Pid::from_raw(thread).ok_or(Errno::SRCH)?, flags)
 }
 
 /// Whether the kernel opens threads that are not their process' main one.
-pub fn opens_threads() -> bool {
+pub(crate) fn opens_threads() -> bool {
     pidfd_open(getpid(), THREAD).is_ok()
 }
 

@@ -18,7 +18,7 @@ pub struct Process {
 
 /// Holders of all sockets, by the sockets' inode numbers.
 #[derive(Debug, Default)]
-pub struct SocketHolders {
+pub(crate) struct SocketHolders {
     by_inode: HashMap<u64, i32>,
     names: HashMap<i32, String>,
 }
@@ -26,7 +26,7 @@ pub struct SocketHolders {
 impl SocketHolders {
     /// Looks through `/proc`. Processes that end meanwhile or deny access are skipped. Where several hold a socket, the
     /// lowest id counts.
-    pub fn load() -> Self {
+    pub(crate) fn load() -> Self {
         let mut holders = Self::default();
         for process in all_processes().into_iter().flatten().flatten() {
             holders.add(&process);
@@ -48,7 +48,7 @@ impl SocketHolders {
     }
 
     /// The process that holds the socket with this inode number.
-    pub fn get(&self, inode: u64) -> Option<Process> {
+    pub(crate) fn get(&self, inode: u64) -> Option<Process> {
         let pid = *self.by_inode.get(&inode)?;
         let name = self.names.get(&pid)?.clone();
         Some(Process { pid, name })

@@ -10,7 +10,7 @@ use tokio::signal::unix::{self, SignalKind};
 
 /// What SIGHUP means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnHangup {
+pub(crate) enum OnHangup {
     /// Shut down: the terminal was closed, and the output has no reader.
     End,
     /// The configuration is to be read again. So it is taken even where `nohup` has it ignored.
@@ -19,7 +19,7 @@ pub enum OnHangup {
 
 /// What a signal means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignalRequest {
+pub(crate) enum SignalRequest {
     /// Shut down.
     End,
     /// The configuration is to be read again.
@@ -28,7 +28,7 @@ pub enum SignalRequest {
 
 /// SIGINT, SIGTERM and SIGHUP.
 #[derive(Debug)]
-pub struct Signals {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
@@ -37,7 +37,7 @@ pub struct Signals {
 
 impl Signals {
     /// Takes the signals over from their default, which would kill us. To be called within a runtime.
-    pub fn new(on_hangup: OnHangup) -> io::Result<Self> {
+    pub(crate) fn new(on_hangup: OnHangup) -> io::Result<Self> {
         Ok(Self {
             interrupt: Signal::unless_ignored(SignalKind::interrupt())?,
             terminate: Signal::unless_ignored(SignalKind::terminate())?,
@@ -50,7 +50,7 @@ impl Signals {
     }
 
     /// Waits for the next one.
-    pub async fn next(&mut self) -> SignalRequest {
+    pub(crate) async fn next(&mut self) -> SignalRequest {
         tokio::select! {
             () = self.interrupt.recv() => SignalRequest::End,
             () = self.terminate.recv() => SignalRequest::End,
@@ -62,7 +62,7 @@ impl Signals {
     }
 
     /// Waits for one that means shutdown.
-    pub async fn end(&mut self) {
+    pub(crate) async fn end(&mut self) {
         while self.next().await == SignalRequest::Reload {}
     }
 }

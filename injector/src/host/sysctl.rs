@@ -4,7 +4,7 @@ use std::{fs, str::FromStr};
 
 /// The value of `name`, as `sysctl(8)` has it; `None` where this kernel has no
 /// such parameter, or another kind of value.
-pub fn sysctl<T: FromStr>(name: &str) -> Option<T> {
+pub(crate) fn sysctl<T: FromStr>(name: &str) -> Option<T> {
     fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/"))).ok()?.trim().parse().ok()
 }
 

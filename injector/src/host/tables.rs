@@ -14,7 +14,7 @@ const KCMP_FILES: libc::c_int = 2;
 
 /// A descriptor table of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DescriptorTable {
+pub(crate) struct DescriptorTable {
     /// Id of a thread that has it: the process' own where it is the main thread.
     pub thread: i32,
     /// Descriptors that are sockets of whatever kind, with the sockets' inode
@@ -25,7 +25,7 @@ pub struct DescriptorTable {
 /// The descriptor tables of a process, usually one.
 ///
 /// Errors where they may not be seen.
-pub fn descriptor_tables(pid: i32) -> io::Result<Vec<DescriptorTable>> {
+pub(crate) fn descriptor_tables(pid: i32) -> io::Result<Vec<DescriptorTable>> {
     let mut tables = Vec::new();
     for thread in owners(pid, &threads(pid)?, compare) {
         match sockets(pid, thread) {
@@ -39,7 +39,7 @@ pub fn descriptor_tables(pid: i32) -> io::Result<Vec<DescriptorTable>> {
 }
 
 /// Whether the error of looking at a process is that it is no more.
-pub fn has_ended(error: &io::Error) -> bool {
+pub(crate) fn has_ended(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
 }
 

@@ -25,7 +25,7 @@ use crate::{
 /// One event. The serialised form has its kind under `event`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event<'a> {
+pub(crate) enum Event<'a> {
     /// Programs are attached.
     Attached {
         /// Name of the attachment.
@@ -88,7 +88,7 @@ pub enum Event<'a> {
 
 /// Totals of the watch.
 #[derive(Debug, Serialize)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// How long it was watched.
     pub watched_ms: u64,
     /// Whether the programs stay attached.
@@ -101,7 +101,7 @@ pub struct Summary {
 
 impl<'a> Event<'a> {
     /// The start of a watch.
-    pub fn attached(attached: &'a Attached) -> Self {
+    pub(crate) fn attached(attached: &'a Attached) -> Self {
         let description = attached.description();
         Self::Attached {
             attachment: attached.name(),
@@ -113,12 +113,12 @@ impl<'a> Event<'a> {
     }
 
     /// Hops that are applied now.
-    pub fn discovered(name: &'a str, hops: &[Hop], changes: &'a [discovery::HopChange]) -> Self {
+    pub(crate) fn discovered(name: &'a str, hops: &[Hop], changes: &'a [discovery::HopChange]) -> Self {
         Self::Discovered { attachment: name, changes, hops: hops.iter().map(HopReport::of).collect() }
     }
 
     /// A change of a flow.
-    pub const fn change(change: FlowChange, flow: &'a Flow) -> Self {
+    pub(crate) const fn change(change: FlowChange, flow: &'a Flow) -> Self {
         match change {
             FlowChange::AtRisk => Self::AtRisk { flow },
             FlowChange::Overdue => Self::Overdue { flow },
@@ -131,25 +131,25 @@ impl<'a> Event<'a> {
 
 impl Summary {
     /// From the last scan and the counters.
-    pub fn new(watched_ms: u64, attached: bool, counters: &Counters, totals: &ScanTotals) -> Self {
+    pub(crate) fn new(watched_ms: u64, attached: bool, counters: &Counters, totals: &ScanTotals) -> Self {
         Self { watched_ms, attached, sockets: counters.totals().collect(), flows: FlowCounts::of(totals) }
     }
 }
 
 /// Writes events to stdout.
 #[derive(Clone, Copy, Debug)]
-pub struct EventWriter {
+pub(crate) struct EventWriter {
     format: EventFormat,
 }
 
 impl EventWriter {
     /// A writer of `format`.
-    pub const fn new(format: EventFormat) -> Self {
+    pub(crate) const fn new(format: EventFormat) -> Self {
         Self { format }
     }
 
     /// Writes one event.
-    pub fn write(self, event: &Event<'_>) -> anyhow::Result<()> {
+    pub(crate) fn write(self, event: &Event<'_>) -> anyhow::Result<()> {
         Ok(stdout::line(&self.text(event)?)?)
     }
 

@@ -13,12 +13,12 @@ struct Document<'a> {
 }
 
 /// The document of `check -o json`.
-pub fn findings_document<'a>(findings: &'a [Finding], host: &'a Host) -> impl Serialize + 'a {
+pub(crate) fn findings_document<'a>(findings: &'a [Finding], host: &'a Host) -> impl Serialize + 'a {
     Document { schema: "injector.check/v1", ok: findings.is_empty(), findings, host }
 }
 
 /// The same for people: a paragraph each.
-pub fn findings_report(findings: &[Finding]) -> String {
+pub(crate) fn findings_report(findings: &[Finding]) -> String {
     if findings.is_empty() {
         return "no findings".to_owned();
     }

@@ -27,7 +27,7 @@ struct Document<'a> {
 
 /// What an agent answers: the same with [`Totals`], written once and cut for each that asks for less of it.
 #[derive(Clone, Debug)]
-pub struct Served {
+pub(crate) struct Served {
     head: Bytes,
     flows: Bytes,
     /// Where each flow ends.
@@ -37,7 +37,7 @@ pub struct Served {
 
 impl Served {
     /// The document with the first so many flows, in parts that share memory.
-    pub fn first(&self, limit: usize) -> [Bytes; 3] {
+    pub(crate) fn first(&self, limit: usize) -> [Bytes; 3] {
         let end = self.ends.get(limit.min(self.ends.len()).wrapping_sub(1)).copied().unwrap_or(0);
         [self.head.clone(), self.flows.slice(..end), self.tail.clone()]
     }
@@ -68,7 +68,7 @@ pub fn flows_document<'a>(flows: &'a [Flow], coverage: &'a [(String, Coverage)])
 }
 
 /// The same as an agent answers it.
-pub fn served_flows(flows: impl Iterator<Item = Flow>, totals: Totals) -> serde_json::Result<Served> {
+pub(crate) fn served_flows(flows: impl Iterator<Item = Flow>, totals: Totals) -> serde_json::Result<Served> {
     let (mut text, mut ends) = (Vec::new(), Vec::new());
     for flow in flows {
         if !text.is_empty() {
@@ -106,7 +106,7 @@ pub fn flows_of_document(text: &[u8]) -> anyhow::Result<ListedFlows> {
 
 /// Writes flows to stdout, one by one.
 #[derive(Debug)]
-pub struct FlowWriter {
+pub(crate) struct FlowWriter {
     format: FlowFormat,
     output: Lines,
     table: StreamedTable,
@@ -115,14 +115,14 @@ pub struct FlowWriter {
 impl FlowWriter {
     /// A writer of `format`; [`FlowFormat::Json`] is written as a whole, by
     /// [`flows_document`].
-    pub fn new(format: FlowFormat) -> Self {
+    pub(crate) fn new(format: FlowFormat) -> Self {
         let head: Vec<_> =
             HEAD.iter().chain(WIDE_HEAD.iter().filter(|_| format == FlowFormat::Wide)).copied().collect();
         Self { format, output: Lines::new(), table: StreamedTable::new(&head) }
     }
 
     /// Writes a flow.
-    pub fn flow(&mut self, flow: &Flow) -> anyhow::Result<()> {
+    pub(crate) fn flow(&mut self, flow: &Flow) -> anyhow::Result<()> {
         let lines = match self.format {
             FlowFormat::Jsonl | FlowFormat::Json => vec![flow_line(self.format, flow)?],
             FlowFormat::Table | FlowFormat::Wide => self.table.row(cells(self.format, flow)),
@@ -131,7 +131,7 @@ impl FlowWriter {
     }
 
     /// Writes what is still buffered, and the column heads where no flow came.
-    pub fn finish(mut self) -> Result<(), Error> {
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
         if matches!(self.format, FlowFormat::Table | FlowFormat::Wide) {
             self.table.finish().iter().try_for_each(|line| self.output.line(line))?;
         }

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 /// Forms of a report.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people.
     #[default]
     Table,

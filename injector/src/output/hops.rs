@@ -19,7 +19,7 @@ use crate::{
 
 /// A hop with all there is to say about it.
 #[derive(Debug, Serialize)]
-pub struct HopReport {
+pub(crate) struct HopReport {
     /// What the user calls it.
     pub name: String,
     /// What it is.
@@ -50,7 +50,7 @@ pub struct HopReport {
 
 /// Derived keepalive.
 #[derive(Debug, Serialize)]
-pub struct KeepaliveReport {
+pub(crate) struct KeepaliveReport {
     /// `TCP_KEEPIDLE`.
     pub idle_s: u32,
     /// `TCP_KEEPINTVL`.
@@ -65,7 +65,7 @@ pub struct KeepaliveReport {
 
 /// A place.
 #[derive(Debug, Serialize)]
-pub struct ScopeReport {
+pub(crate) struct ScopeReport {
     /// Prefixes of the peer; empty for any.
     pub remote: Vec<String>,
     /// Port of the peer; `null` for any.
@@ -78,7 +78,7 @@ pub struct ScopeReport {
 
 impl HopReport {
     /// All there is to say about `hop`, except how many flows it limits.
-    pub fn of(hop: &Hop) -> Self {
+    pub(crate) fn of(hop: &Hop) -> Self {
         let facts = hop.kind.facts();
         let (Range::Fixed(min) | Range::Within(min, _)) = facts.range;
         let (Range::Fixed(max) | Range::Within(_, max)) = facts.range;
@@ -195,7 +195,7 @@ struct OwnKeepalive {
 }
 
 /// The document of `config show -o json`.
-pub fn config_document(config: &Config) -> impl Serialize {
+pub(crate) fn config_document(config: &Config) -> impl Serialize {
     ConfigDocument {
         schema: "injector.config/v1",
         attach: AttachReport::of(&config.attach),

@@ -12,7 +12,7 @@ const MAX_WAITING: u64 = 64;
 
 /// A queue of lines that a thread writes.
 #[derive(Debug)]
-pub struct Outlet {
+pub(crate) struct Outlet {
     writer: EventWriter,
     lines: mpsc::UnboundedSender<String>,
     sent: u64,
@@ -21,11 +21,11 @@ pub struct Outlet {
 
 /// The result of writing.
 #[derive(Debug)]
-pub struct Written(oneshot::Receiver<Result<(), Error>>);
+pub(crate) struct Written(oneshot::Receiver<Result<(), Error>>);
 
 impl Outlet {
     /// Starts the thread.
-    pub fn open(writer: EventWriter) -> io::Result<(Self, Written)> {
+    pub(crate) fn open(writer: EventWriter) -> io::Result<(Self, Written)> {
         let (lines, waiting) = mpsc::unbounded_channel();
         let (count, written) = watch::channel(0);
         let (end, ended) = oneshot::channel();
@@ -37,7 +37,7 @@ impl Outlet {
     /// Takes an event. What is taken after writing has failed is lost: [`Written`] says so.
     ///
     /// Errors where it can't be serialised.
-    pub fn write(&mut self, event: &Event<'_>) -> io::Result<()> {
+    pub(crate) fn write(&mut self, event: &Event<'_>) -> io::Result<()> {
         let line = self.writer.text(event)?;
         self.sent += 1;
         drop(self.lines.send(line));
@@ -45,12 +45,12 @@ impl Outlet {
     }
 
     /// Whether the reader lags behind.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.written.has_changed().is_ok() && self.sent - *self.written.borrow() > MAX_WAITING
     }
 
     /// Waits until it has caught up, or has gone.
-    pub async fn has_room(&mut self) {
+    pub(crate) async fn has_room(&mut self) {
         let sent = self.sent;
         // Nothing is written any more: no reason to wait.
         drop(self.written.wait_for(|written| sent - written <= MAX_WAITING).await);
@@ -59,7 +59,7 @@ impl Outlet {
 
 impl Written {
     /// Waits until writing fails, which is reported once.
-    pub async fn failed(&mut self) -> Error {
+    pub(crate) async fn failed(&mut self) -> Error {
         let ended = (&mut self.0).await;
         // What is known is not waited for again.
         (_, self.0) = oneshot::channel();
@@ -72,7 +72,7 @@ impl Written {
     /// Waits until all is written, once the outlet is dropped.
     ///
     /// Errors where it can't be.
-    pub async fn all(self) -> Result<(), Error> {
+    pub(crate) async fn all(self) -> Result<(), Error> {
         self.0.await.unwrap_or(Ok(()))
     }
 }

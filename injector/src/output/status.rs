@@ -36,7 +36,7 @@ const BAR: u64 = 40;
 
 /// The parameters of an attachment, with units in the names.
 #[derive(Debug, Serialize)]
-pub struct Parameters {
+pub(crate) struct Parameters {
     limit_ms: u32,
     warn_ms: u32,
     keepalive: InjectedKeepalive,
@@ -57,7 +57,7 @@ struct InjectedKeepalive {
 
 /// Flows by status.
 #[derive(Debug, Serialize)]
-pub struct FlowCounts {
+pub(crate) struct FlowCounts {
     total: u64,
     #[serde(flatten)]
     by_status: BTreeMap<&'static str, u64>,
@@ -65,7 +65,7 @@ pub struct FlowCounts {
 
 /// One attachment, as far as it can be read.
 #[derive(Debug, Serialize)]
-pub struct AttachmentStatus {
+pub(crate) struct AttachmentStatus {
     name: String,
     /// `attached`; `incomplete` where a process was killed half-way, and `cgroup_removed`: nothing is attached then.
     /// `damaged`: attached, but unreadable, as some of its pins are gone. `refused`: something there is not
@@ -116,12 +116,12 @@ struct Document<'a> {
 }
 
 /// The document of `status -o json`.
-pub fn status_document(attachments: &[AttachmentStatus]) -> impl Serialize + '_ {
+pub(crate) fn status_document(attachments: &[AttachmentStatus]) -> impl Serialize + '_ {
     Document { schema: "injector.status/v1", attachments }
 }
 
 /// The text of `status`.
-pub fn status_report(attachments: &[AttachmentStatus]) -> String {
+pub(crate) fn status_report(attachments: &[AttachmentStatus]) -> String {
     if attachments.is_empty() {
         return "nothing is attached".to_owned();
     }
@@ -130,17 +130,17 @@ pub fn status_report(attachments: &[AttachmentStatus]) -> String {
 
 impl AttachmentStatus {
     /// What a killed process left.
-    pub fn incomplete(pins: &PinDir) -> Self {
+    pub(crate) fn incomplete(pins: &PinDir) -> Self {
         Self { name: pins.name().to_owned(), state: INCOMPLETE, reason: None, details: None }
     }
 
     /// An attachment that lacks some of its pins.
-    pub fn damaged(pins: &PinDir, why: &anyhow::Error) -> Self {
+    pub(crate) fn damaged(pins: &PinDir, why: &anyhow::Error) -> Self {
         Self { name: pins.name().to_owned(), state: DAMAGED, reason: Some(format!("{why:#}")), details: None }
     }
 
     /// An attachment that can't be scanned now.
-    pub fn busy(pins: &PinDir, why: &anyhow::Error) -> Self {
+    pub(crate) fn busy(pins: &PinDir, why: &anyhow::Error) -> Self {
         Self {
             name: pins.name().to_owned(),
             state: ATTACHED,
@@ -150,12 +150,12 @@ impl AttachmentStatus {
     }
 
     /// Something with the name of an attachment that is not injector's.
-    pub fn refused(pins: &PinDir, why: &anyhow::Error) -> Self {
+    pub(crate) fn refused(pins: &PinDir, why: &anyhow::Error) -> Self {
         Self { name: pins.name().to_owned(), state: REFUSED, reason: Some(format!("{why:#}")), details: None }
     }
 
     /// An active attachment.
-    pub fn attached(
+    pub(crate) fn attached(
         attached: &Attached,
         state: AttachmentState,
         counters: &Counters,
@@ -187,7 +187,7 @@ impl AttachmentStatus {
 
 impl Parameters {
     /// The parameters of the policy for flows that no rule names.
-    pub fn of(attached: &Attached) -> Self {
+    pub(crate) fn of(attached: &Attached) -> Self {
         let policy = attached.fallback();
         let keepalive = &policy.keepalive;
         Self {
@@ -211,12 +211,12 @@ impl Parameters {
 
 impl FlowCounts {
     /// Counts of a scan.
-    pub fn of(totals: &ScanTotals) -> Self {
+    pub(crate) fn of(totals: &ScanTotals) -> Self {
         Self { total: totals.flows(), by_status: STATUS_NAMES.into_iter().zip(totals.by_status).collect() }
     }
 
     /// Counts in the order of the statuses.
-    pub fn by_status(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    pub(crate) fn by_status(&self) -> impl Iterator<Item = (&'static str, u64)> {
         STATUS_NAMES.into_iter().map(|name| (name, self.by_status.get(name).copied().unwrap_or(0)))
     }
 }

@@ -10,7 +10,7 @@ use rustix::termios::tcgetwinsize;
 use crate::error::Error;
 
 /// Writes all of `bytes`, and waits until they are out.
-pub fn bytes(bytes: &[u8]) -> Result<(), Error> {
+pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(error)
 }
@@ -22,7 +22,7 @@ pub(super) fn line(text: &str) -> Result<(), Error> {
 }
 
 /// Columns of the terminal that stdout leads to; `None` where it is no terminal.
-pub fn columns() -> Option<usize> {
+pub(crate) fn columns() -> Option<usize> {
     let size = tcgetwinsize(io::stdout()).ok()?;
     Some(size.ws_col.into()).filter(|&columns| columns > 0)
 }

@@ -19,24 +19,24 @@ const GAP: usize = 2;
 
 /// A table with a header, cells aligned to the left.
 #[derive(Debug)]
-pub struct Table {
+pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// An empty table with these column heads.
-    pub fn new<const N: usize>(head: [&str; N]) -> Self {
+    pub(crate) fn new<const N: usize>(head: [&str; N]) -> Self {
         Self { rows: vec![head.map(str::to_owned).to_vec()] }
     }
 
     /// Adds a row. Line ends in its cells are escaped.
-    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.map(|cell| printable(&cell)).into());
     }
 
     /// The table for a terminal of so many columns: where it is wider, sentences in its cells are wrapped. Names stay whole,
     /// even if the table is then still wider. `None` for any width.
-    pub fn within(&self, columns: Option<usize>) -> String {
+    pub(crate) fn within(&self, columns: Option<usize>) -> String {
         let mut widths = self.largest(get_line_width);
         let longest_words = self.largest(longest_word);
         while widths.iter().map(|width| width + GAP).sum::<usize>()
@@ -86,7 +86,7 @@ const MEASURED: usize = 1000;
 /// only the first rows wait, and columns are as wide as their widest cell. A wider one further down widens its column from
 /// there on.
 #[derive(Debug)]
-pub struct StreamedTable {
+pub(super) struct StreamedTable {
     waiting: Vec<Vec<String>>,
     widths: Vec<usize>,
     is_measured: bool,
@@ -94,20 +94,20 @@ pub struct StreamedTable {
 
 impl StreamedTable {
     /// An empty table with these column heads.
-    pub fn new(head: &[&str]) -> Self {
+    pub(super) fn new(head: &[&str]) -> Self {
         let mut table = Self { waiting: Vec::new(), widths: vec![0; head.len()], is_measured: false };
         table.wait(head.iter().map(|&head| head.to_owned()).collect());
         table
     }
 
     /// Adds a row of as many cells as there are heads. Returns the lines that can be written by now.
-    pub fn row(&mut self, cells: Vec<String>) -> Vec<String> {
+    pub(super) fn row(&mut self, cells: Vec<String>) -> Vec<String> {
         self.wait(cells);
         if self.is_measured || self.waiting.len() > MEASURED { self.finish() } else { Vec::new() }
     }
 
     /// Returns the lines that still wait.
-    pub fn finish(&mut self) -> Vec<String> {
+    pub(super) fn finish(&mut self) -> Vec<String> {
         self.is_measured = true;
         mem::take(&mut self.waiting).iter().map(|row| self.line(row)).collect()
     }

@@ -15,7 +15,7 @@ use crate::{
 
 /// How many flows each hop limits, by its name. Hops that nothing attached knows
 /// of are not in it.
-pub type Limited = HashMap<String, u64>;
+pub(crate) type Limited = HashMap<String, u64>;
 
 #[derive(Debug, Serialize)]
 struct Document<'a> {
@@ -25,13 +25,13 @@ struct Document<'a> {
 }
 
 /// The document of `timeouts -o json`.
-pub fn timeouts_document(hops: &[Hop], host: &Host, limited: &Limited) -> impl Serialize {
+pub(crate) fn timeouts_document(hops: &[Hop], host: &Host, limited: &Limited) -> impl Serialize {
     let report = |hop: &Hop| HopReport { flows: limited.get(&hop.name).copied(), ..HopReport::of(hop) };
     Document { schema: "injector.timeouts/v1", hops: hops.iter().map(report).collect(), host }
 }
 
 /// The same for people, on a terminal of so many columns.
-pub fn timeouts_report(hops: &[Hop], host: &Host, limited: &Limited, columns: Option<usize>) -> String {
+pub(crate) fn timeouts_report(hops: &[Hop], host: &Host, limited: &Limited, columns: Option<usize>) -> String {
     let mut table =
         Table::new(["HOP", "KIND", "TIMEOUT", "RANGE", "AT ITS END", "KEEPALIVE", "FLOWS", "SOURCE", "WHERE"]);
     for hop in hops {

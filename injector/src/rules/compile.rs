@@ -27,7 +27,7 @@ use crate::{
 /// The rules of one generation.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a question of its own, and none excludes another")]
-pub struct Rules {
+pub(crate) struct Rules {
     /// Decisions, the first one for flows that no rule names.
     pub decisions: Vec<Decision>,
     /// Keys with how many of their bits count, and the index of a decision.
@@ -53,14 +53,14 @@ impl Rules {
     /// From settings and hops, without policies.
     ///
     /// Errors where a setting does not go with a limit, naming both.
-    pub fn new(settings: &Settings, hops: &[Hop]) -> Result<Self, Error> {
+    pub(crate) fn new(settings: &Settings, hops: &[Hop]) -> Result<Self, Error> {
         Self::with(settings, hops, &[], &Sets::of(&[], &[]))
     }
 
     /// From settings and hops, with policies that select no cgroup or pod.
     ///
     /// Errors where one does: that needs a watch loop that follows new cgroups.
-    pub fn without_selectors(settings: &Settings, hops: &[Hop], policies: &[Policy]) -> Result<Self, Error> {
+    pub(crate) fn without_selectors(settings: &Settings, hops: &[Hop], policies: &[Policy]) -> Result<Self, Error> {
         if let Some(index) = policies.iter().position(|policy| !policy.selector.selects_all()) {
             return Err(Error::BadValue {
                 what: "[[policy]]",
@@ -74,7 +74,7 @@ impl Rules {
     /// From settings and hops, with policies for the cgroups in `sets`.
     ///
     /// Errors as [`Self::new`] does.
-    pub fn with(settings: &Settings, hops: &[Hop], policies: &[Policy], sets: &Sets) -> Result<Self, Error> {
+    pub(crate) fn with(settings: &Settings, hops: &[Hop], policies: &[Policy], sets: &Sets) -> Result<Self, Error> {
         let loopback = settings.loopback.unwrap_or_default();
         let Compiled { mut decisions, entries, lookups } = compile(hops, policies, &sets.sets, loopback);
         for decision in &mut decisions {
@@ -100,13 +100,13 @@ impl Rules {
     }
 
     /// Whether any application may be overruled.
-    pub fn overrules(&self) -> bool {
+    pub(crate) fn overrules(&self) -> bool {
         let by_policy = |decision: &Decision| ![RESPECT, SAME_CONFLICT].contains(&decision.instead.conflict);
         self.fallback().conflict != RESPECT || self.decisions.iter().any(by_policy)
     }
 
     /// The same for a host that refuses the guard; `None` where it was requested, or is not needed.
-    pub fn without_guard(&self) -> Option<Self> {
+    pub(crate) fn without_guard(&self) -> Option<Self> {
         if self.asks_for_guard || !self.overrules() {
             return None;
         }
@@ -118,12 +118,12 @@ impl Rules {
     }
 
     /// The policy for flows without a rule.
-    pub fn fallback(&self) -> &FlowPolicy {
+    pub(crate) fn fallback(&self) -> &FlowPolicy {
         &self.decisions[0].policy
     }
 
     /// How soon after each other flows can change their status.
-    pub fn pace(&self) -> Pace {
+    pub(crate) fn pace(&self) -> Pace {
         let limits = self.decisions.iter().map(|decision| (decision.policy.warn_ms, decision.policy.limit_ms));
         let timers = self.decisions.iter().map(|decision| (decision.layer7_warn_ms, decision.layer7_ms));
         let half_closed = self.decisions.iter().map(|decision| (decision.half_closed_warn_ms, decision.half_closed_ms));
@@ -137,7 +137,7 @@ impl Rules {
     }
 
     /// Identifies these rules.
-    pub fn digest(&self) -> u64 {
+    pub(crate) fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         hasher.write(self.decisions.as_bytes());
         hasher.write(self.hops.as_bytes());

@@ -1,12 +1,12 @@
 //! What to do with which flow: settings and policies, and the tables that the kernel looks them up in. Pure. May use
 //! `hop` and all below it.
 
-pub mod compile;
-pub mod policy;
-pub mod settings;
-pub mod timing;
+pub(crate) mod compile;
+pub(crate) mod policy;
+pub(crate) mod settings;
+pub(crate) mod timing;
 mod trie;
-pub mod values;
+pub(crate) mod values;
 
-pub use compile::Rules;
-pub use trie::Entry;
+pub(crate) use compile::Rules;
+pub(crate) use trie::Entry;

@@ -70,7 +70,7 @@ pub struct PodCgroup {
 
 /// Numbers of cgroups, and what they stand for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sets {
+pub(crate) struct Sets {
     /// Indices of policies by number. The first one is of cgroups without a
     /// number.
     pub sets: Vec<Vec<usize>>,
@@ -128,7 +128,7 @@ impl Policy {
 impl Sets {
     /// Numbers for `residents`. The same ones get the same numbers, in any order. Beyond [`MAX_SET`] different sets
     /// cgroups have no number.
-    pub fn of(policies: &[Policy], residents: &[PodCgroup]) -> Self {
+    pub(crate) fn of(policies: &[Policy], residents: &[PodCgroup]) -> Self {
         let met = |resident: Option<&PodCgroup>| -> Vec<usize> {
             let is_met =
                 |selector: &Selector| resident.map_or(selector.selects_all(), |resident| selector.matches(resident));

@@ -18,11 +18,11 @@ use crate::{
 };
 
 /// Default of `--timeout`.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(350);
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(350);
 /// Default of `--warn`.
-pub const DEFAULT_WARN: Warn = Warn::Percent(80);
+pub(crate) const DEFAULT_WARN: Warn = Warn::Percent(80);
 /// Default of `--discover-interval`.
-pub const DEFAULT_DISCOVER_INTERVAL: Duration = Duration::from_secs(300);
+pub(crate) const DEFAULT_DISCOVER_INTERVAL: Duration = Duration::from_secs(300);
 /// What `attach` is to do, from its arguments or from a file. Missing values have their default.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -79,7 +79,7 @@ impl Settings {
 /// The policy for flows without a known hop.
 ///
 /// Errors with [`Error::BadValue`], naming the option and its range.
-pub fn policy(settings: &Settings) -> Result<FlowPolicy, Error> {
+pub(crate) fn policy(settings: &Settings) -> Result<FlowPolicy, Error> {
     let timeout = settings.timeout.unwrap_or(DEFAULT_TIMEOUT);
     let limit_ms = limit(timeout)?;
     let keepalive = parameters(settings, limit_ms)?;
@@ -123,19 +123,19 @@ pub(crate) fn check_room(what: &'static str, keepalive: &Keepalive) -> Result<()
 /// The policy for flows that `hop` limits.
 ///
 /// Errors as [`policy`] does, naming the hop.
-pub fn policy_for(settings: &Settings, hop: &Hop) -> Result<FlowPolicy, Error> {
+pub(crate) fn policy_for(settings: &Settings, hop: &Hop) -> Result<FlowPolicy, Error> {
     policy(&Settings { timeout: Some(hop.timeout), ..settings.clone() }).map_err(|error| at(hop, error))
 }
 
 /// Idle time in milliseconds from which to warn of the timer of `hop`.
-pub fn warn_mark(settings: &Settings, hop: &Hop) -> Result<u32, Error> {
+pub(crate) fn warn_mark(settings: &Settings, hop: &Hop) -> Result<u32, Error> {
     warn(settings.warn.unwrap_or(DEFAULT_WARN), hop.timeout, hop.timeout_ms()).map_err(|error| at(hop, error))
 }
 
 /// Limit of a half-closed connection and the mark from which to warn of it, in
 /// milliseconds. A mark that only an established connection can reach is taken
 /// for the default.
-pub fn half_closed(settings: &Settings, timeout: Duration) -> (u32, u32) {
+pub(crate) fn half_closed(settings: &Settings, timeout: Duration) -> (u32, u32) {
     let limit_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
     let given = warn(settings.warn.unwrap_or(DEFAULT_WARN), timeout, limit_ms);
     (limit_ms, given.or_else(|_| warn(DEFAULT_WARN, timeout, limit_ms)).unwrap_or(limit_ms))
@@ -151,7 +151,7 @@ fn at(hop: &Hop, error: Error) -> Error {
 }
 
 /// Remarks on settings that are allowed but may surprise; a sentence each.
-pub fn remarks(policy: &FlowPolicy) -> Vec<String> {
+pub(crate) fn remarks(policy: &FlowPolicy) -> Vec<String> {
     let Keepalive { idle_s, interval_s, probes, .. } = policy.keepalive;
     let mut remarks = Vec::new();
     let below = probes_below(policy.limit_ms.into(), idle_s, interval_s, probes);

@@ -19,7 +19,7 @@ use crate::{
 
 /// A limit that keepalive can't serve, and why.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum Unserved {
+pub(crate) enum Unserved {
     /// No probe can fall below it.
     #[error("{} is too short: the kernel probes after 1s at the earliest, so the limit must be {MIN_LIMIT_S}s or more", exact(*.0))]
     TooShort(Duration),
@@ -30,7 +30,7 @@ pub enum Unserved {
 
 /// Keepalive derived from a limit, with remarks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Derivation {
+pub(crate) struct Derivation {
     /// The parameters.
     pub timing: Timing,
     /// Probes that are sent before the limit.
@@ -41,7 +41,7 @@ pub struct Derivation {
 
 /// Why derived parameters are not the usual share of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caveat {
+pub(crate) enum Caveat {
     /// Fewer than three probes fall below the limit.
     FewProbes(u32),
     /// The kernel takes no longer times.
@@ -50,7 +50,7 @@ pub enum Caveat {
 
 /// Probe times that a limit leads to, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-pub struct Timing {
+pub(crate) struct Timing {
     /// `TCP_KEEPIDLE`.
     pub idle_s: u32,
     /// `TCP_KEEPINTVL`.
@@ -68,7 +68,7 @@ pub struct Timing {
 /// stays at the kernel's own 9: it decides
 /// how long an outage a connection survives, which is not ours to shorten.
 /// Idle and interval end at the kernel's 32,767 s.
-pub fn derive(limit_s: u32) -> Timing {
+pub(crate) fn derive(limit_s: u32) -> Timing {
     let share = |of_350: u64| u32::try_from(u64::from(limit_s) * of_350 / 350).unwrap_or(MAX_IDLE_S);
     let interval_s = share(30).clamp(1, MAX_IDLE_S);
     let after_first_ms = u64::from(SPARE_PROBES - 1) * latest_ms(interval_s);
@@ -81,7 +81,7 @@ pub fn derive(limit_s: u32) -> Timing {
 ///
 /// Errors where the limit is below [`MIN_LIMIT`] or above [`MAX_LIMIT`].
 /// A fraction of a second is cut off, so probes come early, never late.
-pub fn derive_with_reasons(limit: Duration) -> Result<Derivation, Unserved> {
+pub(crate) fn derive_with_reasons(limit: Duration) -> Result<Derivation, Unserved> {
     if limit < MIN_LIMIT {
         return Err(Unserved::TooShort(limit));
     }

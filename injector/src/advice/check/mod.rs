@@ -23,7 +23,7 @@ use crate::{
 
 /// Something that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// Stable identifier, for programs.
     pub code: &'static str,
     /// What was found.
@@ -39,7 +39,7 @@ pub struct Finding {
 
 /// What is known.
 #[derive(Clone, Copy, Debug)]
-pub struct Evidence<'a> {
+pub(crate) struct Evidence<'a> {
     /// Hops, applications, and what `attach` is to do.
     pub config: &'a Config,
     /// What the host says.
@@ -47,7 +47,7 @@ pub struct Evidence<'a> {
 }
 
 /// Everything that does not fit, in the order in which it is best mended.
-pub fn findings(facts: &Evidence<'_>) -> Vec<Finding> {
+pub(crate) fn findings(facts: &Evidence<'_>) -> Vec<Finding> {
     [hops::findings(facts), applications::findings(facts), local::findings(facts)].concat()
 }
 

@@ -15,7 +15,7 @@ use crate::{
 
 /// An idle timeout on the path, and the keepalive that prevents it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limit {
+pub(crate) struct Limit {
     /// Idle timeout of the hop.
     pub timeout: Duration,
     /// Keepalive derived from it.
@@ -28,7 +28,7 @@ impl Limit {
     /// Derives keepalive from an idle timeout.
     ///
     /// Errors with [`Error::BadValue`] where keepalive can't serve it.
-    pub fn new(timeout: Duration, hop: Option<String>) -> Result<Self, Error> {
+    pub(crate) fn new(timeout: Duration, hop: Option<String>) -> Result<Self, Error> {
         let timing = timing::derive(settings::limit(timeout)? / 1000);
         Ok(Self { timeout, timing, hop })
     }

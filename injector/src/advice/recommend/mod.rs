@@ -18,13 +18,13 @@ mod terraform;
 mod windows;
 
 use clap::ValueEnum;
-pub use limit::Limit;
+pub(crate) use limit::Limit;
 
 use crate::error::Error;
 
 /// What the settings are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Target {
+pub(crate) enum Target {
     /// Linux, for sockets that switch keepalive on themselves.
     Sysctl,
     /// PostgreSQL server.
@@ -59,7 +59,7 @@ pub enum Target {
 ///
 /// Errors with [`Error::BadValue`] where the target is the hop itself and does
 /// not take such a timeout.
-pub fn text(target: Target, limit: &Limit) -> Result<String, Error> {
+pub(crate) fn text(target: Target, limit: &Limit) -> Result<String, Error> {
     Ok(match target {
         Target::Sysctl => sysctl::text(limit),
         Target::Postgresql => postgresql::text(limit),

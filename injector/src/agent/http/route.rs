@@ -36,7 +36,7 @@ pub struct FlowQuery {
 }
 
 /// Why a request is refused, in a sentence for the client.
-pub type Refusal = (StatusCode, String);
+pub(super) type Refusal = (StatusCode, String);
 
 /// Parses a request.
 pub fn route(method: &Method, uri: &Uri) -> Result<Route, Refusal> {

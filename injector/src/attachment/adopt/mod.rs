@@ -19,9 +19,9 @@ use injector_common::{
     decision::{ADOPT, LEAVE},
     record::state,
 };
-pub use probe::probe;
+pub(crate) use probe::probe;
 pub(crate) use release::release;
-pub use report::Report;
+pub(crate) use report::Report;
 
 use self::{
     connection::{Context, OtherAttachments},
@@ -43,7 +43,7 @@ const MAX_PASSES: usize = 3;
 
 /// Which sockets to adopt by default, without a policy that says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AdoptDefault {
+pub(crate) enum AdoptDefault {
     /// All of them.
     All,
     /// None of them.
@@ -66,7 +66,7 @@ impl AdoptDefault {
 ///
 /// The lock is that of [`crate::bpf::pins::lock_for_adopting`]. `progress` is
 /// called with each process: there may be many, with many sockets.
-pub fn adopt(
+pub(crate) fn adopt(
     attached: &mut Attached,
     by_default: AdoptDefault,
     _lock: &Lock,

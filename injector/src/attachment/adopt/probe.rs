@@ -19,7 +19,7 @@ const NO_ATTACH: &str = "3";
 /// the kernel has the call; checks what else is needed for other processes.
 ///
 /// Errors with the reason, for people to read.
-pub fn probe() -> Result<(), String> {
+pub(crate) fn probe() -> Result<(), String> {
     let asked = pidfd_open(getpid(), PidfdFlags::empty())
         .and_then(|pidfd| pidfd_getfd(pidfd, NO_DESCRIPTOR, PidfdGetfdFlags::empty()));
     let scope = fs::read_to_string(PTRACE_SCOPE).unwrap_or_default();

@@ -18,7 +18,7 @@ const NAMED: usize = 5;
 
 /// The outcomes of sockets that were open before.
 #[derive(Debug, Default, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// Processes that were looked through.
     pub processes: u64,
     /// Processes that ended meanwhile. Their sockets are closed, or held by other processes as well.
@@ -40,7 +40,7 @@ pub struct Report {
 
 /// A process that injector may not inspect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Denied {
+pub(crate) struct Denied {
     /// Its id; 0 where it is not visible in our namespace.
     pub pid: i32,
     /// Its name.
@@ -112,7 +112,7 @@ impl Report {
     }
 
     /// What is not covered, in a sentence; `None` where everything is.
-    pub fn gap(&self) -> Option<String> {
+    pub(crate) fn gap(&self) -> Option<String> {
         if self.denied.is_empty() {
             return None;
         }

@@ -10,8 +10,8 @@ mod reason;
 use std::collections::BTreeMap;
 
 use injector_common::scan::ScanTotals;
-pub use missing::{Candidates, Snapshot};
-pub use reason::Reason;
+pub(crate) use missing::{Candidates, Snapshot};
+pub(crate) use reason::Reason;
 use serde::Serialize;
 
 use crate::bpf::Attached;

@@ -23,7 +23,7 @@ use std::{
 
 use anyhow::Context as _;
 use injector_common::{ABI_VERSION, names::KEEPALIVE};
-pub use lock::{Gate, Lock, lock_all, lock_for_adopting, lock_for_listing, wait_at_most};
+pub(crate) use lock::{Gate, Lock, lock_all, lock_for_adopting, lock_for_listing, wait_at_most};
 use name::MAX_NAME;
 pub(crate) use trust::{Expected, check};
 
@@ -33,7 +33,7 @@ use crate::error::Error;
 const OTHER_LAYOUT: &str = "another version of injector attached what is in it: detach with that version, or remove it";
 
 /// Where bpffs is mounted by convention.
-pub const BPFFS: &str = "/sys/fs/bpf";
+pub(crate) const BPFFS: &str = "/sys/fs/bpf";
 
 /// The directory of one attachment, whether it exists or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,12 +159,12 @@ impl PinDir {
 }
 
 /// Creates a directory for root alone.
-pub fn create(path: &Path) -> anyhow::Result<()> {
+pub(crate) fn create(path: &Path) -> anyhow::Result<()> {
     DirBuilder::new().mode(0o700).create(path).map_err(|error| denied(error, path))
 }
 
 /// Removes a directory and everything in it. What is already gone is fine.
-pub fn remove_tree(path: &Path) -> anyhow::Result<()> {
+pub(crate) fn remove_tree(path: &Path) -> anyhow::Result<()> {
     absent_is_fine(fs::remove_dir_all(path)).with_context(|| format!("removing {}", path.display()))
 }
 
@@ -208,7 +208,7 @@ fn file_name(path: &Path) -> String {
 
 /// Removes the directories above the attachments once nothing is in them. The
 /// caller holds [`lock_all`].
-pub fn tidy() {
+pub(crate) fn tidy() {
     // Not empty, or gone already: both are fine.
     drop(fs::remove_dir(root()).and_then(|()| fs::remove_dir(above())));
 }

@@ -99,7 +99,7 @@ pub struct Attach {
 Examples:
   injector run --config /etc/injector/config.toml
   injector run --config /etc/injector/config.toml --listen unix:/run/injector.sock")]
-pub struct Run {
+pub(crate) struct Run {
     /// Configuration file; read again when it changes, and on SIGHUP.
     #[arg(short = 'f', long, value_name = "FILE", default_value = "/etc/injector/config.toml",
           add = ArgValueCompleter::new(PathCompleter::file()))]
@@ -111,7 +111,7 @@ pub struct Run {
 
 /// Arguments of `flows`.
 #[derive(Debug, Args)]
-pub struct Flows {
+pub(crate) struct Flows {
     /// Only flows of this attachment.
     #[command(flatten)]
     pub target: AttachmentArgs,
@@ -141,7 +141,7 @@ pub struct Flows {
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]
-pub struct Status {
+pub(crate) struct Status {
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
@@ -150,7 +150,7 @@ pub struct Status {
 /// Arguments of `adopt`.
 #[derive(Debug, Args)]
 #[group(id = "which", required = true, multiple = false, args = ["cgroup", "name"])]
-pub struct Adopt {
+pub(crate) struct Adopt {
     /// The attachment that takes them over.
     #[command(flatten)]
     pub target: AttachmentArgs,
@@ -163,7 +163,7 @@ pub struct Adopt {
 #[derive(Debug, Args)]
 #[command(override_usage = "injector detach <NAME>\n       injector detach --cgroup <PATH>")]
 #[group(id = "what", required = true, multiple = false, args = ["attachment", "cgroup", "name", "all"])]
-pub struct Detach {
+pub(crate) struct Detach {
     /// The attachment of this name.
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::attachments))]
     pub attachment: Option<String>,
@@ -180,7 +180,7 @@ pub struct Detach {
 
 impl Detach {
     /// The name or path given.
-    pub fn target(&self) -> AttachmentArgs {
+    pub(crate) fn target(&self) -> AttachmentArgs {
         let AttachmentArgs { cgroup, name } = self.target.clone();
         AttachmentArgs { cgroup, name: name.or_else(|| self.attachment.clone()) }
     }
@@ -188,7 +188,7 @@ impl Detach {
 
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
-pub struct Doctor {
+pub(crate) struct Doctor {
     /// Also list other BPF programs of this cgroup.
     #[arg(short, long, value_name = "PATH", default_value = "/", add = ArgValueCompleter::new(complete::cgroups))]
     pub cgroup: PathBuf,
@@ -199,7 +199,7 @@ pub struct Doctor {
 
 /// One attachment, or none in particular.
 #[derive(Clone, Debug, Args)]
-pub struct AttachmentArgs {
+pub(crate) struct AttachmentArgs {
     /// The attachment to this cgroup.
     #[arg(short, long, value_name = "PATH", conflicts_with = "name", add = ArgValueCompleter::new(complete::cgroups))]
     pub cgroup: Option<PathBuf>,
@@ -210,7 +210,7 @@ pub struct AttachmentArgs {
 
 impl AttachmentArgs {
     /// Whether it names one.
-    pub const fn is_some(&self) -> bool {
+    pub(crate) const fn is_some(&self) -> bool {
         self.cgroup.is_some() || self.name.is_some()
     }
 }

@@ -36,7 +36,7 @@ pub struct HopArgs {
 Examples:
   injector timeouts --hop eni=eni --hop db=nlb-tcp:1800s@10.0.9.0/24:5432
   injector timeouts --config /etc/injector/config.toml -o json")]
-pub struct Timeouts {
+pub(crate) struct Timeouts {
     /// The hops.
     #[command(flatten)]
     pub hops: HopArgs,
@@ -51,7 +51,7 @@ pub struct Timeouts {
 Examples:
   injector check --hop eni=eni:350s --hop lb=nlb-tcp:1800s
   injector check --config /etc/injector/config.toml -o json")]
-pub struct Check {
+pub(crate) struct Check {
     /// The hops.
     #[command(flatten)]
     pub hops: HopArgs,
@@ -62,7 +62,7 @@ pub struct Check {
 
 /// What to do with a configuration file.
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
+pub(crate) enum ConfigCommand {
     /// Check a file, and report mistakes with their line and column.
     Check {
         /// The file.
@@ -88,7 +88,7 @@ pub enum ConfigCommand {
 Examples:
   injector recommend --for sysctl | tee /etc/sysctl.d/60-tcp-keepalive.conf
   injector recommend --for cloudformation --timeout 20m > timeouts.yaml")]
-pub struct Recommend {
+pub(crate) struct Recommend {
     /// What the settings are for.
     #[arg(long = "for", value_enum, value_name = "TARGET")]
     pub target: recommend::Target,

@@ -10,7 +10,7 @@ const KEEPALIVE: &str = "Keepalive";
 const WATCHING: &str = "Watching";
 const LIFETIME: &str = "Lifetime";
 
-pub use self::{
+pub(crate) use self::{
     attachments::{Adopt, Attach, AttachmentArgs, Detach, Doctor, Flows, Run, Status},
     hops::{Check, ConfigCommand, HopArgs, Recommend, Timeouts},
     values::{FileFormat, Sort},

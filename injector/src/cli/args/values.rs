@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 /// Forms of a configuration.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum FileFormat {
+pub(crate) enum FileFormat {
     /// A configuration file.
     #[default]
     Toml,
@@ -14,7 +14,7 @@ pub enum FileFormat {
 
 /// Orders of a list of flows.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Sort {
+pub(crate) enum Sort {
     /// Least time left first.
     Remaining,
     /// Longest idle first.

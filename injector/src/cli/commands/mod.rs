@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Runs the command.
-pub fn run(cli: Cli) -> anyhow::Result<Code> {
+pub(crate) fn run(cli: Cli) -> anyhow::Result<Code> {
     // The agent's configuration file decides on the log's format.
     if !matches!(cli.command, Command::Run(_)) {
         logging::init(cli.verbose);

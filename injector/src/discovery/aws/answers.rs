@@ -9,25 +9,25 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 /// The metadata of this instance, which is no call that IAM knows.
-pub const METADATA: &str = "imds";
+pub(crate) const METADATA: &str = "imds";
 /// The call for the timeouts of interfaces.
-pub const INTERFACES: &str = "ec2:DescribeNetworkInterfaces";
+pub(crate) const INTERFACES: &str = "ec2:DescribeNetworkInterfaces";
 /// The call for the load balancers.
-pub const BALANCERS: &str = "elasticloadbalancing:DescribeLoadBalancers";
+pub(crate) const BALANCERS: &str = "elasticloadbalancing:DescribeLoadBalancers";
 /// The call for their listeners.
-pub const LISTENERS: &str = "elasticloadbalancing:DescribeListeners";
+pub(crate) const LISTENERS: &str = "elasticloadbalancing:DescribeListeners";
 /// The call for the timeouts of listeners.
-pub const ATTRIBUTES: &str = "elasticloadbalancing:DescribeListenerAttributes";
+pub(crate) const ATTRIBUTES: &str = "elasticloadbalancing:DescribeListenerAttributes";
 /// All that is asked.
 const CALLS: [&str; 5] = [METADATA, INTERFACES, BALANCERS, LISTENERS, ATTRIBUTES];
 
 /// One answer, or why there is none.
-pub type Answer<T> = Result<T, Unanswered>;
+pub(crate) type Answer<T> = Result<T, Unanswered>;
 
 /// A call that failed, or lacked the answer.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{call}: {why}")]
-pub struct Unanswered {
+pub(crate) struct Unanswered {
     /// The call, as IAM names it, or [`METADATA`].
     pub call: &'static str,
     /// The error.
@@ -36,7 +36,7 @@ pub struct Unanswered {
 
 /// Everything that was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answers {
+pub(crate) struct Answers {
     /// This instance.
     pub instance: Answer<Instance>,
     /// `TcpEstablishedTimeout` of its interfaces, by their ids; `None` where it
@@ -48,7 +48,7 @@ pub struct Answers {
 
 /// An instance, from its metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Instance {
+pub(crate) struct Instance {
     /// `m8g.16xlarge`.
     pub type_name: String,
     /// `eu-west-1`.
@@ -59,7 +59,7 @@ pub struct Instance {
 
 /// A network interface of the instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interface {
+pub(crate) struct Interface {
     /// `eni-0123456789abcdef0`.
     pub id: String,
     /// Its addresses, and the prefixes that are delegated to it.
@@ -68,7 +68,7 @@ pub struct Interface {
 
 /// A Network Load Balancer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Balancer {
+pub(crate) struct Balancer {
     /// Its name, unique in its region.
     pub name: String,
     /// Addresses of its own interfaces.
@@ -79,7 +79,7 @@ pub struct Balancer {
 
 /// A listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BalancerListener {
+pub(crate) struct BalancerListener {
     /// Where it listens.
     pub port: u16,
     /// What it does with a connection.
@@ -88,7 +88,7 @@ pub struct BalancerListener {
 
 /// Protocols of listeners.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ListenerProtocol {
+pub(crate) enum ListenerProtocol {
     /// Forwards it, and drops it after `tcp.idle_timeout.seconds`; `None` where
     /// the answer does not have that attribute.
     Tcp(Answer<Option<Duration>>),
@@ -99,7 +99,7 @@ pub enum ListenerProtocol {
 
 impl Answers {
     /// All calls, and whether each of them was answered wherever it was made.
-    pub fn calls(&self) -> impl Iterator<Item = (&'static str, bool)> {
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (&'static str, bool)> {
         let unanswered = self.unanswered();
         CALLS.into_iter().map(move |call| (call, !unanswered.contains(call)))
     }
@@ -118,7 +118,7 @@ impl Answers {
 
     /// These, with the values known `before` in place of failed calls. Returns notes on what was kept.
     #[must_use]
-    pub fn or_before(self, before: &Self) -> (Self, BTreeSet<String>) {
+    pub(crate) fn or_before(self, before: &Self) -> (Self, BTreeSet<String>) {
         let mut kept = BTreeSet::new();
         let answers = Self {
             instance: keep(self.instance, Some(&before.instance), &mut kept),

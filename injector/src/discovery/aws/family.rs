@@ -66,7 +66,7 @@ const EARLIER: [(&str, u32); 21] = [
 const EARLIER_HIGH_MEMORY: [&str; 2] = ["u-", "u7i"];
 
 /// What comes before the dot of an instance type: `m8g` of `m8g.16xlarge`.
-pub fn family(instance_type: &str) -> &str {
+pub(crate) fn family(instance_type: &str) -> &str {
     instance_type.split_once('.').map_or(instance_type, |(family, _)| family)
 }
 

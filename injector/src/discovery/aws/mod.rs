@@ -7,15 +7,15 @@
 //!
 //! Only the calls need the cargo feature `aws`.
 
-pub mod answers;
+pub(crate) mod answers;
 #[cfg(feature = "aws")]
 mod calls;
-pub mod discover;
+pub(crate) mod discover;
 #[cfg(feature = "aws")]
 mod ec2;
 #[cfg(feature = "aws")]
 mod elbv2;
-pub mod family;
+pub(crate) mod family;
 #[cfg(feature = "aws")]
 mod imds;
 
@@ -34,7 +34,7 @@ const DEADLINE: Duration = Duration::from_secs(8);
 /// Whether this build can ask.
 ///
 /// Errors with [`Error::BadValue`] where it can't.
-pub fn check_support() -> Result<(), Error> {
+pub(crate) fn check_support() -> Result<(), Error> {
     if cfg!(feature = "aws") {
         return Ok(());
     }
@@ -48,7 +48,7 @@ pub fn check_support() -> Result<(), Error> {
 /// Asks the metadata of this instance, EC2 and Elastic Load Balancing. Answers
 /// within `DEADLINE`, whatever they do.
 #[cfg(feature = "aws")]
-pub async fn ask() -> Answers {
+pub(crate) async fn ask() -> Answers {
     let calls = calls::Calls::new(DEADLINE);
     let instance = imds::instance(&calls).await;
     let config = calls.config(instance.as_ref().ok()).await;
@@ -63,7 +63,7 @@ pub async fn ask() -> Answers {
 /// What a build without the feature could say; [`check_support`] comes first.
 #[cfg(not(feature = "aws"))]
 #[expect(clippy::unused_async, reason = "as its namesake")]
-pub async fn ask() -> Answers {
+pub(crate) async fn ask() -> Answers {
     let unanswered = || answers::Unanswered { call: "aws", why: "built without AWS support".to_owned() };
     Answers { instance: Err(unanswered()), tracking: Err(unanswered()), balancers: Err(unanswered()) }
 }

@@ -23,10 +23,11 @@ use anyhow::Context as _;
 use locate::{check_is_plain, locate};
 use mounts::Mounts;
 pub use mounts::{cgroup2_mounts, whole};
-pub use pattern::{Expansion, Pattern, expand};
-pub use residents::{Resident, residents};
+pub use pattern::Pattern;
+pub(crate) use pattern::{Expansion, expand};
+pub(crate) use residents::{Resident, residents};
 use rustix::fs::fstatfs;
-pub use unit::{undelegated, unit_of};
+pub(crate) use unit::{undelegated, unit_of};
 
 use crate::error::Error;
 
@@ -38,7 +39,7 @@ const TRUE_ROOT: u64 = 1;
 
 /// A cgroup v2 directory, held open.
 #[derive(Debug)]
-pub struct Cgroup {
+pub(crate) struct Cgroup {
     directory: File,
     id: u64,
     path: PathBuf,
@@ -49,7 +50,7 @@ impl Cgroup {
     /// a path relative to the mount that shows all of it, whose root is `/`.
     ///
     /// Errors with the [`Error`] that says what is there instead.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         check_is_plain(path)?;
         let mounts = Mounts::read()?;
         let mount = mounts.whole();
@@ -77,25 +78,25 @@ impl Cgroup {
     /// Opens the cgroup of this process: that of the shell or the unit which started it.
     ///
     /// Errors as [`Self::open`], and where it lies outside of this cgroup namespace.
-    pub fn own() -> anyhow::Result<Self> {
+    pub(crate) fn own() -> anyhow::Result<Self> {
         let own = fs::read_to_string("/proc/self/cgroup").context("reading /proc/self/cgroup")?;
         let path = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
         Self::open(Path::new(path))
     }
 
     /// The kernel's id, never used again for another cgroup.
-    pub const fn id(&self) -> u64 {
+    pub(crate) const fn id(&self) -> u64 {
         self.id
     }
 
     /// Whether it only looks like the root: it is that of a cgroup namespace, and so one cgroup of the host. The true
     /// root has the inode number 1.
-    pub fn is_namespace_root(&self) -> bool {
+    pub(crate) fn is_namespace_root(&self) -> bool {
         self.path == Path::new("/") && self.id != TRUE_ROOT
     }
 
     /// Path relative to the mount, starting with `/`.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -110,14 +111,14 @@ impl AsFd for Cgroup {
 /// `/sys/fs/cgroup`; in a container the host's mount is wanted where there is one.
 ///
 /// Errors with [`Error::Unsupported`] where it isn't.
-pub fn mount_point() -> anyhow::Result<PathBuf> {
+pub(crate) fn mount_point() -> anyhow::Result<PathBuf> {
     Ok(Mounts::read()?.whole().to_owned())
 }
 
 /// Splits the full path of a cgroup, which need not be there: the mount point
 /// of cgroup v2 that it begins with, and the path of the cgroup that is seen
 /// there. `None` for paths that begin with none.
-pub fn mount_of(path: &Path) -> Option<(PathBuf, PathBuf)> {
+pub(crate) fn mount_of(path: &Path) -> Option<(PathBuf, PathBuf)> {
     let mounts = Mounts::read().ok()?;
     let (point, directory) = mounts.over(path)?;
     Some((point.to_owned(), relative(&directory, mounts.whole())))
@@ -127,7 +128,7 @@ pub fn mount_of(path: &Path) -> Option<(PathBuf, PathBuf)> {
 /// id, and not another that has taken its place.
 ///
 /// Errors where that can't be found out, for want of descriptors, say.
-pub fn exists(path: &[u8], id: u64) -> anyhow::Result<bool> {
+pub(crate) fn exists(path: &[u8], id: u64) -> anyhow::Result<bool> {
     let directory = directory(Path::new(OsStr::from_bytes(path)))?;
     match fs::metadata(&directory) {
         Ok(metadata) => Ok(metadata.ino() == id),
@@ -137,12 +138,12 @@ pub fn exists(path: &[u8], id: u64) -> anyhow::Result<bool> {
 }
 
 /// The directory of the cgroup at `path` (relative to the mount).
-pub fn directory(path: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn directory(path: &Path) -> anyhow::Result<PathBuf> {
     Ok(below(&mount_point()?, path))
 }
 
 /// The directory of the cgroup at `path`, which is relative to `mount`.
-pub fn below(mount: &Path, path: &Path) -> PathBuf {
+pub(crate) fn below(mount: &Path, path: &Path) -> PathBuf {
     mount.join(path.strip_prefix("/").unwrap_or(path))
 }
 
@@ -167,7 +168,7 @@ fn check_is_cgroup(directory: &File, full: &Path, mount: &Path) -> anyhow::Resul
 }
 
 /// A directory and all below it. Cgroups may vanish at any time; those that can't be read are skipped.
-pub fn tree(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn tree(directory: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     let mut pending = vec![directory.to_owned()];
     while let Some(directory) = pending.pop() {
@@ -181,33 +182,33 @@ pub fn tree(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Ids of the cgroup at `path` (relative to the mount) and of those below it.
-pub fn ids_below(path: &Path) -> anyhow::Result<HashSet<u64>> {
+pub(crate) fn ids_below(path: &Path) -> anyhow::Result<HashSet<u64>> {
     let directories = tree(&directory(path)?);
     Ok(directories.iter().filter_map(|directory| Some(fs::symlink_metadata(directory).ok()?.ino())).collect())
 }
 
 /// Id and path of the cgroup of a directory below `mount`, while it is there.
-pub fn identify(directory: &Path, mount: &Path) -> Option<(u64, String)> {
+pub(crate) fn identify(directory: &Path, mount: &Path) -> Option<(u64, String)> {
     let id = fs::symlink_metadata(directory).ok()?.ino();
     Some((id, relative(directory, mount).to_string_lossy().into_owned()))
 }
 
 /// Paths of cgroups by id, for the cgroups below one of them.
 #[derive(Debug, Default)]
-pub struct CgroupPaths {
+pub(crate) struct CgroupPaths {
     by_id: HashMap<u64, String>,
 }
 
 impl CgroupPaths {
     /// Reads the tree below `root` (relative to the mount).
-    pub fn below(root: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn below(root: &Path) -> anyhow::Result<Self> {
         let mount = mount_point()?;
         let directories = tree(&directory(root)?);
         Ok(Self { by_id: directories.iter().filter_map(|directory| identify(directory, &mount)).collect() })
     }
 
     /// The path of cgroup `id`, if it is still there.
-    pub fn get(&self, id: u64) -> Option<&str> {
+    pub(crate) fn get(&self, id: u64) -> Option<&str> {
         self.by_id.get(&id).map(String::as_str)
     }
 }

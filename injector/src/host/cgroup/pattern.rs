@@ -19,7 +19,7 @@ pub struct Pattern {
 
 /// The cgroups that patterns match at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Expansion {
+pub(crate) struct Expansion {
     /// Cgroups that match, by their paths from the mount on. Where that is mounted may change.
     pub found: BTreeSet<PathBuf>,
     /// Directories in which one that matches, or a parent of it, can appear.
@@ -74,7 +74,7 @@ impl Pattern {
 }
 
 /// The cgroups that all of them match.
-pub fn expand(patterns: &[Pattern], mount: &Path) -> Expansion {
+pub(crate) fn expand(patterns: &[Pattern], mount: &Path) -> Expansion {
     let mut expansion = Expansion::default();
     for pattern in patterns {
         pattern.expand(mount, &mut expansion);

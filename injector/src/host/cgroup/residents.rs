@@ -13,7 +13,7 @@ use super::{directory, tree};
 
 /// A process of a cgroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Resident {
+pub(crate) struct Resident {
     /// Its id in our namespace; 0 where it is not visible there.
     pub pid: i32,
     /// The kernel's id of the very cgroup it is in.
@@ -25,7 +25,7 @@ pub struct Resident {
 
 /// The processes in the cgroup at `path` (relative to the mount) and in those
 /// below it, each once, and once for each that is not visible.
-pub fn residents(path: &Path) -> anyhow::Result<Vec<Resident>> {
+pub(crate) fn residents(path: &Path) -> anyhow::Result<Vec<Resident>> {
     let mut whole = Vec::new();
     let mut threads = Vec::new();
     for directory in tree(&directory(path)?) {

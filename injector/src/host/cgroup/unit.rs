@@ -12,7 +12,7 @@ const KINDS: [&str; 5] = ["service", "scope", "socket", "mount", "swap"];
 const DELEGATE: [&str; 2] = ["trusted.delegate", "user.delegate"];
 
 /// The unit that the cgroup at `path` (relative to the mount) belongs to, where that does not delegate its cgroup.
-pub fn undelegated(path: &Path) -> anyhow::Result<Option<PathBuf>> {
+pub(crate) fn undelegated(path: &Path) -> anyhow::Result<Option<PathBuf>> {
     let Some(unit) = unit_of(path) else { return Ok(None) };
     let directory = super::directory(unit)?;
     let is_delegated = DELEGATE.iter().any(|name| is_set(&directory, name));
@@ -20,7 +20,7 @@ pub fn undelegated(path: &Path) -> anyhow::Result<Option<PathBuf>> {
 }
 
 /// The lowest unit on the path of a cgroup. Below it is what that delegates, or what a program in it made without asking.
-pub fn unit_of(path: &Path) -> Option<&Path> {
+pub(crate) fn unit_of(path: &Path) -> Option<&Path> {
     let is_unit = |path: &&Path| path.extension().is_some_and(|kind| KINDS.iter().any(|known| kind == *known));
     path.ancestors().find(is_unit)
 }

@@ -27,7 +27,7 @@ const CLASSES: [&str; 2] = ["burstable", "besteffort"];
 
 /// The pod that a cgroup belongs to whose path below the kubelet's `kubepods` is `path`: at its top, or in the directory of
 /// a class.
-pub fn pod_below(path: &str) -> Option<PodRef> {
+pub(crate) fn pod_below(path: &str) -> Option<PodRef> {
     let mut parts = path.split('/').filter(|part| !part.is_empty());
     let first = parts.next()?;
     let (part, pod) = if let Some(pod) = slice(first).map(|(_, pod)| pod).or_else(|| directory(first)) {

@@ -6,20 +6,21 @@
 //! names ([`names`]). Whatever isn't found has no name, and callers show the
 //! path.
 
-pub mod cgroup_path;
-pub mod names;
-pub mod object_name;
+pub(crate) mod cgroup_path;
+pub(crate) mod names;
+pub(crate) mod object_name;
 mod roots;
-pub mod workload;
+pub(crate) mod workload;
 
-pub use names::{PodName, PodNames};
+pub use names::PodName;
+pub(crate) use names::PodNames;
 pub use roots::PodRoots;
 pub use workload::workload_of;
 
 use serde::{Deserialize, Serialize};
 
 /// Where the kubelet keeps its logs.
-pub const LOG_ROOT: &str = "/var/log";
+pub(crate) const LOG_ROOT: &str = "/var/log";
 
 /// A pod, by the names that its node has for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -60,7 +60,7 @@ impl PodName {
 /// Names of this node's pods: what the directories said when last read. Reading replaces everything, so that memory is
 /// bounded by what the directories hold, and by 16,384 entries of each.
 #[derive(Debug)]
-pub struct PodNames {
+pub(crate) struct PodNames {
     pods_dir: PathBuf,
     containers_dir: PathBuf,
     read_at: Option<Instant>,
@@ -71,7 +71,7 @@ pub struct PodNames {
 impl PodNames {
     /// From the directories `pods` and `containers` below `log_root`, which is `/var/log` unless that is mounted
     /// elsewhere. They need not exist.
-    pub fn new(log_root: &Path) -> Self {
+    pub(crate) fn new(log_root: &Path) -> Self {
         Self {
             pods_dir: log_root.join("pods"),
             containers_dir: log_root.join("containers"),
@@ -83,7 +83,7 @@ impl PodNames {
 
     /// The names of `pod`, if the node has them. Reads the directories again when something is unknown, unless that
     /// was done less than two seconds before `now`.
-    pub fn get(&mut self, pod: &PodRef, now: Instant) -> Option<PodName> {
+    pub(crate) fn get(&mut self, pod: &PodRef, now: Instant) -> Option<PodName> {
         let is_fresh = self.read_at.is_some_and(|at| now.saturating_duration_since(at) < MIN_AGE);
         if !is_fresh && !self.is_known(pod) {
             self.read();

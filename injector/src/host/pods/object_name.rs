@@ -10,12 +10,12 @@ const MAX_LABEL: usize = 63;
 const MAX_SUBDOMAIN: usize = 253;
 
 /// Whether a namespace or a container may be called so: a label of RFC 1123.
-pub fn is_label(text: &str) -> bool {
+pub(crate) fn is_label(text: &str) -> bool {
     text.len() <= MAX_LABEL && is_word(text)
 }
 
 /// Whether a pod may be called so: a subdomain of RFC 1123, whose labels have no bound of their own here.
-pub fn is_subdomain(text: &str) -> bool {
+pub(crate) fn is_subdomain(text: &str) -> bool {
     text.len() <= MAX_SUBDOMAIN && text.split('.').all(is_word)
 }
 

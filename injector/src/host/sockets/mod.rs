@@ -19,7 +19,7 @@ use super::netns::Netns;
 
 /// A TCP socket that is connected, half-closed or listening.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TcpSocket {
+pub(crate) struct TcpSocket {
     /// As in `/proc/PID/fd`; 0 where no process holds it: one that was not
     /// accepted yet, or was closed.
     pub inode: u64,
@@ -35,7 +35,7 @@ pub struct TcpSocket {
 
 /// The sockets of one network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SocketListing {
+pub(crate) struct SocketListing {
     /// Connections and listeners.
     pub sockets: Vec<TcpSocket>,
     /// Inode numbers of the Multipath TCP sockets: connections among
@@ -45,7 +45,7 @@ pub struct SocketListing {
 }
 
 /// `TCP_LISTEN` in `include/net/tcp_states.h`.
-pub const LISTEN: u8 = 10;
+pub(crate) const LISTEN: u8 = 10;
 
 /// The states that are listed: those that carry data in one direction at least,
 /// and listeners.
@@ -55,7 +55,7 @@ impl SocketListing {
     /// The sockets of the namespace that the calling thread is in.
     ///
     /// Errors where there is no `sock_diag`.
-    pub fn here() -> io::Result<Self> {
+    pub(crate) fn here() -> io::Result<Self> {
         let multipath = diag::list(diag::MULTIPATH).unwrap_or_default();
         let mut sockets = diag::list(diag::TCP)?;
         sockets.retain(|socket| STATES.contains(&socket.state));
@@ -63,7 +63,7 @@ impl SocketListing {
     }
 
     /// The same from outside, for a namespace that can't be entered.
-    pub fn from_proc(namespace: &Netns) -> Self {
+    pub(crate) fn from_proc(namespace: &Netns) -> Self {
         let entries = ["tcp", "tcp6"].into_iter().filter_map(|name| {
             let text = fs::read(namespace.file(name)).ok()?;
             TcpNetEntries::from_buf_read(&text[..], procfs::current_system_info()).ok()
@@ -73,7 +73,7 @@ impl SocketListing {
     }
 
     /// The ports that are listened on.
-    pub fn ports_listened_on(&self) -> HashSet<u16> {
+    pub(crate) fn ports_listened_on(&self) -> HashSet<u16> {
         self.sockets.iter().filter(|socket| socket.state == LISTEN).map(|socket| socket.local.port()).collect()
     }
 }

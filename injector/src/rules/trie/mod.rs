@@ -35,7 +35,7 @@ use crate::{
 
 /// The compiled tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Compiled {
+pub(super) struct Compiled {
     /// Decisions, each once. They hold limits and hops; what follows from the
     /// settings is still missing.
     pub decisions: Vec<Decision>,
@@ -47,7 +47,7 @@ pub struct Compiled {
 
 /// A rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Its key.
     pub key: RuleKey,
     /// How many bits of the key count.
@@ -74,7 +74,7 @@ struct Prefix {
 /// decisions. `sets` are those of the policies that may be met together, by
 /// their number. With `loopback` flows within this host have the limits of all
 /// others; otherwise only those of hops that name loopback addresses.
-pub fn compile(hops: &[Hop], policies: &[Policy], sets: &[Vec<usize>], loopback: bool) -> Compiled {
+pub(super) fn compile(hops: &[Hop], policies: &[Policy], sets: &[Vec<usize>], loopback: bool) -> Compiled {
     let mut compiled = Compiled::default();
     let mut indices = HashMap::new();
     for ((scope, port), mut table) in tables(hops, policies, sets) {
@@ -171,7 +171,7 @@ fn inherit(table: BTreeMap<Prefix, Decision>, loopback: bool) -> Vec<(Prefix, De
 }
 
 /// No hop has a limit, and no policy applies.
-pub fn no_limits() -> Decision {
+pub(super) fn no_limits() -> Decision {
     Decision { hop: NO_HOP, layer7_hop: NO_HOP, half_closed_hop: NO_HOP, ..Decision::default() }
 }
 

@@ -58,14 +58,14 @@ impl Lock {
 
 /// A directory whose lock serialises its users.
 #[derive(Debug)]
-pub struct Gate {
+pub(crate) struct Gate {
     directory: File,
     path: PathBuf,
 }
 
 impl Gate {
     /// Opens the directory.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let directory = File::open(path).map_err(|error| denied(error, path))?;
         Ok(Self { directory, path: path.to_owned() })
     }
@@ -73,7 +73,7 @@ impl Gate {
     /// Waits for the lock, then runs `work`.
     ///
     /// Errors with [`Error::Held`] where they take too long.
-    pub fn pass<T>(&self, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    pub(crate) fn pass<T>(&self, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
         // A lock belongs to what one open() made: a wait that is given up must not end in our lock.
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let own = openat(&self.directory, ".", flags, Mode::empty()).context("opening the lock of scans")?;
@@ -83,7 +83,7 @@ impl Gate {
 }
 
 /// Limits waits of this process for any lock to `patience`. Counts once, before there is one.
-pub fn wait_at_most(patience: Duration) {
+pub(crate) fn wait_at_most(patience: Duration) {
     // The first one counts.
     let _ = OWN_PATIENCE.set(patience);
 }
@@ -92,7 +92,7 @@ pub fn wait_at_most(patience: Duration) {
 ///
 /// Errors with [`Error::Refused`] where other users may have changed what is there, with [`Error::Held`] where they
 /// take too long.
-pub fn lock_all() -> anyhow::Result<Lock> {
+pub(crate) fn lock_all() -> anyhow::Result<Lock> {
     let root = root();
     loop {
         make_root()?;
@@ -124,7 +124,7 @@ fn make_root() -> anyhow::Result<()> {
 /// where there are none.
 ///
 /// Errors as [`lock_all`] does.
-pub fn lock_for_listing() -> anyhow::Result<Option<Lock>> {
+pub(crate) fn lock_for_listing() -> anyhow::Result<Option<Lock>> {
     let root = root();
     check(Path::new(BPFFS), Expected::Mount)?;
     check(&above(), Expected::Directory)?;
@@ -136,7 +136,7 @@ pub fn lock_for_listing() -> anyhow::Result<Option<Lock>> {
 /// Waits for processes that are adopting: a value that one of them just set would look like the application's choice.
 ///
 /// Errors as [`lock_all`] does.
-pub fn lock_for_adopting() -> anyhow::Result<Lock> {
+pub(crate) fn lock_for_adopting() -> anyhow::Result<Lock> {
     let above = above();
     check(Path::new(BPFFS), Expected::Mount)?;
     check(&above, Expected::Directory)?;

@@ -25,7 +25,7 @@ struct Findings {
 ///
 /// What is not known gets the default of its kind, 350 s: on an interface that
 /// may be too short, and only costs probes then.
-pub fn discover(answers: &Answers) -> Discovery {
+pub(crate) fn discover(answers: &Answers) -> Discovery {
     let mut findings = Findings::default();
     match &answers.instance {
         Ok(instance) => findings.interfaces(instance, answers),
