@@ -110,7 +110,7 @@ fn permanent_failures_are_reported_at_once() {
     let file = directory.path().join("config.toml");
     let config = file.to_str().expect("text");
     for (text, code, expected) in [
-        ("timeout = 60", 2, "cgroups is missing in the file: write cgroups = [\"/\"]"),
+        ("timeout = 60", 2, "cgroups is missing in the file: set cgroups = [\"/\"]"),
         ("cgroups = [\"/\"]\nprobes = 0", 2, "config.toml:2:10: probes is 0"),
         ("cgroups = [\"a/**\"]", 2, "config.toml:1:12: \"**\" is not possible here"),
         ("cgroups = [\"/\"]\non_exit = \"stay\"", 2, "write \"keep\" or \"detach\""),

@@ -146,6 +146,6 @@ fn a_socket_serves_as_well() {
 
     std::fs::write(&path, "precious").expect("written");
     let output = scene.injector.run(&["run", "--config", &config, "--listen", &format!("unix:{path}")]);
-    assert!(output.code == 2 && output.stderr.contains("no socket"), "{output:?}");
+    assert!(output.code == 2 && output.stderr.contains("not a socket"), "{output:?}");
     assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "precious");
 }

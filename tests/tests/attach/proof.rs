@@ -33,7 +33,7 @@ fn attachments_that_can_not_be_verified_are_reported() {
     let untested = attach(&scene, &scene.inside, &["--no-self-test"]);
     freeze("0");
     assert!(frozen.stderr.contains("not verified: the cgroup is frozen"), "{frozen:?}");
-    assert!(!!untested.stderr.contains(NOTE), "{untested:?}");
+    assert!(!untested.stderr.contains(NOTE), "{untested:?}");
     let unit = scene.inside.child("empty.service");
     let output = attach(&scene, &unit, &[]);
     assert!(output.stderr.contains("not verified: nothing runs in the unit"), "{output:?}");
