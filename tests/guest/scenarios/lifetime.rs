@@ -11,7 +11,8 @@ use crate::socket::{V4, V6, keepalive, set_idle, switch};
 pub(super) fn mount_bpffs() {
     let scene = Scene::new();
     tool("umount", &["/sys/fs/bpf"]);
-    let attachment = scene.attach(&[]);
+    // In the foreground: a bpffs of these mounts alone, which are the test's own, is no place to leave pins in.
+    let attachment = scene.injector.attach(&scene.cgroup, &[]);
     let mounts = fs::read_to_string("/proc/mounts").expect("procfs is mounted");
     assert!(mounts.contains(" /sys/fs/bpf bpf "), "{mounts}");
     assert!(pins(attachment.name()).is_some_and(|names| !names.is_empty()), "nothing is pinned");
