@@ -16,3 +16,4 @@ mod rescue;
 mod respect;
 mod scale;
 mod user_timeout;
+mod verifier;
