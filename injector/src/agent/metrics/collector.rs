@@ -204,12 +204,12 @@ impl Writer<'_> {
 
     /// A histogram of current values, not a cumulative one: flows leave it again, and their times have no sum.
     /// OpenMetrics calls that a gauge histogram, which neither the library nor Prometheus' own format has; so each bucket
-    /// is a gauge.
+    /// is a gauge, whose label must not be a histogram's `le`.
     fn idle_times(&mut self, buckets: impl Iterator<Item = (String, u64)>) -> fmt::Result {
         self.gauges(
             "flows_by_idle_time",
-            "Flows whose idle time on the wire was at most le seconds at the last scan; for histogram_quantile as it is, without rate.",
-            buckets.map(|(le, count)| ([("le", le)], real(count))),
+            "Flows whose idle time on the wire was at most up_to seconds at the last scan.",
+            buckets.map(|(bound, count)| ([("up_to", bound)], real(count))),
         )
     }
 
