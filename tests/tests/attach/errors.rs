@@ -66,7 +66,6 @@ fn options_that_are_none() {
     assert_refused(&["-o", "yaml"], USAGE, &["yaml", "table", "jsonl"]);
     assert_refused(&["--sideways"], USAGE, &["--sideways"]);
     let injector = Injector::find();
-    assert_eq!(injector.run(&["attach"]).code, USAGE);
     assert_eq!(injector.run(&["detach"]).code, USAGE);
     assert_eq!(injector.run(&["frobnicate"]).code, USAGE);
     assert_eq!(injector.run(&[]).code, USAGE);
