@@ -59,9 +59,30 @@ impl Cgroup {
         format!("/{}", below.display())
     }
 
-    /// The name that `injector attach` derives from the path: `/a/b` gives `a-b`.
+    /// The name that `injector attach` derives from the path: `/a` gives `a`, and `/a/b` gives `a-b` with a digest of the
+    /// path (FNV-1a, folded to 32 bits).
     pub fn attachment_name(&self) -> String {
-        self.kernel_path()[1..].replace('/', "-")
+        let path = self.kernel_path();
+        let parts = &path[1..];
+        let is_plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-');
+        if parts.chars().all(is_plain) {
+            return parts.to_owned();
+        }
+        let replaced: String = parts
+            .chars()
+            .map(|char| {
+                if is_plain(char) {
+                    char
+                } else if char == '/' {
+                    '-'
+                } else {
+                    '_'
+                }
+            })
+            .collect();
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let hash = path.bytes().fold(0xcbf2_9ce4_8422_2325, step);
+        format!("{replaced}--{:08x}", (hash ^ (hash >> 32)) & 0xffff_ffff)
     }
 
     /// The cgroup's id in the kernel: the inode of its directory.
