@@ -343,8 +343,8 @@ fn own_options(own: &Own) -> u8 {
 /// there was room for the first alone.
 #[inline(always)]
 fn write_packets(visit: &Visit) -> bool {
-    let Visit { ctx, packets, .. } = *visit;
     static NONE: PacketRecord = PacketRecord::NONE;
+    let Visit { ctx, packets, .. } = *visit;
     let packets = packets.unwrap_or(&NONE);
     // SAFETY: `seq` is the iterator's own, and the record has no padding.
     let result = unsafe { bpf_seq_write((*(*ctx).meta).seq, (&raw const *packets).cast(), PACKETS_SIZE) };
