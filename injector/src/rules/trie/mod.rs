@@ -202,6 +202,11 @@ fn better(one: &Decision, other: &Decision) -> Decision {
     let layer7 = first(|one| (one.layer7_hop == NO_HOP, one.layer7_ms, one.layer7_hop));
     let half_closed = first(|one| (one.half_closed_hop == NO_HOP, one.half_closed_ms, one.half_closed_hop));
     let instead = first(|one| (one.instead.mode == NOTHING, one.instead.order, 0));
+    Decision { loopback: one.loopback | other.loopback, ..combined(limit, layer7, half_closed, instead) }
+}
+
+/// What applies where each part comes from a decision of its own; not for flows within this host.
+fn combined(limit: &Decision, layer7: &Decision, half_closed: &Decision, instead: &Decision) -> Decision {
     Decision {
         policy: limit.policy,
         hop: limit.hop,
@@ -209,7 +214,6 @@ fn better(one: &Decision, other: &Decision) -> Decision {
         layer7_hop: layer7.layer7_hop,
         half_closed_ms: half_closed.half_closed_ms,
         half_closed_hop: half_closed.half_closed_hop,
-        loopback: one.loopback | other.loopback,
         instead: instead.instead,
         ..no_limits()
     }

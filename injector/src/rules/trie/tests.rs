@@ -51,17 +51,7 @@ fn look_up_in(compiled: &Compiled, flow: &Tuple, set: u16) -> Decision {
     let Selection { limit, layer7, instead } = best.choice;
     let (limit, layer7, instead) = (of(compiled, limit), of(compiled, layer7), of(compiled, instead));
     let half_closed = of(compiled, best.half_closed);
-    Decision {
-        policy: limit.policy,
-        hop: limit.hop,
-        layer7_ms: layer7.layer7_ms,
-        layer7_hop: layer7.layer7_hop,
-        half_closed_ms: half_closed.half_closed_ms,
-        half_closed_hop: half_closed.half_closed_hop,
-        loopback: limit.loopback | layer7.loopback,
-        instead: instead.instead,
-        ..no_limits()
-    }
+    Decision { loopback: limit.loopback | layer7.loopback, ..combined(&limit, &layer7, &half_closed, &instead) }
 }
 
 fn matches(entry: &Entry, key: &RuleKey) -> bool {
