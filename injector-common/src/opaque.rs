@@ -37,13 +37,6 @@ impl Opaque for u32 {
     }
 }
 
-impl Opaque for u64 {
-    #[inline(always)]
-    fn opaque(self) -> Self {
-        self ^ Self::from(zero())
-    }
-}
-
 impl Opaque for u8 {
     #[inline(always)]
     fn opaque(self) -> Self {

@@ -174,6 +174,7 @@ fn look(visit: &Visit, record: &mut FlowRecord) -> Result<Option<Findings>, i32>
         layer7_warn_ms: u64::from(layer7.warn_ms),
     });
     let status = if lookup::is_exempt(&choice) { EXEMPT } else { status };
+    // Where the kernel comes back for the same flow, this leads to the same idle times.
     record.seen = idle.seen;
     let Idle { wire_ms, application_ms, .. } = idle;
     Ok(Some(Findings {
